@@ -1,0 +1,98 @@
+/*
+ * Fakehost: the page that the preloaded library shares with a test.
+ *
+ * A test creates a file of sizeof(struct FakehostControl) zero bytes, names it
+ * in FAKEHOST_CONTROL, maps it, and from then on can order failures and read
+ * what the fake kernel holds. It must only do so while the process under test
+ * waits for it (between two commands of a qtest, say): the fields are plain
+ * memory, the library publishes them before each call returns.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef FAKEHOST_CONTROL_H
+#define FAKEHOST_CONTROL_H
+
+#include <stdint.h>
+
+#define FAKEHOST_CONTROL_MAGIC      0x46484b31u
+#define FAKEHOST_RULES              16
+#define FAKEHOST_CALLS              64
+#define FAKEHOST_DEVICES            128
+#define FAKEHOST_NAME_LEN           40
+
+enum {
+    FAKEHOST_RULE_OFF,
+    FAKEHOST_RULE_FAIL,         /* return -1 with an errno, do not execute */
+    FAKEHOST_RULE_SWALLOW,      /* return success, do not execute */
+};
+
+/*
+ * The call names are those of the uAPI, with or without IOMMU_ / VFIO_DEVICE_;
+ * "*" stands for every call that the kernel is able to fail.
+ */
+struct FakehostRule {
+    char call[FAKEHOST_NAME_LEN];
+    uint32_t action;
+    uint32_t skip;              /* let so many matching calls pass first */
+    uint32_t times;             /* then act on so many; 0: on all of them */
+    int32_t err;
+    uint32_t handled;           /* HWPT_INVALIDATE: entries executed before */
+    uint32_t hits;              /* out: how often the rule has acted */
+};
+
+struct FakehostCallCount {
+    char name[FAKEHOST_NAME_LEN];
+    uint64_t calls;
+    uint64_t failed;
+    uint64_t entries;           /* of HWPT_INVALIDATE: accepted by the host */
+};
+
+/* What FakehostControl.objects counts */
+enum {
+    FAKEHOST_OBJ_NONE,
+    FAKEHOST_OBJ_DEVICE,
+    FAKEHOST_OBJ_HWPT_PAGING,
+    FAKEHOST_OBJ_HWPT_NESTED,
+    FAKEHOST_OBJ_IOAS,
+    FAKEHOST_OBJ_FAULT,
+    FAKEHOST_OBJ_VIOMMU,
+    FAKEHOST_OBJ_VDEVICE,
+    FAKEHOST_OBJ_VEVENTQ,
+    FAKEHOST_OBJ_TYPES,
+};
+
+/* FakehostDevice.flags */
+#define FAKEHOST_DEV_BOUND          (1u << 0)
+/*
+ * Set by a test: the device is being reset. Its DMA is blocked and attaching
+ * gives EBUSY; once the flag is cleared the kernel's books apply again.
+ */
+#define FAKEHOST_DEV_IN_RESET       (1u << 1)
+
+struct FakehostDevice {
+    char name[FAKEHOST_NAME_LEN];
+    uint32_t flags;
+    uint32_t dev_id;
+    uint32_t pt_id;             /* what the kernel's books say; 0: nothing */
+    uint32_t hw_pt_id;          /* what the IOMMU translates by; 0: blocked */
+    uint32_t pasids;            /* PASIDs attached, RID not counted */
+    uint32_t resets;
+    uint32_t irqs[5];           /* eventfds installed, by VFIO irq index */
+};
+
+struct FakehostControl {
+    uint32_t magic;
+    uint32_t calls_used;
+    uint32_t devices_used;
+    uint32_t unused;
+    uint64_t ioctls;            /* all that were seen */
+    uint32_t objects[FAKEHOST_OBJ_TYPES];
+    uint32_t areas;             /* mappings in all IOASes */
+    uint64_t mapped_bytes;
+    struct FakehostRule rules[FAKEHOST_RULES];
+    struct FakehostCallCount counts[FAKEHOST_CALLS];
+    struct FakehostDevice devices[FAKEHOST_DEVICES];
+};
+
+#endif /* FAKEHOST_CONTROL_H */

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What every tool needs: one-line errors, the cache, free space, commands."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+TOOLS = ROOT / "tools"
+
+
+class Failure(Exception):
+    """Something the user can act on; printed as one line, exit status 1."""
+
+
+def main(function):
+    """Run a tool's main function; every failure becomes one clear line."""
+    name = Path(sys.argv[0]).name
+    os.umask(0o022)
+    try:
+        sys.exit(function(sys.argv[1:]) or 0)
+    except Failure as failure:
+        message = str(failure)
+    except KeyboardInterrupt:
+        print(f"\n{name}: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except OSError as error:
+        message = str(error)
+        if error.errno == errno.ENOSPC:
+            message = f"the disk is full: {error.filename or 'no file name'}"
+    print(f"{name}: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+def note(message):
+    print(message, file=sys.stderr, flush=True)
+
+
+def cache_dir():
+    """The cache of this project; VIOMMU_CACHE names another one."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    path = Path(os.environ.get("VIOMMU_CACHE") or f"{base}/viommu-nesting")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def run(args, check=True, **kwargs):
+    """subprocess.run that turns a failed command into a Failure."""
+    args = [str(arg) for arg in args]
+    try:
+        done = subprocess.run(args, check=False, **kwargs)
+    except FileNotFoundError as error:
+        raise Failure(f"{error.filename} is not installed "
+                      "(tools/deps installs what is needed)") from error
+    if check and done.returncode:
+        said = done.stderr or b""
+        said = said.decode(errors="replace") if isinstance(said, bytes) else said
+        last = said.strip().splitlines()[-1:] or [f"status {done.returncode}"]
+        raise Failure(f"{' '.join(args[:4])}: {last[0]}")
+    return done
+
+
+def output(args, **kwargs):
+    """The standard output of a command, as text without the last newline."""
+    done = run(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+               text=True, **kwargs)
+    return done.stdout.rstrip("\n")
+
+
+def need_space(path, megabytes, what):
+    """Refuse to start what would fill the disk."""
+    free = shutil.disk_usage(path).free >> 20
+    if free < megabytes:
+        raise Failure(f"{what} needs {megabytes} MiB in {path}, "
+                      f"only {free} MiB are free")
+
+
+@contextlib.contextmanager
+def locked(path):
+    """One process at a time: others wait, and the lock dies with its owner."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def remove(path):
+    """Remove a file or a tree that may not be there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -32,10 +32,9 @@ class Tree:
     def state(self):
         return json.loads(self.state_file.read_text(encoding="utf-8"))
 
-    def save(self, **changes):
-        state = self.state if self.state_file.exists() else {}
+    def save(self, **state):
         partial = self.state_file.with_suffix(".tmp")
-        partial.write_text(json.dumps({**state, **changes}), encoding="utf-8")
+        partial.write_text(json.dumps(state), encoding="utf-8")
         partial.rename(self.state_file)
 
     def exists(self):
@@ -82,7 +81,7 @@ class Tree:
         git("tag", "base", base.commit)
         git("checkout", "-q", "-B", "series", tip)
         partial.save(base=base.commit, version=base.version, tip=tip,
-                     digest=series.digest())
+                     digest=series.digest(), paths=[patch.path for patch in patches])
         if self.path.exists():
             self.path.rmdir()
         partial.path.rename(self.path)
@@ -96,9 +95,9 @@ class Tree:
             raise Failure(f"patches/ changed, and {self.name} has commits that are "
                           "not in it: make refresh joins both")
         commits = series.apply_series(self.repo, state["base"], patches)
-        self.switch((commits or [state["base"]])[-1], series.digest())
+        self.switch((commits or [state["base"]])[-1], patches)
 
-    def switch(self, tip, digest):
+    def switch(self, tip, patches):
         """Make tip the branch's head; other files keep their time stamps.
 
         `moving_to` in the state lets the next run finish an interrupted one.
@@ -116,15 +115,15 @@ class Tree:
             if edited:
                 raise Failure(f"{self.name}/{edited[0]} has an edit that is not "
                               "committed, and the series changes it too")
-        self.save(moving_to=tip)
+        state = self.state | {"moving_to": tip}
+        self.save(**state)
         if changed:
             git("checkout", "-q", tip, "--", *sorted(set(changed)))
         git("update-ref", "refs/heads/series", tip)
         git("symbolic-ref", "HEAD", "refs/heads/series")
-        state = self.state
         del state["moving_to"]
-        self.state_file.unlink()
-        self.save(**state | {"tip": tip, "digest": digest})
+        self.save(**state | {"tip": tip, "digest": series.digest(),
+                             "paths": [patch.path for patch in patches]})
 
     def link_new_files(self):
         """Link qemu/ into the tree, hidden from its git; drop stale links."""
@@ -169,10 +168,11 @@ class Tree:
             raise Failure(f"a rebase is going on in {self.name}: finish it first")
         self.link_new_files()
         on_disk = series.load()
-        mine = self.patches_of(self.repo.commits(state["base"]), on_disk)
+        paths = [patch.path for patch in on_disk]
+        mine = self.patches_of(self.repo.commits(state["base"]), state["paths"] + paths)
         if state["digest"] != series.digest():
             commits = self.repo.commits(state["base"], state["tip"])
-            old = self.patches_of(commits, on_disk + mine, known_only=True)
+            old = [self.repo.patch(*pair) for pair in zip(commits, state["paths"])]
             mine = joined(old, mine, on_disk)
         commits = series.apply_series(self.repo, state["base"], mine)
         final = [self.repo.patch(commit, patch.path)
@@ -181,16 +181,16 @@ class Tree:
         if state["digest"] == series.digest() and self.repo.git("diff", "HEAD", tip, "--stat"):
             raise Failure("the patches do not give the same tree again")
         written = write(final, on_disk)
-        self.switch(tip, series.digest())
+        self.switch(tip, final)
         self.report_leftovers()
         return written
 
-    def patches_of(self, commits, known, known_only=False):
-        """Patches for these commits; the topic comes from a known patch.
+    def patches_of(self, commits, known):
+        """Patches for these commits; the topic is that of a known path.
 
         A commit that is new says its topic by a trailer, taken off here.
         """
-        topics = {patch.path.rpartition("/")[2]: patch.topic for patch in known}
+        topics = {path.rpartition("/")[2]: path.rpartition("/")[0] for path in known}
         patches, errors = [], []
         for commit in commits:
             patch = self.repo.patch(commit, "")
@@ -200,10 +200,7 @@ class Tree:
             named = patch.trailers("Topic")
             topic = named[-1] if named else topics.get(name)
             if not topic:
-                if known_only:
-                    topic = "gone"
-                else:
-                    errors.append(patch.subject)
+                errors.append(patch.subject)
             bare = re.sub(r"^Topic: .*\n?", "", patch.message, flags=re.M)
             patch.message = re.sub(r"\n{3,}", "\n\n", bare).strip("\n")
             patch.path = f"{topic}/{name}"

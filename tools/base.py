@@ -14,6 +14,7 @@ from pathlib import Path
 import debian
 from common import (Failure, ROOT, cache_dir, locked, need_space, note, output,
                     remove)
+from debian import sha256_of
 from series import DATE, IDENTITY
 
 Base = namedtuple("Base", "git_dir commit version")
@@ -89,21 +90,25 @@ def from_debian(version):
     reasons = []
     for suite in dict.fromkeys(suites):
         try:
-            name, size, sha256 = debian.source_tarball(suite, "qemu")
+            remote = debian.source_tarball(suite, "qemu")
         except Failure as failure:
             reasons.append(f"{suite}: {failure}")
             continue
-        found = re.sub(r"^qemu_|\.orig\.tar\..*$", "", name)
+        found = re.sub(r"^qemu_|\.orig\.tar\..*$", "", remote.name)
         if not ACCEPTED.match(found) or version not in (None, found):
             reasons.append(f"{suite} has {found}")
             continue
         if found not in known:
             note(f"notice: QEMU {found} is newer than base/versions: checked "
-                 f"against Debian's signed index only (sha256 {sha256})")
-        elif known[found].sha256 != sha256:
-            raise Failure(f"{name}: Debian's sha256 {sha256} is not that of "
-                          "base/versions")
-        tarball = debian.fetch_source_tarball(suite, "qemu", name, size, sha256)
+                 f"against Debian's signed index only (sha256 {remote.sha256})")
+        elif known[found].sha256 != remote.sha256:
+            raise Failure(f"{remote.name}: Debian's sha256 {remote.sha256} is not "
+                          "that of base/versions")
+        try:
+            tarball = debian.fetch_source_tarball(suite, "qemu", remote)
+        except Failure as failure:
+            reasons.append(f"{suite}: {failure}")
+            continue
         return import_tarball(tarball, found)
     raise Failure(f"{hint} ({'; '.join(reasons)})")
 
@@ -113,11 +118,6 @@ def check_version(where, version):
         raise Failure(f"{where} is QEMU {version or '(no VERSION)'}: "
                       "this series is for 10.0.x")
     return version
-
-
-def sha256_of(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def tar_entries(path):

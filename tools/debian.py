@@ -1,30 +1,116 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Packages of Debian suites that the machine itself need not be on."""
+"""Files of Debian suites that the machine itself need not be on.
 
-import os
+Downloads grow in $CACHE/dl/partial, where an interrupted one is resumed, and
+move to $CACHE/dl once their sha256 is that of apt's signed index.
+"""
+
+import hashlib
 import re
-import shutil
 import subprocess
+import sys
+import time
+from collections import namedtuple
 
-from common import Failure, TOOLS, cache_dir, need_space, note, remove
+from common import Failure, TOOLS, cache_dir, need_space, note, remove, run
+
+Remote = namedtuple("Remote", "name size sha256")
+
+UPDATE_AFTER = 3600     # seconds that an index is taken for fresh
 
 
-def apt(suite, *args, cwd=None, arch=None, show=False):
+def apt(suite, *args, cwd=None, show=False):
     """Run apt on the private state of a suite; returns its output."""
-    arch = arch or "amd64"
     done = subprocess.run(
-        [TOOLS / "apt-private", suite, arch, *args], cwd=cwd, check=False,
-        text=True, stdin=subprocess.DEVNULL,
-        stdout=None if show else subprocess.PIPE,
-        stderr=None if show else subprocess.PIPE)
+        [TOOLS / "apt-private", suite, architecture(), *args], cwd=cwd,
+        check=False, text=True, stdin=subprocess.DEVNULL,
+        stdout=sys.stderr if show else subprocess.PIPE, stderr=subprocess.PIPE)
     if done.returncode:
-        raise Failure(reason(done.stderr or ""))
+        lines = [line for line in done.stderr.splitlines()
+                 if line.startswith(("E:", "apt-private:"))]
+        raise Failure(re.sub(r"^(E:|apt-private:) *", "", lines[0]) if lines
+                      else f"apt failed with status {done.returncode}")
     return done.stdout
 
 
-def reason(said):
-    """The one line of apt's errors that says most."""
-    lines = [re.sub(r"^(E:|apt-private:) *", "", line)
-             for line in said.splitlines()
-             if line.startswith(("E:", "apt-private:"))]
-    return lines[0] if lines else "apt failed"
+def architecture():
+    return run(["dpkg", "--print-architecture"], stdout=subprocess.PIPE,
+               text=True).stdout.strip()
+
+
+def update(suite):
+    """Have a fresh index of the suite, or keep an old one if there is no network."""
+    stamp = cache_dir() / "apt" / f"{suite}-{architecture()}" / "updated"
+    if stamp.exists() and time.time() - stamp.stat().st_mtime < UPDATE_AFTER:
+        return
+    if not stamp.exists():
+        need_space(cache_dir(), 250, f"the index of Debian {suite}")
+        note(f"fetching the index of Debian {suite}")
+    apt(suite, "update")
+
+
+def uris(text):
+    """The files that apt-get --print-uris names."""
+    found = re.findall(r"^'[^']+' (\S+) (\d+) SHA256:([0-9a-f]{64})", text, re.M)
+    return [Remote(name, int(size), sha256) for name, size, sha256 in found]
+
+
+def source_tarball(suite, package):
+    """What the suite has as the package's original source."""
+    update(suite)
+    files = uris(apt(suite, "source", "--print-uris", package))
+    for remote in files:
+        if re.search(r"\.orig\.tar\.\w+$", remote.name):
+            return remote
+    raise Failure(f"no source package {package}")
+
+
+def fetch_source_tarball(suite, package, remote):
+    """Only the tarball is asked for: nothing else of the package must exist."""
+    return fetch(suite, remote, "source", "--download-only", "--tar-only", package)
+
+
+def package_names(suite, prefix):
+    update(suite)
+    return apt(suite, "pkgnames", prefix).split()
+
+
+def fetch_package(suite, package):
+    """The .deb of a package, from dl/ or from the archive."""
+    update(suite)
+    files = uris(apt(suite, "download", "--print-uris", package))
+    if not files:
+        raise Failure(f"no package {package} in {suite}")
+    return fetch(suite, files[0], "download", package)
+
+
+def fetch(suite, remote, *command):
+    final = cache_dir() / "dl" / remote.name
+    if final.is_file() and sha256_of(final) == remote.sha256:
+        return final
+    partial = final.parent / "partial"
+    partial.mkdir(parents=True, exist_ok=True)
+    need_space(partial, (remote.size >> 20) + 1, remote.name)
+    note(f"fetching {remote.name} ({remote.size >> 20} MiB)")
+    apt(suite, *command, cwd=partial, show=True)
+    file = partial / remote.name
+    found = sha256_of(file) if file.is_file() else "no file"
+    if found != remote.sha256:
+        remove(file)
+        raise Failure(f"{remote.name} has sha256 {found}, wanted is {remote.sha256}")
+    file.rename(final)
+    return final
+
+
+def sha256_of(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def unpack_package(deb, target):
+    """Unpack a .deb into a directory, all or nothing."""
+    partial = target.with_name(target.name + ".tmp")
+    remove(partial)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    run(["dpkg-deb", "--extract", deb, partial], stderr=subprocess.PIPE)
+    partial.rename(target)

@@ -97,10 +97,4 @@ void fh_log_call(const FhCall *call, const char *target, const FhText *in,
 /* One line per call that was made, with its counts */
 void fh_log_totals(void);
 
-/* --- fakehost-preload.c --- */
-
-typedef int FhIoctlFn(int fd, unsigned long cmd, void *arg);
-/* The next ioctl() below the library */
-FhIoctlFn fh_next_ioctl;
-
 #endif /* FAKEHOST_INTERNAL_H */

@@ -12,6 +12,10 @@
  *           a rule fails or swallows them; all are counted and logged.
  *   fake    There is no kernel below: the library answers every call itself,
  *           for the host that FAKEHOST_HOST describes (see fakehost-config.c).
+ *           It knows its files by name: memfd_create("fakehost:NAME") is an
+ *           opened device of that name or, if the name starts with "iommufd",
+ *           an opened /dev/iommu. The program gets them by inheritance or
+ *           over a socket, and uses them as it would the real ones.
  *   (unset) Nothing.
  *
  * Further variables, for both modes:
@@ -35,25 +39,42 @@
  */
 
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
-#include "fakehost-internal.h"
+#include "fakehost-model.h"
 
 typedef enum {
-    FH_MODE_UNKNOWN,
     FH_MODE_OFF,
     FH_MODE_REAL,
     FH_MODE_FAKE,
 } FhMode;
 
+/* An open file of the fake kernel */
+typedef struct FhFile {
+    struct FhFile *next;
+    dev_t st_dev;
+    ino_t st_ino;
+    FhCtx *ctx;                 /* either an iommufd */
+    FhVfioDev *dev;             /* or a device */
+    bool granted;               /* bound through this very file */
+} FhFile;
+
+#define FH_FILE_PREFIX      "/memfd:fakehost:"
+#define FH_FILE_SUFFIX      " (deleted)"
+
 static pthread_mutex_t fh_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t fh_once = PTHREAD_ONCE_INIT;
 static FhMode fh_mode;
+static FhFile *fh_files;
+
+/* --- the functions below --- */
 
 static void *fh_next(const char *name)
 {
@@ -66,38 +87,177 @@ static void *fh_next(const char *name)
     return sym;
 }
 
-int fh_next_ioctl(int fd, unsigned long cmd, void *arg)
-{
-    static int (*next)(int fd, unsigned long cmd, ...);
-
-    if (!next) {
-        next = fh_next("ioctl");
+/* Declare NAME_next(), which calls the NAME() below the library */
+#define FH_NEXT(ret, name, params, args)                        \
+    static ret name##_next params                               \
+    {                                                           \
+        static ret (*next) params;                              \
+                                                                \
+        if (!next) {                                            \
+            next = fh_next(#name);                              \
+        }                                                       \
+        return next args;                                       \
     }
-    return next(fd, cmd, arg);
-}
 
+FH_NEXT(int, ioctl, (int fd, unsigned long cmd, void *arg), (fd, cmd, arg))
+FH_NEXT(int, close, (int fd), (fd))
+FH_NEXT(ssize_t, pread64, (int fd, void *buf, size_t n, off64_t at),
+        (fd, buf, n, at))
+FH_NEXT(ssize_t, pwrite64, (int fd, const void *buf, size_t n, off64_t at),
+        (fd, buf, n, at))
+FH_NEXT(void *, mmap64, (void *addr, size_t len, int prot, int flags, int fd,
+                         off64_t at), (addr, len, prot, flags, fd, at))
+FH_NEXT(int, munmap, (void *addr, size_t len), (addr, len))
+
+/*
+ * Runs before the program does. Until the mode is set everything passes
+ * through, the calls made from here included.
+ */
+__attribute__((constructor))
 static void fh_init(void)
 {
-    const char *mode = getenv("FAKEHOST_MODE");
+    const char *name = getenv("FAKEHOST_MODE");
+    FhMode mode;
 
-    if (!mode || !*mode) {
-        fh_mode = FH_MODE_OFF;
+    if (!name || !*name) {
         return;
     }
-    if (!strcmp(mode, "real")) {
-        fh_mode = FH_MODE_REAL;
+    if (!strcmp(name, "real")) {
+        mode = FH_MODE_REAL;
+    } else if (!strcmp(name, "fake")) {
+        mode = FH_MODE_FAKE;
     } else {
-        fprintf(stderr, "fakehost: FAKEHOST_MODE=%s is not known\n", mode);
+        fprintf(stderr, "fakehost: FAKEHOST_MODE=%s is not known\n", name);
         _exit(EXIT_FAILURE);
     }
     fh_control_init();
+    if (mode == FH_MODE_FAKE) {
+        fh_config_load(getenv("FAKEHOST_HOST"));
+    }
+    fh_mode = mode;
 }
 
-static FhMode fh_get_mode(void)
+/* --- files; callers hold the lock --- */
+
+static FhFile *fh_file_find(const struct stat *st)
 {
-    pthread_once(&fh_once, fh_init);
-    return fh_mode;
+    FhFile *file = fh_files;
+
+    while (file && (file->st_dev != st->st_dev || file->st_ino != st->st_ino)) {
+        file = file->next;
+    }
+    return file;
 }
+
+static FhFile *fh_file_new(const struct stat *st, const char *name)
+{
+    FhVfioDev *dev = fh_config_device(name);
+    FhFile *file;
+
+    if (!dev && strncmp(name, "iommufd", strlen("iommufd"))) {
+        return NULL;
+    }
+    file = calloc(1, sizeof(*file));
+    file->st_dev = st->st_dev;
+    file->st_ino = st->st_ino;
+    file->dev = dev;
+    file->ctx = dev ? NULL : fh_ctx_new(name);
+    file->next = fh_files;
+    fh_files = file;
+    return file;
+}
+
+/*
+ * The fake file behind @fd, or NULL. The number alone would not do: it may
+ * have been closed and reused behind our back.
+ */
+static FhFile *fh_file_get(int fd)
+{
+    char path[64], link[128];
+    struct stat st;
+    FhFile *file;
+    ssize_t n;
+
+    /* A memfd has no name, hence no links: it is cheap to rule out the rest */
+    if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_nlink) {
+        return NULL;
+    }
+    file = fh_file_find(&st);
+    if (file) {
+        return file;
+    }
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    n = readlink(path, link, sizeof(link) - 1);
+    n -= strlen(FH_FILE_SUFFIX);
+    if (n <= (ssize_t)strlen(FH_FILE_PREFIX) ||
+        strncmp(link, FH_FILE_PREFIX, strlen(FH_FILE_PREFIX))) {
+        return NULL;
+    }
+    link[n] = 0;
+    return fh_file_new(&st, link + strlen(FH_FILE_PREFIX));
+}
+
+FhCtx *fh_file_ctx(int fd)
+{
+    FhFile *file = fh_file_get(fd);
+
+    return file ? file->ctx : NULL;
+}
+
+/* Has this process no other descriptor of the file? */
+static bool fh_file_is_last(const FhFile *file, int fd)
+{
+    DIR *dir = opendir("/proc/self/fd");
+    struct dirent *e;
+    bool last = true;
+
+    while (dir && last && (e = readdir(dir))) {
+        struct stat st;
+        uint64_t other;
+
+        if (fh_parse_u64(e->d_name, &other) && other != (uint64_t)fd &&
+            !fstat(other, &st)) {
+            last = st.st_dev != file->st_dev || st.st_ino != file->st_ino;
+        }
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    return last;
+}
+
+static void fh_log_text(const char *target, const char *text)
+{
+    FhText t = { 0 };
+
+    fh_text_printf(&t, "%s %s", target, text);
+    fh_log_line(t.buf);
+    fh_text_free(&t);
+}
+
+/* What the kernel does when the last descriptor of a file is closed */
+static void fh_file_release(FhFile *file)
+{
+    FhFile **link = &fh_files;
+
+    while (*link != file) {
+        link = &(*link)->next;
+    }
+    *link = file->next;
+    if (file->granted) {
+        fh_unbind(file->dev);
+        memset(file->dev->state->irqs, 0, sizeof(file->dev->state->irqs));
+        fh_device_publish(file->dev);
+    }
+    fh_log_text(file->dev ? file->dev->name : file->ctx->name, "close");
+    if (file->ctx) {
+        fh_ctx_unref(file->ctx);
+    }
+    fh_obj_publish();
+    free(file);
+}
+
+/* --- ioctl --- */
 
 /*
  * Execute the part of an invalidation that precedes the injected failure, so
@@ -115,7 +275,7 @@ static void fh_real_handle_some(int fd, const FhCall *call, void *arg,
         inv->entry_num = rule->handled;
     }
     if (inv->entry_num) {
-        fh_next_ioctl(fd, call->cmd, arg);
+        ioctl_next(fd, call->cmd, arg);
     }
 }
 
@@ -141,7 +301,7 @@ static int fh_real_ioctl(int fd, const FhCall *call, void *arg)
     } else if (rule) {
         via = FH_VIA_SWALLOW_RULE;
     } else {
-        ret = fh_next_ioctl(fd, call->cmd, arg);
+        ret = ioctl_next(fd, call->cmd, arg);
         err = ret < 0 ? errno : 0;
     }
 
@@ -155,29 +315,239 @@ static int fh_real_ioctl(int fd, const FhCall *call, void *arg)
     return ret;
 }
 
+/*
+ * What an injected failure leaves behind. Most calls leave nothing, but a
+ * driver that fails to attach has by then blocked the device's DMA, unless it
+ * refused because the device is in reset.
+ */
+static void fh_fake_fail(FhFile *file, const FhCall *call, void *arg,
+                         const struct FakehostRule *rule)
+{
+    if (call->cmd == FH_IOMMU_HWPT_INVALIDATE && arg) {
+        struct fh_iommu_hwpt_invalidate *inv = arg;
+
+        if (rule->handled < inv->entry_num) {
+            inv->entry_num = rule->handled;
+        }
+    }
+    if (call->cmd == FH_VFIO_ATTACH_IOMMUFD_PT && file->granted && arg &&
+        rule->err != EBUSY) {
+        const struct fh_vfio_attach_pt *cmd = arg;
+
+        fh_attach_blocked(file->dev, cmd->flags & FH_ATTACH_PASID ? cmd->pasid
+                                                                 : FH_NO_PASID);
+    }
+}
+
+static int fh_fake_execute(FhFile *file, int fd, const FhCall *call, void *arg)
+{
+    return file->ctx ? fh_iommufd_ioctl(file->ctx, call->cmd, arg)
+                     : fh_vfio_ioctl(file->dev, fd, &file->granted, call->cmd,
+                                     arg);
+}
+
+/* The lock is held */
+static int fh_fake_ioctl(FhFile *file, int fd, const FhCall *call, void *arg)
+{
+    struct FakehostRule *rule = fh_rule_take(call);
+    FhVia via = FH_VIA_KERNEL;
+    FhText in = { 0 };
+    int err = 0;
+
+    fh_call_print(&in, call, arg, FH_FIELD_IN);
+    if (rule && rule->action == FAKEHOST_RULE_FAIL) {
+        via = FH_VIA_FAIL_RULE;
+        err = rule->err;
+        fh_fake_fail(file, call, arg, rule);
+    } else if (rule) {
+        via = FH_VIA_SWALLOW_RULE;
+    } else {
+        err = fh_fake_execute(file, fd, call, arg);
+    }
+    fh_log_call(call, file->ctx ? file->ctx->name : file->dev->name, &in, arg,
+                err ? -1 : 0, err, via);
+    fh_text_free(&in);
+    fh_obj_publish();
+    for (FhVfioDev *dev = fh_config_devices(); dev; dev = dev->next) {
+        fh_device_publish(dev);
+    }
+    return err;
+}
+
 __attribute__((visibility("default")))
 int ioctl(int fd, unsigned long cmd, ...)
 {
     const FhCall *call = fh_call_find(cmd);
+    FhMode mode = call ? fh_mode : FH_MODE_OFF;
+    FhFile *file = NULL;
     va_list ap;
     void *arg;
+    int err = 0;
 
     va_start(ap, cmd);
     arg = va_arg(ap, void *);
     va_end(ap);
 
-    if (!call || fh_get_mode() == FH_MODE_OFF) {
-        return fh_next_ioctl(fd, cmd, arg);
+    if (mode == FH_MODE_REAL) {
+        return fh_real_ioctl(fd, call, arg);
     }
-    return fh_real_ioctl(fd, call, arg);
+    if (mode == FH_MODE_FAKE) {
+        pthread_mutex_lock(&fh_lock);
+        file = fh_file_get(fd);
+        if (file) {
+            err = fh_fake_ioctl(file, fd, call, arg);
+        }
+        pthread_mutex_unlock(&fh_lock);
+    }
+    if (!file) {
+        return ioctl_next(fd, cmd, arg);
+    }
+    if (err) {
+        errno = err;
+        return -1;
+    }
+    return 0;
+}
+
+/* --- files again: close, config space, BARs --- */
+
+__attribute__((visibility("default")))
+int close(int fd)
+{
+    if (fh_mode == FH_MODE_FAKE) {
+        FhFile *file;
+
+        pthread_mutex_lock(&fh_lock);
+        file = fh_files ? fh_file_get(fd) : NULL;
+        if (file && fh_file_is_last(file, fd)) {
+            fh_file_release(file);
+        }
+        pthread_mutex_unlock(&fh_lock);
+    }
+    return close_next(fd);
+}
+
+/*
+ * Config space is answered here; true if it was that. The BARs' bytes are in
+ * the file at the offset that GET_REGION_INFO told.
+ */
+static bool fh_fake_rw(int fd, void *buf, size_t n, off64_t at, bool is_write,
+                       ssize_t *ret)
+{
+    uint64_t config = FH_REGION_OFFSET(VFIO_PCI_CONFIG_REGION_INDEX);
+    FhFile *file;
+    bool ours;
+
+    if (fh_mode != FH_MODE_FAKE || (uint64_t)at < config) {
+        return false;
+    }
+    pthread_mutex_lock(&fh_lock);
+    file = fh_file_get(fd);
+    ours = file && file->dev;
+    if (ours && !file->granted) {
+        errno = EINVAL;
+        *ret = -1;
+    } else if (ours) {
+        *ret = fh_pci_config_rw(file->dev, buf, n, at - config, is_write);
+    }
+    pthread_mutex_unlock(&fh_lock);
+    return ours;
+}
+
+__attribute__((visibility("default")))
+ssize_t pread64(int fd, void *buf, size_t n, off64_t at)
+{
+    ssize_t ret;
+
+    return fh_fake_rw(fd, buf, n, at, false, &ret)
+        ? ret : pread64_next(fd, buf, n, at);
+}
+
+__attribute__((visibility("default")))
+ssize_t pwrite64(int fd, const void *buf, size_t n, off64_t at)
+{
+    ssize_t ret;
+
+    return fh_fake_rw(fd, (void *)buf, n, at, true, &ret)
+        ? ret : pwrite64_next(fd, buf, n, at);
+}
+
+/* A program may have been built without large-file names, or fortified */
+__attribute__((visibility("default")))
+ssize_t pread(int fd, void *buf, size_t n, off_t at)
+{
+    return pread64(fd, buf, n, at);
+}
+
+__attribute__((visibility("default")))
+ssize_t pwrite(int fd, const void *buf, size_t n, off_t at)
+{
+    return pwrite64(fd, buf, n, at);
+}
+
+ssize_t __pread64_chk(int fd, void *buf, size_t n, off64_t at, size_t room);
+__attribute__((visibility("default")))
+ssize_t __pread64_chk(int fd, void *buf, size_t n, off64_t at, size_t room)
+{
+    if (n > room) {
+        abort();
+    }
+    return pread64(fd, buf, n, at);
+}
+
+ssize_t __pread_chk(int fd, void *buf, size_t n, off_t at, size_t room);
+__attribute__((visibility("default")))
+ssize_t __pread_chk(int fd, void *buf, size_t n, off_t at, size_t room)
+{
+    return __pread64_chk(fd, buf, n, at, room);
+}
+
+/* Remember where BARs are mapped: the kernel cannot pin such addresses */
+__attribute__((visibility("default")))
+void *mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t at)
+{
+    void *p = mmap64_next(addr, len, prot, flags, fd, at);
+
+    if (fd >= 0 && p != MAP_FAILED && fh_mode == FH_MODE_FAKE) {
+        FhFile *file;
+
+        pthread_mutex_lock(&fh_lock);
+        file = fh_files ? fh_file_get(fd) : NULL;
+        if (file && file->dev) {
+            fh_bar_mapped(p, len);
+        }
+        pthread_mutex_unlock(&fh_lock);
+    }
+    return p;
+}
+
+__attribute__((visibility("default")))
+void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t at)
+{
+    return mmap64(addr, len, prot, flags, fd, at);
+}
+
+__attribute__((visibility("default")))
+int munmap(void *addr, size_t len)
+{
+    if (fh_mode == FH_MODE_FAKE) {
+        pthread_mutex_lock(&fh_lock);
+        fh_bar_unmapped(addr, len);
+        pthread_mutex_unlock(&fh_lock);
+    }
+    return munmap_next(addr, len);
 }
 
 __attribute__((destructor))
 static void fh_exit(void)
 {
-    if (fh_mode == FH_MODE_REAL || fh_mode == FH_MODE_FAKE) {
-        pthread_mutex_lock(&fh_lock);
-        fh_log_totals();
-        pthread_mutex_unlock(&fh_lock);
+    if (fh_mode != FH_MODE_REAL && fh_mode != FH_MODE_FAKE) {
+        return;
     }
+    pthread_mutex_lock(&fh_lock);
+    if (fh_mode == FH_MODE_FAKE) {
+        fh_obj_log_left();
+    }
+    fh_log_totals();
+    pthread_mutex_unlock(&fh_lock);
 }

@@ -1,0 +1,527 @@
+/*
+ * Fakehost: page tables, vIOMMUs and the queues that belong to them.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include "fakehost-model.h"
+
+static FhIdev *fh_get_idev(FhCtx *ctx, uint32_t id)
+{
+    return fh_obj_get(ctx, id, FAKEHOST_OBJ_DEVICE);
+}
+
+static uint64_t fh_aperture_last(const FhHwpt *hwpt)
+{
+    /* A first-stage table reaches the lower canonical half only */
+    uint8_t bits = hwpt->first_stage ? hwpt->width - 1 : hwpt->width;
+
+    return bits >= 64 ? UINT64_MAX : (1ull << bits) - 1;
+}
+
+/* Fill the new table with what the IOAS maps, or find that it cannot be */
+static int fh_hwpt_join_ioas(FhHwpt *hwpt)
+{
+    uint64_t last = fh_aperture_last(hwpt);
+    FhIoas *ioas = hwpt->ioas;
+    int err;
+
+    if (hwpt->nest_parent && hwpt->iommu->vendor == &fh_vendor_vtd &&
+        fh_ioas_has_readonly(ioas)) {
+        return EINVAL;
+    }
+    err = fh_ioas_check_pin(ioas);
+    if (!err && last != UINT64_MAX) {
+        err = fh_ioas_reserve(ioas, last + 1, UINT64_MAX, hwpt);
+    }
+    if (err) {
+        return err;
+    }
+    ioas->nr_hwpts++;
+    ioas->nr_no_readonly += hwpt->nest_parent &&
+                            hwpt->iommu->vendor == &fh_vendor_vtd;
+    ioas->obj.users++;
+    return 0;
+}
+
+/*
+ * Undo what allocation did to other objects. Runs when the object goes, so
+ * nothing may be dropped that a failed allocation never took: those fields are
+ * cleared there.
+ */
+void fh_hwpt_release(FhHwpt *hwpt)
+{
+    if (hwpt->ioas) {
+        FhIoas *ioas = hwpt->ioas;
+
+        fh_ioas_unreserve(ioas, hwpt);
+        ioas->nr_hwpts--;
+        ioas->nr_no_readonly -= hwpt->nest_parent &&
+                                hwpt->iommu->vendor == &fh_vendor_vtd;
+        ioas->obj.users--;
+    }
+    if (hwpt->viommu) {
+        hwpt->viommu->obj.users--;
+    } else if (hwpt->parent) {
+        hwpt->parent->obj.users--;
+    }
+    if (hwpt->fault) {
+        hwpt->fault->obj.users--;
+    }
+}
+
+static FhHwpt *fh_hwpt_alloc_paging(FhIoas *ioas, FhIdev *idev,
+                                    const struct fh_iommu_hwpt_alloc *cmd,
+                                    int *err)
+{
+    const uint32_t valid = FH_HWPT_NEST_PARENT | FH_HWPT_DIRTY_TRACKING |
+                           FH_HWPT_FAULT_ID_VALID | FH_HWPT_PASID;
+    FhIommu *iommu = idev->dev->iommu;
+    const FhVendor *vendor = iommu->vendor;
+    FhHwpt *hwpt;
+
+    *err = EOPNOTSUPP;
+    if (cmd->flags & ~valid ||
+        ((cmd->flags & FH_HWPT_DIRTY_TRACKING) &&
+         !vendor->can_track_dirty(iommu)) ||
+        ((cmd->flags & FH_HWPT_FAULT_ID_VALID) &&
+         (cmd->flags & FH_HWPT_NEST_PARENT)) ||
+        cmd->data_len) {
+        return NULL;
+    }
+    hwpt = fh_obj_new(ioas->obj.ctx, FAKEHOST_OBJ_HWPT_PAGING, sizeof(*hwpt));
+    hwpt->iommu = iommu;
+    hwpt->ioas = ioas;
+    hwpt->nest_parent = cmd->flags & FH_HWPT_NEST_PARENT;
+    hwpt->pasid_compat = cmd->flags & FH_HWPT_PASID;
+    *err = vendor->alloc_paging(hwpt, cmd->flags & ~FH_HWPT_FAULT_ID_VALID);
+    if (!*err) {
+        hwpt->force_coherence = vendor->can_enforce_coherence(iommu);
+        *err = fh_hwpt_join_ioas(hwpt);
+    }
+    if (*err) {
+        hwpt->ioas = NULL;
+        fh_obj_free(&hwpt->obj);
+        return NULL;
+    }
+    return hwpt;
+}
+
+FhHwpt *fh_hwpt_new_auto(FhIoas *ioas, FhIdev *idev, int *err)
+{
+    const struct fh_iommu_hwpt_alloc cmd = { .flags = 0 };
+    FhHwpt *hwpt = fh_hwpt_alloc_paging(ioas, idev, &cmd, err);
+
+    if (hwpt) {
+        hwpt->auto_domain = true;
+    }
+    return hwpt;
+}
+
+static FhHwpt *fh_hwpt_alloc_nested(FhHwpt *parent, FhViommu *viommu,
+                                    FhIdev *idev,
+                                    const struct fh_iommu_hwpt_alloc *cmd,
+                                    int *err)
+{
+    FhIommu *iommu = idev->dev->iommu;
+    FhHwpt *hwpt;
+
+    *err = EOPNOTSUPP;
+    if (cmd->flags & ~(FH_HWPT_FAULT_ID_VALID | FH_HWPT_PASID) ||
+        !cmd->data_len || !iommu->vendor->alloc_nested) {
+        return NULL;
+    }
+    *err = EINVAL;
+    if (parent->auto_domain || !parent->nest_parent ||
+        parent->iommu->vendor != iommu->vendor) {
+        return NULL;
+    }
+    hwpt = fh_obj_new(idev->obj.ctx, FAKEHOST_OBJ_HWPT_NESTED, sizeof(*hwpt));
+    hwpt->iommu = iommu;
+    hwpt->parent = parent;
+    hwpt->viommu = viommu;
+    hwpt->pasid_compat = cmd->flags & FH_HWPT_PASID;
+    if (viommu) {
+        viommu->obj.users++;
+    } else {
+        parent->obj.users++;
+    }
+    *err = iommu->vendor->alloc_nested(hwpt,
+                                       cmd->flags & ~FH_HWPT_FAULT_ID_VALID,
+                                       cmd->data_type,
+                                       (void *)(uintptr_t)cmd->data_uptr,
+                                       cmd->data_len);
+    if (*err) {
+        fh_obj_free(&hwpt->obj);
+        return NULL;
+    }
+    return hwpt;
+}
+
+static FhHwpt *fh_hwpt_alloc_on(FhObj *pt, FhIdev *idev,
+                                const struct fh_iommu_hwpt_alloc *cmd,
+                                int *err)
+{
+    FhViommu *viommu;
+
+    switch (pt->type) {
+    case FAKEHOST_OBJ_IOAS:
+        return fh_hwpt_alloc_paging((FhIoas *)pt, idev, cmd, err);
+    case FAKEHOST_OBJ_HWPT_PAGING:
+        return fh_hwpt_alloc_nested((FhHwpt *)pt, NULL, idev, cmd, err);
+    case FAKEHOST_OBJ_VIOMMU:
+        viommu = (FhViommu *)pt;
+        *err = EINVAL;
+        if (viommu->iommu != idev->dev->iommu) {
+            return NULL;
+        }
+        return fh_hwpt_alloc_nested(viommu->parent, viommu, idev, cmd, err);
+    default:
+        *err = EINVAL;
+        return NULL;
+    }
+}
+
+int fh_hwpt_alloc(FhCtx *ctx, void *arg)
+{
+    struct fh_iommu_hwpt_alloc *cmd = arg;
+    FhHwpt *hwpt;
+    FhIdev *idev;
+    FhObj *pt;
+    int err;
+
+    if (cmd->__reserved) {
+        return EOPNOTSUPP;
+    }
+    if ((cmd->data_type == FH_DATA_NONE) != !cmd->data_len) {
+        return EINVAL;
+    }
+    idev = fh_get_idev(ctx, cmd->dev_id);
+    if (!idev) {
+        return ENOENT;
+    }
+    pt = fh_obj_get(ctx, cmd->pt_id, FAKEHOST_OBJ_NONE);
+    if (!pt) {
+        return EINVAL;
+    }
+    hwpt = fh_hwpt_alloc_on(pt, idev, cmd, &err);
+    if (!hwpt) {
+        return err;
+    }
+    if (cmd->flags & FH_HWPT_FAULT_ID_VALID) {
+        FhFault *fault = fh_obj_get(ctx, cmd->fault_id, FAKEHOST_OBJ_FAULT);
+
+        if (!fault) {
+            fh_obj_free(&hwpt->obj);
+            return ENOENT;
+        }
+        hwpt->fault = fault;
+        fault->obj.users++;
+    }
+    cmd->out_hwpt_id = hwpt->obj.id;
+    return 0;
+}
+
+int fh_hwpt_invalidate(FhCtx *ctx, void *arg)
+{
+    struct fh_iommu_hwpt_invalidate *cmd = arg;
+    uint32_t num = cmd->entry_num;
+    FhHwpt *hwpt = NULL;
+    FhViommu *viommu = NULL;
+    FhIommu *iommu;
+    FhObj *pt;
+    int err;
+
+    /* The output, should it not come to more */
+    cmd->entry_num = 0;
+    if (cmd->__reserved) {
+        return EOPNOTSUPP;
+    }
+    if (num && (!cmd->data_uptr || !cmd->entry_len ||
+                cmd->entry_len > FH_PAGE_SIZE ||
+                num > FH_INVALIDATE_ENTRIES_MAX)) {
+        return EINVAL;
+    }
+    pt = fh_obj_get(ctx, cmd->hwpt_id, FAKEHOST_OBJ_NONE);
+    if (!pt) {
+        return ENOENT;
+    }
+    if (pt->type == FAKEHOST_OBJ_HWPT_NESTED) {
+        hwpt = (FhHwpt *)pt;
+        iommu = hwpt->iommu;
+    } else if (pt->type == FAKEHOST_OBJ_VIOMMU) {
+        viommu = (FhViommu *)pt;
+        iommu = viommu->iommu;
+    } else {
+        return EINVAL;
+    }
+    if (!iommu->vendor->invalidate) {
+        return EOPNOTSUPP;
+    }
+    cmd->entry_num = num;
+    err = iommu->vendor->invalidate(hwpt, viommu, cmd);
+    if (!err && hwpt) {
+        hwpt->invalidations++;
+    }
+    return err;
+}
+
+int fh_hwpt_set_dirty(FhCtx *ctx, void *arg)
+{
+    struct fh_iommu_set_dirty_tracking *cmd = arg;
+    FhHwpt *hwpt;
+
+    if (cmd->flags & ~IOMMU_HWPT_DIRTY_TRACKING_ENABLE) {
+        return EOPNOTSUPP;
+    }
+    hwpt = fh_obj_get(ctx, cmd->hwpt_id, FAKEHOST_OBJ_HWPT_PAGING);
+    if (!hwpt) {
+        return ENOENT;
+    }
+    if (!hwpt->dirty) {
+        return EOPNOTSUPP;
+    }
+    hwpt->dirty_on = cmd->flags & IOMMU_HWPT_DIRTY_TRACKING_ENABLE;
+    return 0;
+}
+
+/* There is no DMA here, so nothing ever becomes dirty */
+int fh_hwpt_get_dirty(FhCtx *ctx, void *arg)
+{
+    struct fh_iommu_get_dirty_bitmap *cmd = arg;
+    FhHwpt *hwpt;
+
+    if (cmd->flags & ~1u || cmd->__reserved) {
+        return EOPNOTSUPP;
+    }
+    hwpt = fh_obj_get(ctx, cmd->hwpt_id, FAKEHOST_OBJ_HWPT_PAGING);
+    if (!hwpt) {
+        return ENOENT;
+    }
+    if (!cmd->page_size || cmd->page_size & (cmd->page_size - 1) ||
+        cmd->iova & (cmd->page_size - 1) ||
+        cmd->length & (cmd->page_size - 1) || !cmd->length) {
+        return EINVAL;
+    }
+    return hwpt->dirty ? 0 : EOPNOTSUPP;
+}
+
+int fh_hw_info(FhCtx *ctx, void *arg)
+{
+    struct fh_iommu_hw_info *cmd = arg;
+    uint32_t want = FH_HW_INFO_DEFAULT, type = 0, len = 0, n;
+    const void *data = NULL;
+    FhVfioDev *dev;
+    FhIdev *idev;
+    char *user = (char *)(uintptr_t)cmd->data_uptr;
+
+    if (cmd->flags & ~FH_HW_INFO_FLAG_INPUT_TYPE || cmd->__reserved[0] ||
+        cmd->__reserved[1] || cmd->__reserved[2]) {
+        return EOPNOTSUPP;
+    }
+    if (cmd->flags & FH_HW_INFO_FLAG_INPUT_TYPE) {
+        want = cmd->data_type;
+    }
+    idev = fh_get_idev(ctx, cmd->dev_id);
+    if (!idev) {
+        return ENOENT;
+    }
+    dev = idev->dev;
+    dev->iommu->vendor->hw_info(dev->iommu, &type, &data, &len);
+    if (want != FH_HW_INFO_DEFAULT && want != type) {
+        return EOPNOTSUPP;
+    }
+    n = cmd->data_len < len ? cmd->data_len : len;
+    if (cmd->data_len && !user) {
+        return EFAULT;
+    }
+    if (n) {
+        memcpy(user, data, n);
+    }
+    if (n < cmd->data_len) {
+        memset(user + n, 0, cmd->data_len - n);
+    }
+    cmd->data_type = type;
+    cmd->data_len = len;
+    cmd->out_capabilities = 0;
+    if (dev->iommu->vendor->can_track_dirty(dev->iommu)) {
+        cmd->out_capabilities |= FH_HW_CAP_DIRTY_TRACKING;
+    }
+    if (!dev->ats) {
+        cmd->out_capabilities |= FH_HW_CAP_ATS_NOT_SUPPORTED;
+    }
+    cmd->out_max_pasid_log2 = dev->pasid_bits;
+    return 0;
+}
+
+int fh_viommu_alloc(FhCtx *ctx, void *arg)
+{
+    struct fh_iommu_viommu_alloc *cmd = arg;
+    FhViommu *viommu;
+    FhHwpt *hwpt;
+    FhIdev *idev;
+    int err;
+
+    if (cmd->flags || !cmd->type) {
+        return EOPNOTSUPP;
+    }
+    idev = fh_get_idev(ctx, cmd->dev_id);
+    if (!idev) {
+        return ENOENT;
+    }
+    if (!idev->dev->iommu->vendor->viommu_init) {
+        return EOPNOTSUPP;
+    }
+    hwpt = fh_obj_get(ctx, cmd->hwpt_id, FAKEHOST_OBJ_HWPT_PAGING);
+    if (!hwpt) {
+        return ENOENT;
+    }
+    if (!hwpt->nest_parent) {
+        return EINVAL;
+    }
+    viommu = fh_obj_new(ctx, FAKEHOST_OBJ_VIOMMU, sizeof(*viommu));
+    viommu->iommu = idev->dev->iommu;
+    viommu->parent = hwpt;
+    viommu->type = cmd->type;
+    hwpt->obj.users++;
+    err = viommu->iommu->vendor->viommu_init(viommu);
+    if (err) {
+        fh_obj_free(&viommu->obj);
+        return err;
+    }
+    cmd->out_viommu_id = viommu->obj.id;
+    return 0;
+}
+
+static bool fh_viommu_has_vdevice(const FhViommu *viommu, uint64_t virt_id)
+{
+    FhCtx *ctx = viommu->obj.ctx;
+
+    for (uint32_t id = 1; id < ctx->room; id++) {
+        FhVdevice *vdev = fh_obj_get(ctx, id, FAKEHOST_OBJ_VDEVICE);
+
+        if (vdev && vdev->viommu == viommu && vdev->virt_id == virt_id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int fh_vdevice_alloc(FhCtx *ctx, void *arg)
+{
+    struct fh_iommu_vdevice_alloc *cmd = arg;
+    FhViommu *viommu;
+    FhVdevice *vdev;
+    FhIdev *idev;
+    int err = 0;
+
+    viommu = fh_obj_get(ctx, cmd->viommu_id, FAKEHOST_OBJ_VIOMMU);
+    idev = fh_get_idev(ctx, cmd->dev_id);
+    if (!viommu || !idev) {
+        return ENOENT;
+    }
+    if (viommu->iommu != idev->dev->iommu) {
+        return EINVAL;
+    }
+    if (idev->vdev || fh_viommu_has_vdevice(viommu, cmd->virt_id)) {
+        return EEXIST;
+    }
+    vdev = fh_obj_new(ctx, FAKEHOST_OBJ_VDEVICE, sizeof(*vdev));
+    vdev->viommu = viommu;
+    vdev->idev = idev;
+    vdev->virt_id = cmd->virt_id;
+    viommu->obj.users++;
+    idev->vdev = vdev;
+    if (viommu->iommu->vendor->vdevice_init) {
+        err = viommu->iommu->vendor->vdevice_init(vdev);
+    }
+    if (err) {
+        fh_obj_free(&vdev->obj);
+        return err;
+    }
+    cmd->out_vdevice_id = vdev->obj.id;
+    return 0;
+}
+
+/*
+ * A stream: one read takes as many events as fit, as the kernel's does. The
+ * end to write to stays here.
+ *
+ * Limitation: the kernel counts an open queue fd as a user of the object,
+ * IOMMU_DESTROY is EBUSY until it is closed. Here the order does not matter.
+ */
+static int fh_queue_open(int *write_fd, uint32_t *user_fd)
+{
+    int fds[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds)) {
+        return errno;
+    }
+    *user_fd = fds[0];
+    *write_fd = fds[1];
+    return 0;
+}
+
+int fh_veventq_alloc(FhCtx *ctx, void *arg)
+{
+    struct fh_iommu_veventq_alloc *cmd = arg;
+    FhViommu *viommu;
+    FhVeventq *veventq;
+    int write_fd = -1, err;
+
+    if (cmd->flags || cmd->__reserved || !cmd->type) {
+        return EOPNOTSUPP;
+    }
+    if (!cmd->veventq_depth || cmd->veventq_depth > FH_VEVENTQ_MAX_DEPTH) {
+        return EINVAL;
+    }
+    viommu = fh_obj_get(ctx, cmd->viommu_id, FAKEHOST_OBJ_VIOMMU);
+    if (!viommu) {
+        return ENOENT;
+    }
+    for (uint32_t id = 1; id < ctx->room; id++) {
+        FhVeventq *other = fh_obj_get(ctx, id, FAKEHOST_OBJ_VEVENTQ);
+
+        if (other && other->viommu == viommu && other->type == cmd->type) {
+            return EEXIST;
+        }
+    }
+    err = fh_queue_open(&write_fd, &cmd->out_veventq_fd);
+    if (err) {
+        return err;
+    }
+    veventq = fh_obj_new(ctx, FAKEHOST_OBJ_VEVENTQ, sizeof(*veventq));
+    veventq->viommu = viommu;
+    veventq->type = cmd->type;
+    veventq->depth = cmd->veventq_depth;
+    veventq->write_fd = write_fd;
+    viommu->obj.users++;
+    cmd->out_veventq_id = veventq->obj.id;
+    return 0;
+}
+
+int fh_fault_alloc(FhCtx *ctx, void *arg)
+{
+    struct fh_iommu_fault_alloc *cmd = arg;
+    FhFault *fault;
+    int write_fd = -1, err;
+
+    if (cmd->flags) {
+        return EOPNOTSUPP;
+    }
+    err = fh_queue_open(&write_fd, &cmd->out_fault_fd);
+    if (err) {
+        return err;
+    }
+    fault = fh_obj_new(ctx, FAKEHOST_OBJ_FAULT, sizeof(*fault));
+    fault->write_fd = write_fd;
+    cmd->out_fault_id = fault->obj.id;
+    return 0;
+}

@@ -1,0 +1,317 @@
+/*
+ * Fakehost: the fake kernel's objects.
+ *
+ * Lifetimes follow iommufd's: an object has a number of users besides its id,
+ * IOMMU_DESTROY gives EBUSY while there are any, ids are the lowest free ones
+ * and so come back soon after they were freed.
+ *
+ * Two views of an attachment are kept apart, because in the kernel they can
+ * differ after a failure: the books (FhGroup.attach: what iommufd believes)
+ * and the hardware (FhVfioDev.hw: what the IOMMU really translates by).
+ *
+ * Everything here is guarded by the library's one lock.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef FAKEHOST_MODEL_H
+#define FAKEHOST_MODEL_H
+
+#include "fakehost-internal.h"
+
+#define FH_PAGE_SIZE        4096ull
+#define FH_NO_PASID         0u
+#define FH_CONFIG_SIZE      4096
+
+typedef struct FhCtx FhCtx;
+typedef struct FhHwpt FhHwpt;
+typedef struct FhIommu FhIommu;
+typedef struct FhVfioDev FhVfioDev;
+typedef struct FhViommu FhViommu;
+typedef struct FhIdev FhIdev;
+
+typedef struct FhObj {
+    FhCtx *ctx;
+    uint32_t type;              /* FAKEHOST_OBJ_… */
+    uint32_t id;
+    uint32_t users;             /* other than the id itself */
+} FhObj;
+
+/* An open /dev/iommu */
+struct FhCtx {
+    char name[FAKEHOST_NAME_LEN];
+    FhObj **objs;               /* by id */
+    uint32_t room;
+    uint32_t refs;              /* the file, and each bound device */
+    struct FhGroup *groups;
+};
+
+typedef struct FhArea {
+    uint64_t start;
+    uint64_t last;
+    uint64_t va;                /* user address; for files the offset */
+    uint32_t flags;             /* IOMMU_IOAS_MAP_… */
+    bool file;
+} FhArea;
+
+typedef struct FhReserved {
+    uint64_t start;
+    uint64_t last;
+    const void *owner;
+} FhReserved;
+
+typedef struct FhIoas {
+    FhObj obj;
+    FhArea *areas;              /* sorted by start */
+    uint32_t nr_areas;
+    uint32_t room;
+    FhReserved *reserved;
+    uint32_t nr_reserved;
+    uint32_t nr_hwpts;          /* paging HWPTs that are filled from it */
+    uint32_t nr_no_readonly;    /* of those: refuse read-only mappings */
+    uint64_t mapped_bytes;
+} FhIoas;
+
+typedef struct FhFault {
+    FhObj obj;
+    int write_fd;
+} FhFault;
+
+struct FhHwpt {
+    FhObj obj;
+    FhIommu *iommu;             /* the unit it was allocated for */
+    FhIoas *ioas;               /* paging only */
+    FhHwpt *parent;             /* nested only: the S2 */
+    FhViommu *viommu;           /* nested only: or NULL */
+    FhFault *fault;
+    bool nest_parent;
+    bool pasid_compat;
+    bool dirty;                 /* can track */
+    bool dirty_on;
+    bool auto_domain;
+    bool first_stage;           /* VT-d: paging by first-stage tables */
+    bool force_coherence;
+    bool incoherent_walk;       /* tables are flushed for a walker w/o snoop */
+    bool sync_map;
+    uint8_t width;
+    uint64_t pgsizes;
+    struct fh_hwpt_vtd_s1 vtd;
+    struct fh_hwpt_arm_smmuv3 ste;
+    uint64_t invalidations;     /* calls that were accepted */
+};
+
+struct FhViommu {
+    FhObj obj;
+    FhIommu *iommu;
+    FhHwpt *parent;
+    uint32_t type;
+};
+
+typedef struct FhVdevice {
+    FhObj obj;
+    FhViommu *viommu;
+    FhIdev *idev;
+    uint64_t virt_id;
+} FhVdevice;
+
+typedef struct FhVeventq {
+    FhObj obj;
+    FhViommu *viommu;
+    uint32_t type;
+    uint32_t depth;
+    int write_fd;
+} FhVeventq;
+
+/* A group's attachment of one PASID: RID is FH_NO_PASID */
+typedef struct FhAttach {
+    struct FhAttach *next;
+    uint32_t pasid;
+    FhHwpt *hwpt;
+    FhIdev **idevs;
+    uint32_t nr_idevs;
+} FhAttach;
+
+typedef struct FhGroup {
+    struct FhGroup *next;
+    uint64_t number;
+    uint32_t refs;
+    FhAttach *attach;
+} FhGroup;
+
+/* A device bound to an iommufd */
+struct FhIdev {
+    FhObj obj;
+    FhVfioDev *dev;
+    FhGroup *group;
+    FhVdevice *vdev;
+};
+
+/* What the hardware translates one PASID of a device by */
+typedef struct FhHw {
+    struct FhHw *next;
+    uint32_t pasid;
+    uint32_t pt_id;
+} FhHw;
+
+/* Result of a driver's attach: what became of the old translation */
+typedef enum {
+    FH_OLD_KEPT,
+    FH_OLD_BLOCKED,
+} FhOld;
+
+/* What differs between the IOMMU drivers. All return 0 or a positive errno */
+typedef struct FhVendor {
+    const char *name;
+    /* Parse one key=value of an "iommu" line; false if the key is unknown */
+    bool (*parse)(FhIommu *iommu, const char *key, uint64_t value);
+    /* Point @data at what GET_HW_INFO reports */
+    void (*hw_info)(FhIommu *iommu, uint32_t *type, const void **data,
+                    uint32_t *len);
+    bool (*can_track_dirty)(FhIommu *iommu);
+    bool (*can_enforce_coherence)(FhIommu *iommu);
+    int (*alloc_paging)(FhHwpt *hwpt, uint32_t flags);
+    /* hwpt->parent or hwpt->viommu is set */
+    int (*alloc_nested)(FhHwpt *hwpt, uint32_t flags, uint32_t type,
+                        const void *data, uint32_t len);
+    int (*attach)(FhHwpt *hwpt, FhIdev *idev, uint32_t pasid, FhOld *old);
+    int (*viommu_init)(FhViommu *viommu);
+    int (*vdevice_init)(FhVdevice *vdev);
+    /* Sets cmd->entry_num to the entries handled */
+    int (*invalidate)(FhHwpt *hwpt, FhViommu *viommu,
+                      struct fh_iommu_hwpt_invalidate *cmd);
+    uint64_t msi_start;         /* reserved IOVA */
+    uint64_t msi_last;
+} FhVendor;
+
+/* A host IOMMU */
+struct FhIommu {
+    char name[FAKEHOST_NAME_LEN];
+    const FhVendor *vendor;
+    FhIommu *next;
+    struct fh_hw_info_vtd vtd;
+    struct fh_hw_info_arm_smmuv3 smmu;
+    bool s2fwb_or_canwbs;
+};
+
+/* A host device, opened or not */
+struct FhVfioDev {
+    char name[FAKEHOST_NAME_LEN];
+    FhVfioDev *next;
+    FhIommu *iommu;
+    struct FakehostDevice *state;   /* in the control page */
+    uint64_t group;
+    uint64_t slot;                  /* devices that a hot reset takes along */
+    uint64_t pasid_bits;
+    uint64_t ats;
+    uint64_t coherent;
+    uint64_t isolated_msi;
+    uint64_t has_reset;
+    uint64_t vendor_id, device_id, class_code;
+    uint64_t bar0_size;
+    uint64_t msix;
+    uint8_t config[FH_CONFIG_SIZE];
+    uint8_t wmask[FH_CONFIG_SIZE];
+    FhIdev *idev;                   /* while bound */
+    bool rid_attached;              /* VFIO's own flag */
+    FhHw *hw;
+};
+
+/* --- fakehost-config.c --- */
+
+/* Read the description of the host; complains and exits if it is wrong */
+void fh_config_load(const char *path);
+FhVfioDev *fh_config_device(const char *name);
+FhVfioDev *fh_config_devices(void);
+extern const FhVendor fh_vendor_vtd;
+extern const FhVendor fh_vendor_none;
+
+/* --- fakehost-object.c --- */
+
+FhCtx *fh_ctx_new(const char *name);
+void fh_ctx_ref(FhCtx *ctx);
+/* Drop a reference; the last one destroys what is left */
+void fh_ctx_unref(FhCtx *ctx);
+/* Allocate an object with the lowest free id. It is visible at once */
+void *fh_obj_new(FhCtx *ctx, uint32_t type, size_t size);
+/* The object @id of @type (FAKEHOST_OBJ_NONE: any), or NULL */
+void *fh_obj_get(FhCtx *ctx, uint32_t id, uint32_t type);
+/* IOMMU_DESTROY */
+int fh_obj_destroy(FhCtx *ctx, uint32_t id);
+/* Free an object without looking at its users */
+void fh_obj_free(FhObj *obj);
+const char *fh_obj_type_name(uint32_t type);
+/* One log line per object that exists, in all contexts */
+void fh_obj_log_left(void);
+/* Bring FakehostControl.objects and areas up to date */
+void fh_obj_publish(void);
+
+/* --- fakehost-ioas.c --- */
+
+int fh_ioas_reserve(FhIoas *ioas, uint64_t start, uint64_t last,
+                    const void *owner);
+void fh_ioas_unreserve(FhIoas *ioas, const void *owner);
+/* Would every mapping be accepted by a HWPT that refuses read-only ones? */
+bool fh_ioas_has_readonly(const FhIoas *ioas);
+/* Can the pages of all mappings be pinned? */
+int fh_ioas_check_pin(const FhIoas *ioas);
+void fh_ioas_drop_all(FhIoas *ioas);
+int fh_ioas_alloc(FhCtx *ctx, void *cmd);
+int fh_ioas_iova_ranges(FhCtx *ctx, void *cmd);
+int fh_ioas_allow_iovas(FhCtx *ctx, void *cmd);
+int fh_ioas_map(FhCtx *ctx, void *cmd);
+int fh_ioas_map_file(FhCtx *ctx, void *cmd);
+int fh_ioas_copy(FhCtx *ctx, void *cmd);
+int fh_ioas_unmap(FhCtx *ctx, void *cmd);
+
+/* --- fakehost-hwpt.c --- */
+
+FhHwpt *fh_hwpt_new_auto(FhIoas *ioas, FhIdev *idev, int *err);
+void fh_hwpt_release(FhHwpt *hwpt);
+int fh_hwpt_alloc(FhCtx *ctx, void *cmd);
+int fh_hwpt_invalidate(FhCtx *ctx, void *cmd);
+int fh_hwpt_set_dirty(FhCtx *ctx, void *cmd);
+int fh_hwpt_get_dirty(FhCtx *ctx, void *cmd);
+int fh_viommu_alloc(FhCtx *ctx, void *cmd);
+int fh_vdevice_alloc(FhCtx *ctx, void *cmd);
+int fh_veventq_alloc(FhCtx *ctx, void *cmd);
+int fh_fault_alloc(FhCtx *ctx, void *cmd);
+int fh_hw_info(FhCtx *ctx, void *cmd);
+
+/* --- fakehost-iommufd.c --- */
+
+/* Returns 0 or a positive errno */
+int fh_iommufd_ioctl(FhCtx *ctx, unsigned long cmd, void *arg);
+
+/* --- fakehost-attach.c --- */
+
+int fh_bind(FhCtx *ctx, FhVfioDev *dev);
+void fh_unbind(FhVfioDev *dev);
+int fh_attach(FhVfioDev *dev, uint32_t pasid, uint32_t *pt_id);
+void fh_detach(FhVfioDev *dev, uint32_t pasid);
+bool fh_is_attached(FhVfioDev *dev, uint32_t pasid);
+/* The driver lost an attach: the hardware blocks, the books stay */
+void fh_attach_blocked(FhVfioDev *dev, uint32_t pasid);
+/* Bring the device's part of the control page up to date */
+void fh_device_publish(FhVfioDev *dev);
+
+/* --- fakehost-vfio.c, fakehost-pci.c --- */
+
+/* Remember, forget, look for addresses at which BARs are mapped */
+void fh_bar_mapped(const void *addr, size_t len);
+void fh_bar_unmapped(const void *addr, size_t len);
+bool fh_bar_overlaps(uint64_t addr, uint64_t len);
+int fh_vfio_ioctl(FhVfioDev *dev, int fd, bool *granted, unsigned long cmd,
+                  void *arg);
+void fh_pci_init(FhVfioDev *dev);
+/* Config space only; the BARs are the file's own bytes */
+ssize_t fh_pci_config_rw(FhVfioDev *dev, void *buf, size_t count,
+                         uint64_t offset, bool is_write);
+#define FH_REGION_SHIFT     40
+#define FH_REGION_OFFSET(i) ((uint64_t)(i) << FH_REGION_SHIFT)
+
+/* --- fakehost-preload.c --- */
+
+/* The iommufd context behind @fd, or NULL */
+FhCtx *fh_file_ctx(int fd);
+
+#endif /* FAKEHOST_MODEL_H */

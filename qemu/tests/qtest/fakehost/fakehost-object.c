@@ -1,0 +1,211 @@
+/*
+ * Fakehost: contexts, ids and lifetimes.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "fakehost-model.h"
+
+/* The kernel's first id is 1 */
+#define FH_FIRST_ID     1
+#define FH_CTXS         64
+
+static FhCtx *fh_ctxs[FH_CTXS];
+
+static const char *const fh_type_names[FAKEHOST_OBJ_TYPES] = {
+    [FAKEHOST_OBJ_NONE] = "NONE",
+    [FAKEHOST_OBJ_DEVICE] = "DEVICE",
+    [FAKEHOST_OBJ_HWPT_PAGING] = "HWPT_PAGING",
+    [FAKEHOST_OBJ_HWPT_NESTED] = "HWPT_NESTED",
+    [FAKEHOST_OBJ_IOAS] = "IOAS",
+    [FAKEHOST_OBJ_FAULT] = "FAULT",
+    [FAKEHOST_OBJ_VIOMMU] = "VIOMMU",
+    [FAKEHOST_OBJ_VDEVICE] = "VDEVICE",
+    [FAKEHOST_OBJ_VEVENTQ] = "VEVENTQ",
+};
+
+const char *fh_obj_type_name(uint32_t type)
+{
+    return type < FAKEHOST_OBJ_TYPES ? fh_type_names[type] : "?";
+}
+
+FhCtx *fh_ctx_new(const char *name)
+{
+    FhCtx *ctx = calloc(1, sizeof(*ctx));
+
+    strncpy(ctx->name, name, sizeof(ctx->name) - 1);
+    ctx->refs = 1;
+    for (size_t i = 0; i < FH_CTXS; i++) {
+        if (!fh_ctxs[i]) {
+            fh_ctxs[i] = ctx;
+            return ctx;
+        }
+    }
+    fprintf(stderr, "fakehost: more than %d iommufds\n", FH_CTXS);
+    abort();
+}
+
+void fh_ctx_ref(FhCtx *ctx)
+{
+    ctx->refs++;
+}
+
+void fh_ctx_unref(FhCtx *ctx)
+{
+    bool progress;
+
+    if (--ctx->refs) {
+        return;
+    }
+    /* Leaves first, as their going drops the users of the inner ones */
+    do {
+        progress = false;
+        for (uint32_t id = FH_FIRST_ID; id < ctx->room; id++) {
+            if (ctx->objs[id] && !ctx->objs[id]->users) {
+                fh_obj_free(ctx->objs[id]);
+                progress = true;
+            }
+        }
+    } while (progress);
+
+    for (size_t i = 0; i < FH_CTXS; i++) {
+        if (fh_ctxs[i] == ctx) {
+            fh_ctxs[i] = NULL;
+        }
+    }
+    free(ctx->objs);
+    free(ctx);
+}
+
+void *fh_obj_new(FhCtx *ctx, uint32_t type, size_t size)
+{
+    FhObj *obj = calloc(1, size);
+    uint32_t id = FH_FIRST_ID;
+
+    while (id < ctx->room && ctx->objs[id]) {
+        id++;
+    }
+    if (id >= ctx->room) {
+        uint32_t room = ctx->room ? ctx->room * 2 : 64;
+
+        ctx->objs = realloc(ctx->objs, room * sizeof(*ctx->objs));
+        memset(ctx->objs + ctx->room, 0,
+               (room - ctx->room) * sizeof(*ctx->objs));
+        ctx->room = room;
+    }
+    obj->ctx = ctx;
+    obj->type = type;
+    obj->id = id;
+    ctx->objs[id] = obj;
+    return obj;
+}
+
+void *fh_obj_get(FhCtx *ctx, uint32_t id, uint32_t type)
+{
+    FhObj *obj = id < ctx->room ? ctx->objs[id] : NULL;
+
+    if (!obj || (type != FAKEHOST_OBJ_NONE && obj->type != type)) {
+        return NULL;
+    }
+    return obj;
+}
+
+static void fh_obj_drop_references(FhObj *obj)
+{
+    switch (obj->type) {
+    case FAKEHOST_OBJ_IOAS:
+        fh_ioas_drop_all((FhIoas *)obj);
+        break;
+    case FAKEHOST_OBJ_HWPT_PAGING:
+    case FAKEHOST_OBJ_HWPT_NESTED:
+        fh_hwpt_release((FhHwpt *)obj);
+        break;
+    case FAKEHOST_OBJ_FAULT:
+        close(((FhFault *)obj)->write_fd);
+        break;
+    case FAKEHOST_OBJ_VIOMMU:
+        ((FhViommu *)obj)->parent->obj.users--;
+        break;
+    case FAKEHOST_OBJ_VDEVICE:
+        ((FhVdevice *)obj)->viommu->obj.users--;
+        ((FhVdevice *)obj)->idev->vdev = NULL;
+        break;
+    case FAKEHOST_OBJ_VEVENTQ:
+        ((FhVeventq *)obj)->viommu->obj.users--;
+        close(((FhVeventq *)obj)->write_fd);
+        break;
+    }
+}
+
+void fh_obj_free(FhObj *obj)
+{
+    fh_obj_drop_references(obj);
+    obj->ctx->objs[obj->id] = NULL;
+    free(obj);
+}
+
+int fh_obj_destroy(FhCtx *ctx, uint32_t id)
+{
+    FhObj *obj = fh_obj_get(ctx, id, FAKEHOST_OBJ_NONE);
+
+    if (!obj) {
+        return ENOENT;
+    }
+    if (obj->users) {
+        return EBUSY;
+    }
+    fh_obj_free(obj);
+    return 0;
+}
+
+void fh_obj_log_left(void)
+{
+    for (size_t i = 0; i < FH_CTXS; i++) {
+        FhCtx *ctx = fh_ctxs[i];
+
+        for (uint32_t id = FH_FIRST_ID; ctx && id < ctx->room; id++) {
+            FhObj *obj = ctx->objs[id];
+            FhText t = { 0 };
+
+            if (!obj) {
+                continue;
+            }
+            fh_text_printf(&t, "left %s %s id=%u users=%u", ctx->name,
+                           fh_obj_type_name(obj->type), id, obj->users);
+            if (obj->type == FAKEHOST_OBJ_IOAS) {
+                fh_text_printf(&t, " areas=%u", ((FhIoas *)obj)->nr_areas);
+            }
+            fh_log_line(t.buf);
+            fh_text_free(&t);
+        }
+    }
+}
+
+void fh_obj_publish(void)
+{
+    struct FakehostControl *page = fh_control();
+
+    memset(page->objects, 0, sizeof(page->objects));
+    page->areas = 0;
+    page->mapped_bytes = 0;
+    for (size_t i = 0; i < FH_CTXS; i++) {
+        FhCtx *ctx = fh_ctxs[i];
+
+        for (uint32_t id = FH_FIRST_ID; ctx && id < ctx->room; id++) {
+            FhObj *obj = ctx->objs[id];
+
+            if (!obj) {
+                continue;
+            }
+            page->objects[obj->type]++;
+            if (obj->type == FAKEHOST_OBJ_IOAS) {
+                page->areas += ((FhIoas *)obj)->nr_areas;
+                page->mapped_bytes += ((FhIoas *)obj)->mapped_bytes;
+            }
+        }
+    }
+}

@@ -1,0 +1,414 @@
+/*
+ * Fakehost: the ioctls of a VFIO device opened by its cdev.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "fakehost-model.h"
+
+/* How far a region's index can shift the offset: what the file must hold */
+#define FH_FILE_SIZE    FH_REGION_OFFSET(VFIO_PCI_NUM_REGIONS)
+
+#define UPTO(s, m) \
+    (offsetof(struct s, m) + sizeof(((struct s *)NULL)->m))
+
+typedef struct FhVfioOp {
+    unsigned long cmd;
+    uint32_t min_size;
+    int (*execute)(FhVfioDev *dev, void *cmd);
+} FhVfioOp;
+
+/* --- where BARs are mapped --- */
+
+typedef struct FhBarMap {
+    struct FhBarMap *next;
+    uint64_t addr;
+    uint64_t len;
+} FhBarMap;
+
+static FhBarMap *fh_bar_maps;
+
+void fh_bar_mapped(const void *addr, size_t len)
+{
+    FhBarMap *map = calloc(1, sizeof(*map));
+
+    map->addr = (uintptr_t)addr;
+    map->len = len;
+    map->next = fh_bar_maps;
+    fh_bar_maps = map;
+}
+
+void fh_bar_unmapped(const void *addr, size_t len)
+{
+    FhBarMap **link = &fh_bar_maps;
+
+    while (*link) {
+        FhBarMap *map = *link;
+
+        if (map->addr >= (uintptr_t)addr &&
+            map->addr + map->len <= (uintptr_t)addr + len) {
+            *link = map->next;
+            free(map);
+        } else {
+            link = &map->next;
+        }
+    }
+}
+
+bool fh_bar_overlaps(uint64_t addr, uint64_t len)
+{
+    for (const FhBarMap *map = fh_bar_maps; map; map = map->next) {
+        if (addr < map->addr + map->len && addr + len > map->addr) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- ioctls --- */
+
+static int fh_vfio_get_info(FhVfioDev *dev, void *arg)
+{
+    struct vfio_device_info *info = arg;
+
+    info->flags = VFIO_DEVICE_FLAGS_PCI;
+    if (dev->has_reset) {
+        info->flags |= VFIO_DEVICE_FLAGS_RESET;
+    }
+    info->num_regions = VFIO_PCI_NUM_REGIONS;
+    info->num_irqs = VFIO_PCI_NUM_IRQS;
+    return 0;
+}
+
+static int fh_vfio_get_region_info(FhVfioDev *dev, void *arg)
+{
+    struct vfio_region_info *info = arg;
+
+    info->flags = 0;
+    info->size = 0;
+    info->cap_offset = 0;
+    info->offset = FH_REGION_OFFSET(info->index);
+    switch (info->index) {
+    case VFIO_PCI_CONFIG_REGION_INDEX:
+        info->size = FH_CONFIG_SIZE;
+        info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
+        return 0;
+    case VFIO_PCI_BAR0_REGION_INDEX:
+        info->size = dev->bar0_size;
+        if (info->size) {
+            info->flags = VFIO_REGION_INFO_FLAG_READ |
+                          VFIO_REGION_INFO_FLAG_WRITE |
+                          VFIO_REGION_INFO_FLAG_MMAP;
+        }
+        return 0;
+    case VFIO_PCI_BAR1_REGION_INDEX ... VFIO_PCI_ROM_REGION_INDEX:
+        return 0;
+    default:
+        return EINVAL;
+    }
+}
+
+static uint32_t fh_vfio_irq_count(const FhVfioDev *dev, uint32_t index)
+{
+    switch (index) {
+    case VFIO_PCI_MSIX_IRQ_INDEX:
+        return dev->msix;
+    case VFIO_PCI_ERR_IRQ_INDEX:
+    case VFIO_PCI_REQ_IRQ_INDEX:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+static int fh_vfio_get_irq_info(FhVfioDev *dev, void *arg)
+{
+    struct vfio_irq_info *info = arg;
+
+    if (info->index >= VFIO_PCI_NUM_IRQS) {
+        return EINVAL;
+    }
+    info->flags = VFIO_IRQ_INFO_EVENTFD;
+    info->count = fh_vfio_irq_count(dev, info->index);
+    if (info->index == VFIO_PCI_INTX_IRQ_INDEX) {
+        info->flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
+    } else {
+        info->flags |= VFIO_IRQ_INFO_NORESIZE;
+    }
+    return 0;
+}
+
+static int fh_vfio_set_eventfds(FhVfioDev *dev, const struct vfio_irq_set *set)
+{
+    const int32_t *fds = (const int32_t *)set->data;
+    uint32_t installed = 0;
+
+    for (uint32_t i = 0; i < set->count; i++) {
+        if (fds[i] < -1 || (fds[i] >= 0 && fcntl(fds[i], F_GETFD) < 0)) {
+            return EBADF;
+        }
+        installed += fds[i] >= 0;
+    }
+    /* Exact for whole-index updates, which is what the checks look at */
+    if (!set->start) {
+        dev->state->irqs[set->index] = installed;
+    } else {
+        dev->state->irqs[set->index] += installed;
+    }
+    return 0;
+}
+
+static int fh_vfio_set_irqs(FhVfioDev *dev, void *arg)
+{
+    const struct vfio_irq_set *set = arg;
+    uint32_t type = set->flags & VFIO_IRQ_SET_DATA_TYPE_MASK;
+    uint32_t action = set->flags & VFIO_IRQ_SET_ACTION_TYPE_MASK;
+    uint32_t num, size = 0;
+
+    if (set->index >= VFIO_PCI_NUM_IRQS ||
+        set->count >= UINT32_MAX - set->start ||
+        set->flags & ~(VFIO_IRQ_SET_DATA_TYPE_MASK |
+                       VFIO_IRQ_SET_ACTION_TYPE_MASK)) {
+        return EINVAL;
+    }
+    num = fh_vfio_irq_count(dev, set->index);
+    if (set->start >= num || set->start + set->count > num) {
+        return EINVAL;
+    }
+    switch (type) {
+    case VFIO_IRQ_SET_DATA_NONE:
+        break;
+    case VFIO_IRQ_SET_DATA_BOOL:
+        size = sizeof(uint8_t);
+        break;
+    case VFIO_IRQ_SET_DATA_EVENTFD:
+        size = sizeof(int32_t);
+        break;
+    default:
+        return EINVAL;
+    }
+    if (set->argsz - UPTO(vfio_irq_set, count) < (uint64_t)set->count * size) {
+        return EINVAL;
+    }
+    if (action != VFIO_IRQ_SET_ACTION_TRIGGER) {
+        /* Masking is the business of INTx, which there is not */
+        return ENOTTY;
+    }
+    if (type == VFIO_IRQ_SET_DATA_EVENTFD) {
+        return fh_vfio_set_eventfds(dev, set);
+    }
+    if (type == VFIO_IRQ_SET_DATA_NONE && !set->count) {
+        dev->state->irqs[set->index] = 0;
+    }
+    return 0;
+}
+
+static int fh_vfio_reset(FhVfioDev *dev, void *arg)
+{
+    if (!dev->has_reset) {
+        return EINVAL;
+    }
+    dev->state->resets++;
+    return 0;
+}
+
+static int fh_vfio_hot_reset_info(FhVfioDev *dev, void *arg)
+{
+    struct vfio_pci_hot_reset_info *hdr = arg;
+    struct vfio_pci_dependent_device *out = hdr->devices;
+    uint32_t room = (hdr->argsz - sizeof(*hdr)) / sizeof(*out);
+    uint32_t flags = FH_HOT_RESET_FLAG_DEV_ID | FH_HOT_RESET_FLAG_DEV_ID_OWNED;
+    uint32_t count = 0;
+
+    for (FhVfioDev *d = fh_config_devices(); d; d = d->next) {
+        int32_t id;
+
+        if (d->slot != dev->slot) {
+            continue;
+        }
+        if (d->idev && d->idev->obj.ctx == dev->idev->obj.ctx) {
+            id = d->idev->obj.id;
+        } else if (d->group == dev->group) {
+            id = FH_PCI_DEVID_OWNED;
+        } else {
+            id = FH_PCI_DEVID_NOT_OWNED;
+            flags &= ~FH_HOT_RESET_FLAG_DEV_ID_OWNED;
+        }
+        if (count < room) {
+            memset(&out[count], 0, sizeof(out[count]));
+            /* A union with the group number, as wide */
+            memcpy(&out[count], &id, sizeof(id));
+            out[count].bus = 1 + dev->slot % 0xff;
+            out[count].devfn = count;
+        }
+        count++;
+    }
+    hdr->count = count;
+    hdr->flags = count > room ? 0 : flags;
+    return count > room ? ENOSPC : 0;
+}
+
+static int fh_vfio_hot_reset(FhVfioDev *dev, void *arg)
+{
+    struct vfio_pci_hot_reset *cmd = arg;
+
+    /* With a cdev, ownership is proved by the iommufd: no group fds */
+    if (cmd->flags || cmd->count) {
+        return EINVAL;
+    }
+    for (FhVfioDev *d = fh_config_devices(); d; d = d->next) {
+        if (d->slot != dev->slot) {
+            continue;
+        }
+        if ((!d->idev || d->idev->obj.ctx != dev->idev->obj.ctx) &&
+            d->group != dev->group) {
+            return EINVAL;
+        }
+    }
+    for (FhVfioDev *d = fh_config_devices(); d; d = d->next) {
+        d->state->resets += d->slot == dev->slot;
+    }
+    return 0;
+}
+
+static int fh_vfio_feature(FhVfioDev *dev, void *arg)
+{
+    const struct vfio_device_feature *cmd = arg;
+    uint32_t get_set = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_GET;
+
+    if (cmd->flags & ~(VFIO_DEVICE_FEATURE_MASK | get_set |
+                       VFIO_DEVICE_FEATURE_PROBE) ||
+        (!(cmd->flags & VFIO_DEVICE_FEATURE_PROBE) &&
+         (cmd->flags & get_set) == get_set)) {
+        return EINVAL;
+    }
+    /* It cannot migrate, log DMA, or sleep */
+    return ENOTTY;
+}
+
+static int fh_vfio_attach(FhVfioDev *dev, void *arg)
+{
+    struct fh_vfio_attach_pt *cmd = arg;
+    uint32_t pasid = FH_NO_PASID;
+
+    if (cmd->flags & ~FH_ATTACH_PASID) {
+        return EINVAL;
+    }
+    if (cmd->flags & FH_ATTACH_PASID) {
+        if (cmd->argsz < sizeof(*cmd)) {
+            return EINVAL;
+        }
+        pasid = cmd->pasid;
+        if (!pasid) {
+            return EINVAL;
+        }
+    }
+    return fh_attach(dev, pasid, &cmd->pt_id);
+}
+
+static int fh_vfio_detach(FhVfioDev *dev, void *arg)
+{
+    struct fh_vfio_detach_pt *cmd = arg;
+
+    if (cmd->flags & ~FH_DETACH_PASID) {
+        return EINVAL;
+    }
+    if (cmd->flags & FH_DETACH_PASID) {
+        if (cmd->argsz < sizeof(*cmd)) {
+            return EINVAL;
+        }
+        if (cmd->pasid) {
+            fh_detach(dev, cmd->pasid);
+        }
+        return 0;
+    }
+    fh_detach(dev, FH_NO_PASID);
+    return 0;
+}
+
+static const FhVfioOp fh_vfio_ops[] = {
+    { VFIO_DEVICE_GET_INFO, UPTO(vfio_device_info, num_irqs),
+      fh_vfio_get_info },
+    { VFIO_DEVICE_GET_REGION_INFO, UPTO(vfio_region_info, offset),
+      fh_vfio_get_region_info },
+    { VFIO_DEVICE_GET_IRQ_INFO, UPTO(vfio_irq_info, count),
+      fh_vfio_get_irq_info },
+    { VFIO_DEVICE_SET_IRQS, UPTO(vfio_irq_set, count), fh_vfio_set_irqs },
+    { VFIO_DEVICE_RESET, 0, fh_vfio_reset },
+    { VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
+      UPTO(vfio_pci_hot_reset_info, count), fh_vfio_hot_reset_info },
+    { VFIO_DEVICE_PCI_HOT_RESET, UPTO(vfio_pci_hot_reset, count),
+      fh_vfio_hot_reset },
+    { VFIO_DEVICE_FEATURE, UPTO(vfio_device_feature, flags),
+      fh_vfio_feature },
+    { FH_VFIO_ATTACH_IOMMUFD_PT, UPTO(fh_vfio_attach_pt, pt_id),
+      fh_vfio_attach },
+    { FH_VFIO_DETACH_IOMMUFD_PT, UPTO(fh_vfio_detach_pt, flags),
+      fh_vfio_detach },
+};
+
+static int fh_vfio_bind(FhVfioDev *dev, int fd, bool *granted, void *arg)
+{
+    struct fh_vfio_bind_iommufd *cmd = arg;
+    FhCtx *ctx;
+    int err;
+
+    if (!cmd) {
+        return EFAULT;
+    }
+    if (cmd->argsz < UPTO(fh_vfio_bind_iommufd, out_devid)) {
+        return EINVAL;
+    }
+    /* A token goes with virtual functions, which these are not */
+    if (cmd->iommufd < 0 || cmd->flags || *granted) {
+        return EINVAL;
+    }
+    if (fcntl(cmd->iommufd, F_GETFD) < 0) {
+        return EBADF;
+    }
+    ctx = fh_file_ctx(cmd->iommufd);
+    if (!ctx) {
+        return EBADFD;
+    }
+    /* The BARs are the bytes of the file, so that mmap() needs no help */
+    if (ftruncate(fd, FH_FILE_SIZE)) {
+        return errno;
+    }
+    err = fh_bind(ctx, dev);
+    if (!err) {
+        *granted = true;
+        cmd->out_devid = dev->idev->obj.id;
+    }
+    return err;
+}
+
+int fh_vfio_ioctl(FhVfioDev *dev, int fd, bool *granted, unsigned long cmd,
+                  void *arg)
+{
+    if (cmd == FH_VFIO_BIND_IOMMUFD) {
+        return fh_vfio_bind(dev, fd, granted, arg);
+    }
+    if (!*granted) {
+        return EINVAL;
+    }
+    for (size_t i = 0; i < FH_ARRAY_SIZE(fh_vfio_ops); i++) {
+        const FhVfioOp *op = &fh_vfio_ops[i];
+
+        if (op->cmd != cmd) {
+            continue;
+        }
+        if (op->min_size && !arg) {
+            return EFAULT;
+        }
+        if (op->min_size && *(uint32_t *)arg < op->min_size) {
+            return EINVAL;
+        }
+        return op->execute(dev, arg);
+    }
+    return ENOTTY;
+}

@@ -151,16 +151,16 @@ static int fh_pasid_compat(const FhHwpt *hwpt, const FhGroup *group,
     if (pasid == FH_NO_PASID) {
         for (const FhAttach *a = group->attach; a; a = a->next) {
             if (a->pasid != FH_NO_PASID && !hwpt->pasid_compat) {
-                return EINVAL;
+                return -EINVAL;
             }
         }
         return 0;
     }
     if (!hwpt->pasid_compat) {
-        return EINVAL;
+        return -EINVAL;
     }
     rid = fh_attach_find(group, FH_NO_PASID);
-    return rid && !rid->hwpt->pasid_compat ? EINVAL : 0;
+    return rid && !rid->hwpt->pasid_compat ? -EINVAL : 0;
 }
 
 static int fh_check_pasid(const FhIdev *idev, uint32_t pasid)
@@ -170,7 +170,7 @@ static int fh_check_pasid(const FhIdev *idev, uint32_t pasid)
     if (pasid == FH_NO_PASID) {
         return 0;
     }
-    return !dev->pasid_bits || pasid >> dev->pasid_bits ? EINVAL : 0;
+    return !dev->pasid_bits || pasid >> dev->pasid_bits ? -EINVAL : 0;
 }
 
 static int fh_enforce_reserved(FhHwpt *hwpt, FhIdev *idev, uint32_t pasid)
@@ -207,10 +207,10 @@ static int fh_do_attach(FhIdev *idev, uint32_t pasid, FhHwpt *hwpt)
     int err;
 
     if (a && a->hwpt != hwpt) {
-        return EINVAL;
+        return -EINVAL;
     }
     if (fh_attach_has(a, idev)) {
-        return EBUSY;
+        return -EBUSY;
     }
     err = fh_enforce_reserved(hwpt, idev, pasid);
     if (err) {
@@ -222,7 +222,7 @@ static int fh_do_attach(FhIdev *idev, uint32_t pasid, FhHwpt *hwpt)
             err = fh_check_pasid(idev, pasid);
         }
         if (!err && fh_group_in_reset(group)) {
-            err = EBUSY;
+            err = -EBUSY;
         }
         if (!err) {
             err = fh_group_program(group, hwpt, pasid);
@@ -249,7 +249,7 @@ static int fh_do_replace(FhIdev *idev, uint32_t pasid, FhHwpt *hwpt)
     int err;
 
     if (!fh_attach_has(a, idev)) {
-        return EINVAL;
+        return -EINVAL;
     }
     old = a->hwpt;
     /* Also when an earlier failure left the hardware blocked */
@@ -258,7 +258,7 @@ static int fh_do_replace(FhIdev *idev, uint32_t pasid, FhHwpt *hwpt)
     }
     err = fh_pasid_compat(hwpt, group, pasid);
     if (!err && fh_group_in_reset(group)) {
-        err = EBUSY;
+        err = -EBUSY;
     }
     if (!err && hwpt->ioas != old->ioas) {
         err = fh_enforce_reserved(hwpt, idev, pasid);
@@ -309,7 +309,7 @@ static int fh_attach_auto(FhIdev *idev, uint32_t pasid, FhIoas *ioas,
             continue;
         }
         err = fh_attach_hwpt(idev, pasid, hwpt);
-        if (err != EINVAL) {
+        if (err != -EINVAL) {
             *pt_id = hwpt->obj.id;
             return err;
         }
@@ -332,7 +332,7 @@ int fh_attach(FhVfioDev *dev, uint32_t pasid, uint32_t *pt_id)
     FhObj *pt = fh_obj_get(idev->obj.ctx, *pt_id, FAKEHOST_OBJ_NONE);
 
     if (!pt) {
-        return ENOENT;
+        return -ENOENT;
     }
     switch (pt->type) {
     case FAKEHOST_OBJ_HWPT_PAGING:
@@ -341,7 +341,7 @@ int fh_attach(FhVfioDev *dev, uint32_t pasid, uint32_t *pt_id)
     case FAKEHOST_OBJ_IOAS:
         return fh_attach_auto(idev, pasid, (FhIoas *)pt, pt_id);
     default:
-        return EINVAL;
+        return -EINVAL;
     }
 }
 
@@ -391,19 +391,19 @@ int fh_bind(FhCtx *ctx, FhVfioDev *dev)
     FhIdev *idev;
 
     if (dev->idev) {
-        return EINVAL;
+        return -EINVAL;
     }
     if (!dev->coherent) {
-        return EINVAL;
+        return -EINVAL;
     }
     if (!dev->isolated_msi) {
-        return EPERM;
+        return -EPERM;
     }
     for (FhVfioDev *other = fh_config_devices(); other; other = other->next) {
         /* A group's DMA has one owner */
         if (other->idev && other->group == dev->group &&
             other->idev->obj.ctx != ctx) {
-            return EPERM;
+            return -EPERM;
         }
     }
     idev = fh_obj_new(ctx, FAKEHOST_OBJ_DEVICE, sizeof(*idev));

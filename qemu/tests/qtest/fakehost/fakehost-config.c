@@ -85,13 +85,13 @@ static int none_alloc_paging(FhHwpt *hwpt, uint32_t flags)
 {
     hwpt->width = 48;
     hwpt->pgsizes = FH_PAGE_SIZE;
-    return flags ? EOPNOTSUPP : 0;
+    return flags ? -EOPNOTSUPP : 0;
 }
 
 static int none_attach(FhHwpt *hwpt, FhIdev *idev, uint32_t pasid, FhOld *old)
 {
     *old = FH_OLD_KEPT;
-    return pasid ? EOPNOTSUPP : 0;
+    return pasid ? -EOPNOTSUPP : 0;
 }
 
 const FhVendor fh_vendor_none = {

@@ -35,7 +35,7 @@ static int fh_hwpt_join_ioas(FhHwpt *hwpt)
 
     if (hwpt->nest_parent && hwpt->iommu->vendor == &fh_vendor_vtd &&
         fh_ioas_has_readonly(ioas)) {
-        return EINVAL;
+        return -EINVAL;
     }
     err = fh_ioas_check_pin(ioas);
     if (!err && last != UINT64_MAX) {
@@ -198,18 +198,18 @@ int fh_hwpt_alloc(FhCtx *ctx, void *arg)
     int err;
 
     if (cmd->__reserved) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     if ((cmd->data_type == FH_DATA_NONE) != !cmd->data_len) {
-        return EINVAL;
+        return -EINVAL;
     }
     idev = fh_get_idev(ctx, cmd->dev_id);
     if (!idev) {
-        return ENOENT;
+        return -ENOENT;
     }
     pt = fh_obj_get(ctx, cmd->pt_id, FAKEHOST_OBJ_NONE);
     if (!pt) {
-        return EINVAL;
+        return -EINVAL;
     }
     hwpt = fh_hwpt_alloc_on(pt, idev, cmd, &err);
     if (!hwpt) {
@@ -220,7 +220,7 @@ int fh_hwpt_alloc(FhCtx *ctx, void *arg)
 
         if (!fault) {
             fh_obj_free(&hwpt->obj);
-            return ENOENT;
+            return -ENOENT;
         }
         hwpt->fault = fault;
         fault->obj.users++;
@@ -242,16 +242,16 @@ int fh_hwpt_invalidate(FhCtx *ctx, void *arg)
     /* The output, should it not come to more */
     cmd->entry_num = 0;
     if (cmd->__reserved) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     if (num && (!cmd->data_uptr || !cmd->entry_len ||
                 cmd->entry_len > FH_PAGE_SIZE ||
                 num > FH_INVALIDATE_ENTRIES_MAX)) {
-        return EINVAL;
+        return -EINVAL;
     }
     pt = fh_obj_get(ctx, cmd->hwpt_id, FAKEHOST_OBJ_NONE);
     if (!pt) {
-        return ENOENT;
+        return -ENOENT;
     }
     if (pt->type == FAKEHOST_OBJ_HWPT_NESTED) {
         hwpt = (FhHwpt *)pt;
@@ -260,10 +260,10 @@ int fh_hwpt_invalidate(FhCtx *ctx, void *arg)
         viommu = (FhViommu *)pt;
         iommu = viommu->iommu;
     } else {
-        return EINVAL;
+        return -EINVAL;
     }
     if (!iommu->vendor->invalidate) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     cmd->entry_num = num;
     err = iommu->vendor->invalidate(hwpt, viommu, cmd);
@@ -279,14 +279,14 @@ int fh_hwpt_set_dirty(FhCtx *ctx, void *arg)
     FhHwpt *hwpt;
 
     if (cmd->flags & ~IOMMU_HWPT_DIRTY_TRACKING_ENABLE) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     hwpt = fh_obj_get(ctx, cmd->hwpt_id, FAKEHOST_OBJ_HWPT_PAGING);
     if (!hwpt) {
-        return ENOENT;
+        return -ENOENT;
     }
     if (!hwpt->dirty) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     hwpt->dirty_on = cmd->flags & IOMMU_HWPT_DIRTY_TRACKING_ENABLE;
     return 0;
@@ -299,18 +299,18 @@ int fh_hwpt_get_dirty(FhCtx *ctx, void *arg)
     FhHwpt *hwpt;
 
     if (cmd->flags & ~1u || cmd->__reserved) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     hwpt = fh_obj_get(ctx, cmd->hwpt_id, FAKEHOST_OBJ_HWPT_PAGING);
     if (!hwpt) {
-        return ENOENT;
+        return -ENOENT;
     }
     if (!cmd->page_size || cmd->page_size & (cmd->page_size - 1) ||
         cmd->iova & (cmd->page_size - 1) ||
         cmd->length & (cmd->page_size - 1) || !cmd->length) {
-        return EINVAL;
+        return -EINVAL;
     }
-    return hwpt->dirty ? 0 : EOPNOTSUPP;
+    return hwpt->dirty ? 0 : -EOPNOTSUPP;
 }
 
 int fh_hw_info(FhCtx *ctx, void *arg)
@@ -324,23 +324,23 @@ int fh_hw_info(FhCtx *ctx, void *arg)
 
     if (cmd->flags & ~FH_HW_INFO_FLAG_INPUT_TYPE || cmd->__reserved[0] ||
         cmd->__reserved[1] || cmd->__reserved[2]) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     if (cmd->flags & FH_HW_INFO_FLAG_INPUT_TYPE) {
         want = cmd->data_type;
     }
     idev = fh_get_idev(ctx, cmd->dev_id);
     if (!idev) {
-        return ENOENT;
+        return -ENOENT;
     }
     dev = idev->dev;
     dev->iommu->vendor->hw_info(dev->iommu, &type, &data, &len);
     if (want != FH_HW_INFO_DEFAULT && want != type) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     n = cmd->data_len < len ? cmd->data_len : len;
     if (cmd->data_len && !user) {
-        return EFAULT;
+        return -EFAULT;
     }
     if (n) {
         memcpy(user, data, n);
@@ -370,21 +370,21 @@ int fh_viommu_alloc(FhCtx *ctx, void *arg)
     int err;
 
     if (cmd->flags || !cmd->type) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     idev = fh_get_idev(ctx, cmd->dev_id);
     if (!idev) {
-        return ENOENT;
+        return -ENOENT;
     }
     if (!idev->dev->iommu->vendor->viommu_init) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     hwpt = fh_obj_get(ctx, cmd->hwpt_id, FAKEHOST_OBJ_HWPT_PAGING);
     if (!hwpt) {
-        return ENOENT;
+        return -ENOENT;
     }
     if (!hwpt->nest_parent) {
-        return EINVAL;
+        return -EINVAL;
     }
     viommu = fh_obj_new(ctx, FAKEHOST_OBJ_VIOMMU, sizeof(*viommu));
     viommu->iommu = idev->dev->iommu;
@@ -425,13 +425,13 @@ int fh_vdevice_alloc(FhCtx *ctx, void *arg)
     viommu = fh_obj_get(ctx, cmd->viommu_id, FAKEHOST_OBJ_VIOMMU);
     idev = fh_get_idev(ctx, cmd->dev_id);
     if (!viommu || !idev) {
-        return ENOENT;
+        return -ENOENT;
     }
     if (viommu->iommu != idev->dev->iommu) {
-        return EINVAL;
+        return -EINVAL;
     }
     if (idev->vdev || fh_viommu_has_vdevice(viommu, cmd->virt_id)) {
-        return EEXIST;
+        return -EEXIST;
     }
     vdev = fh_obj_new(ctx, FAKEHOST_OBJ_VDEVICE, sizeof(*vdev));
     vdev->viommu = viommu;
@@ -462,7 +462,7 @@ static int fh_queue_open(int *write_fd, uint32_t *user_fd)
     int fds[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds)) {
-        return errno;
+        return -errno;
     }
     *user_fd = fds[0];
     *write_fd = fds[1];
@@ -477,20 +477,20 @@ int fh_veventq_alloc(FhCtx *ctx, void *arg)
     int write_fd = -1, err;
 
     if (cmd->flags || cmd->__reserved || !cmd->type) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     if (!cmd->veventq_depth || cmd->veventq_depth > FH_VEVENTQ_MAX_DEPTH) {
-        return EINVAL;
+        return -EINVAL;
     }
     viommu = fh_obj_get(ctx, cmd->viommu_id, FAKEHOST_OBJ_VIOMMU);
     if (!viommu) {
-        return ENOENT;
+        return -ENOENT;
     }
     for (uint32_t id = 1; id < ctx->room; id++) {
         FhVeventq *other = fh_obj_get(ctx, id, FAKEHOST_OBJ_VEVENTQ);
 
         if (other && other->viommu == viommu && other->type == cmd->type) {
-            return EEXIST;
+            return -EEXIST;
         }
     }
     err = fh_queue_open(&write_fd, &cmd->out_veventq_fd);
@@ -514,7 +514,7 @@ int fh_fault_alloc(FhCtx *ctx, void *arg)
     int write_fd = -1, err;
 
     if (cmd->flags) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     err = fh_queue_open(&write_fd, &cmd->out_fault_fd);
     if (err) {

@@ -97,4 +97,9 @@ void fh_log_call(const FhCall *call, const char *target, const FhText *in,
 /* One line per call that was made, with its counts */
 void fh_log_totals(void);
 
+/* --- fakehost-preload.c: functions of libc that no header declares --- */
+
+ssize_t __pread64_chk(int fd, void *buf, size_t n, off_t at, size_t room);
+ssize_t __pread_chk(int fd, void *buf, size_t n, off_t at, size_t room);
+
 #endif /* FAKEHOST_INTERNAL_H */

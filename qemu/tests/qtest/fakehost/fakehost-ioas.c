@@ -64,7 +64,7 @@ int fh_ioas_reserve(FhIoas *ioas, uint64_t start, uint64_t last,
                     const void *owner)
 {
     if (fh_ioas_overlaps(ioas, start, last)) {
-        return EADDRINUSE;
+        return -EADDRINUSE;
     }
     ioas->reserved = realloc(ioas->reserved, (ioas->nr_reserved + 1) *
                                              sizeof(*ioas->reserved));
@@ -109,10 +109,10 @@ static int fh_area_check_pin(const FhArea *area)
         return 0;
     }
     if (fh_bar_overlaps(area->va, len)) {
-        return EFAULT;
+        return -EFAULT;
     }
     len += area->va - va;
-    return msync((void *)(uintptr_t)va, len, MS_ASYNC) ? EFAULT : 0;
+    return msync((void *)(uintptr_t)va, len, MS_ASYNC) ? -EFAULT : 0;
 }
 
 int fh_ioas_check_pin(const FhIoas *ioas)
@@ -143,7 +143,7 @@ int fh_ioas_alloc(FhCtx *ctx, void *arg)
     FhIoas *ioas;
 
     if (cmd->flags) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     ioas = fh_obj_new(ctx, FAKEHOST_OBJ_IOAS, sizeof(*ioas));
     cmd->out_ioas_id = ioas->obj.id;
@@ -160,11 +160,11 @@ int fh_ioas_iova_ranges(FhCtx *ctx, void *arg)
     FhIoas *ioas;
 
     if (cmd->__reserved) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     ioas = fh_obj_get(ctx, cmd->ioas_id, FAKEHOST_OBJ_IOAS);
     if (!ioas) {
-        return ENOENT;
+        return -ENOENT;
     }
     cmd->num_iovas = 0;
     cmd->out_iova_alignment = fh_ioas_alignment(ioas);
@@ -185,7 +185,7 @@ int fh_ioas_iova_ranges(FhCtx *ctx, void *arg)
         }
         start = r->last + 1;
     }
-    return cmd->num_iovas > room ? EMSGSIZE : 0;
+    return cmd->num_iovas > room ? -EMSGSIZE : 0;
 }
 
 int fh_ioas_allow_iovas(FhCtx *ctx, void *arg)
@@ -193,10 +193,10 @@ int fh_ioas_allow_iovas(FhCtx *ctx, void *arg)
     struct iommu_ioas_allow_iovas *cmd = arg;
 
     if (cmd->__reserved) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     if (!fh_obj_get(ctx, cmd->ioas_id, FAKEHOST_OBJ_IOAS)) {
-        return ENOENT;
+        return -ENOENT;
     }
     /* It only steers the choice of IOVAs that are not fixed */
     return 0;
@@ -205,15 +205,15 @@ int fh_ioas_allow_iovas(FhCtx *ctx, void *arg)
 static int fh_ioas_check_iova(const FhIoas *ioas, uint64_t iova, uint64_t len)
 {
     if (iova & (fh_ioas_alignment(ioas) - 1)) {
-        return EINVAL;
+        return -EINVAL;
     }
     if (iova + len - 1 < iova) {
-        return EOVERFLOW;
+        return -EOVERFLOW;
     }
     if (fh_ioas_reserved_at(ioas, iova, iova + len - 1)) {
-        return EINVAL;
+        return -EINVAL;
     }
-    return fh_ioas_overlaps(ioas, iova, iova + len - 1) ? EEXIST : 0;
+    return fh_ioas_overlaps(ioas, iova, iova + len - 1) ? -EEXIST : 0;
 }
 
 static void fh_ioas_insert(FhIoas *ioas, const FhArea *area)
@@ -243,7 +243,7 @@ static int fh_ioas_choose_iova(const FhIoas *ioas, uint64_t len,
         uint32_t i;
 
         if (last < start) {
-            return ENOSPC;
+            return -ENOSPC;
         }
         r = fh_ioas_reserved_at(ioas, start, last);
         i = fh_ioas_find(ioas, start);
@@ -257,7 +257,7 @@ static int fh_ioas_choose_iova(const FhIoas *ioas, uint64_t len,
         }
         start = (start + FH_PAGE_SIZE - 1) & ~(FH_PAGE_SIZE - 1);
         if (!start) {
-            return ENOSPC;
+            return -ENOSPC;
         }
     }
 }
@@ -269,10 +269,10 @@ static int fh_ioas_map_common(FhIoas *ioas, FhArea *area, uint64_t len,
     int err;
 
     if (!len || len & (align - 1) || area->va & (align - 1)) {
-        return EINVAL;
+        return -EINVAL;
     }
     if (area->va + len < area->va) {
-        return EOVERFLOW;
+        return -EOVERFLOW;
     }
     err = area->flags & IOMMU_IOAS_MAP_FIXED_IOVA
         ? fh_ioas_check_iova(ioas, *iova, len)
@@ -285,7 +285,7 @@ static int fh_ioas_map_common(FhIoas *ioas, FhArea *area, uint64_t len,
     if (ioas->nr_hwpts) {
         if (ioas->nr_no_readonly &&
             !(area->flags & IOMMU_IOAS_MAP_WRITEABLE)) {
-            return EINVAL;
+            return -EINVAL;
         }
         err = fh_area_check_pin(area);
         if (err) {
@@ -305,17 +305,17 @@ int fh_ioas_map(FhCtx *ctx, void *arg)
     int err;
 
     if (cmd->flags & ~FH_MAP_FLAGS || cmd->__reserved) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     if (cmd->iova == UINT64_MAX || cmd->length == UINT64_MAX) {
-        return EOVERFLOW;
+        return -EOVERFLOW;
     }
     if (!(cmd->flags & FH_MAP_RW)) {
-        return EINVAL;
+        return -EINVAL;
     }
     ioas = fh_obj_get(ctx, cmd->ioas_id, FAKEHOST_OBJ_IOAS);
     if (!ioas) {
-        return ENOENT;
+        return -ENOENT;
     }
     err = fh_ioas_map_common(ioas, &area, cmd->length, &iova);
     if (!err) {
@@ -333,20 +333,20 @@ int fh_ioas_map_file(FhCtx *ctx, void *arg)
     int err;
 
     if (cmd->flags & ~FH_MAP_FLAGS) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     if (cmd->iova == UINT64_MAX || cmd->length == UINT64_MAX) {
-        return EOVERFLOW;
+        return -EOVERFLOW;
     }
     if (!(cmd->flags & FH_MAP_RW)) {
-        return EINVAL;
+        return -EINVAL;
     }
     ioas = fh_obj_get(ctx, cmd->ioas_id, FAKEHOST_OBJ_IOAS);
     if (!ioas) {
-        return ENOENT;
+        return -ENOENT;
     }
     if (cmd->fd < 0) {
-        return EINVAL;
+        return -EINVAL;
     }
     err = fh_ioas_map_common(ioas, &area, cmd->length, &iova);
     if (!err) {
@@ -365,25 +365,25 @@ int fh_ioas_copy(FhCtx *ctx, void *arg)
     int err;
 
     if (cmd->flags & ~FH_MAP_FLAGS) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     if (cmd->length == UINT64_MAX || cmd->src_iova == UINT64_MAX ||
         cmd->dst_iova == UINT64_MAX) {
-        return EOVERFLOW;
+        return -EOVERFLOW;
     }
     if (!(cmd->flags & FH_MAP_RW)) {
-        return EINVAL;
+        return -EINVAL;
     }
     src = fh_obj_get(ctx, cmd->src_ioas_id, FAKEHOST_OBJ_IOAS);
     dst = fh_obj_get(ctx, cmd->dst_ioas_id, FAKEHOST_OBJ_IOAS);
     if (!src || !dst) {
-        return ENOENT;
+        return -ENOENT;
     }
     if (!cmd->length) {
-        return EINVAL;
+        return -EINVAL;
     }
     if (last < cmd->src_iova) {
-        return EOVERFLOW;
+        return -EOVERFLOW;
     }
     err = cmd->flags & IOMMU_IOAS_MAP_FIXED_IOVA
         ? fh_ioas_check_iova(dst, iova, cmd->length)
@@ -396,7 +396,7 @@ int fh_ioas_copy(FhCtx *ctx, void *arg)
         uint64_t end;
 
         if (i == src->nr_areas || from->start > at) {
-            return ENOENT;
+            return -ENOENT;
         }
         end = from->last < last ? from->last : last;
         area = *from;
@@ -421,28 +421,28 @@ int fh_ioas_unmap(FhCtx *ctx, void *arg)
     uint32_t i, end;
 
     if (!ioas) {
-        return ENOENT;
+        return -ENOENT;
     }
     if (all) {
         last = UINT64_MAX;
     } else if (cmd->iova == UINT64_MAX || cmd->length == UINT64_MAX) {
-        return EOVERFLOW;
+        return -EOVERFLOW;
     } else if (!cmd->length) {
-        return EINVAL;
+        return -EINVAL;
     } else if (last < start) {
-        return EOVERFLOW;
+        return -EOVERFLOW;
     }
     i = fh_ioas_find(ioas, start);
     for (end = i; end < ioas->nr_areas && ioas->areas[end].start <= last;
          end++) {
         /* A mapping goes as a whole or not at all */
         if (ioas->areas[end].start < start || ioas->areas[end].last > last) {
-            return ENOENT;
+            return -ENOENT;
         }
         unmapped += ioas->areas[end].last - ioas->areas[end].start + 1;
     }
     if (!unmapped && !all) {
-        return ENOENT;
+        return -ENOENT;
     }
     memmove(&ioas->areas[i], &ioas->areas[end],
             (ioas->nr_areas - end) * sizeof(*ioas->areas));

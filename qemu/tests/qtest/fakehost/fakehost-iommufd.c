@@ -28,15 +28,15 @@ static int fh_option(FhCtx *ctx, void *arg)
     struct iommu_option *cmd = arg;
 
     if (cmd->__reserved) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     switch (cmd->option_id) {
     case IOMMU_OPTION_RLIMIT_MODE:
-        return cmd->object_id ? EOPNOTSUPP : 0;
+        return cmd->object_id ? -EOPNOTSUPP : 0;
     case IOMMU_OPTION_HUGE_PAGES:
-        return fh_obj_get(ctx, cmd->object_id, FAKEHOST_OBJ_IOAS) ? 0 : ENOENT;
+        return fh_obj_get(ctx, cmd->object_id, FAKEHOST_OBJ_IOAS) ? 0 : -ENOENT;
     default:
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
 }
 
@@ -107,7 +107,7 @@ static int fh_copy_cmd(union fh_iommufd_cmd *cmd, uint32_t size,
 
     for (uint32_t i = both; i < user_size; i++) {
         if (user[i]) {
-            return E2BIG;
+            return -E2BIG;
         }
     }
     memset(cmd, 0, sizeof(*cmd));
@@ -128,14 +128,14 @@ int fh_iommufd_ioctl(FhCtx *ctx, unsigned long nr, void *arg)
         }
     }
     if (!op) {
-        return ENOTTY;
+        return -ENOTTY;
     }
     if (!arg) {
-        return EFAULT;
+        return -EFAULT;
     }
     memcpy(&user_size, arg, sizeof(user_size));
     if (user_size < op->min_size) {
-        return EINVAL;
+        return -EINVAL;
     }
     err = fh_copy_cmd(&cmd, op->size, arg, user_size);
     if (err) {
@@ -148,7 +148,7 @@ int fh_iommufd_ioctl(FhCtx *ctx, unsigned long nr, void *arg)
      * is meant for the failure, too.
      */
     if (!err || nr == FH_IOMMU_HWPT_INVALIDATE ||
-        (nr == IOMMU_IOAS_IOVA_RANGES && err == EMSGSIZE)) {
+        (nr == IOMMU_IOAS_IOVA_RANGES && err == -EMSGSIZE)) {
         memcpy(arg, &cmd, user_size < op->size ? user_size : op->size);
     }
     return err;

@@ -159,7 +159,7 @@ typedef enum {
     FH_OLD_BLOCKED,
 } FhOld;
 
-/* What differs between the IOMMU drivers. All return 0 or a positive errno */
+/* What differs between the IOMMU drivers. All return 0 or -errno */
 typedef struct FhVendor {
     const char *name;
     /* Parse one key=value of an "iommu" line; false if the key is unknown */
@@ -279,7 +279,7 @@ int fh_hw_info(FhCtx *ctx, void *cmd);
 
 /* --- fakehost-iommufd.c --- */
 
-/* Returns 0 or a positive errno */
+/* Returns 0 or -errno */
 int fh_iommufd_ioctl(FhCtx *ctx, unsigned long cmd, void *arg);
 
 /* --- fakehost-attach.c --- */

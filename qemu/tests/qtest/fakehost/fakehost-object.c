@@ -153,10 +153,10 @@ int fh_obj_destroy(FhCtx *ctx, uint32_t id)
     FhObj *obj = fh_obj_get(ctx, id, FAKEHOST_OBJ_NONE);
 
     if (!obj) {
-        return ENOENT;
+        return -ENOENT;
     }
     if (obj->users) {
-        return EBUSY;
+        return -EBUSY;
     }
     fh_obj_free(obj);
     return 0;

@@ -87,27 +87,62 @@ static void *fh_next(const char *name)
     return sym;
 }
 
-/* Declare NAME_next(), which calls the NAME() below the library */
-#define FH_NEXT(ret, name, params, args)                        \
-    static ret name##_next params                               \
-    {                                                           \
-        static ret (*next) params;                              \
-                                                                \
-        if (!next) {                                            \
-            next = fh_next(#name);                              \
-        }                                                       \
-        return next args;                                       \
-    }
+typedef int FhIoctlFn(int fd, unsigned long cmd, ...);
+typedef int FhCloseFn(int fd);
+typedef ssize_t FhPreadFn(int fd, void *buf, size_t n, off64_t at);
+typedef ssize_t FhPwriteFn(int fd, const void *buf, size_t n, off64_t at);
+typedef void *FhMmapFn(void *addr, size_t len, int prot, int flags, int fd,
+                       off64_t at);
+typedef int FhMunmapFn(void *addr, size_t len);
 
-FH_NEXT(int, ioctl, (int fd, unsigned long cmd, void *arg), (fd, cmd, arg))
-FH_NEXT(int, close, (int fd), (fd))
-FH_NEXT(ssize_t, pread64, (int fd, void *buf, size_t n, off64_t at),
-        (fd, buf, n, at))
-FH_NEXT(ssize_t, pwrite64, (int fd, const void *buf, size_t n, off64_t at),
-        (fd, buf, n, at))
-FH_NEXT(void *, mmap64, (void *addr, size_t len, int prot, int flags, int fd,
-                         off64_t at), (addr, len, prot, flags, fd, at))
-FH_NEXT(int, munmap, (void *addr, size_t len), (addr, len))
+static int ioctl_next(int fd, unsigned long cmd, void *arg)
+{
+    static FhIoctlFn *next;
+
+    next = next ? next : fh_next("ioctl");
+    return next(fd, cmd, arg);
+}
+
+static int close_next(int fd)
+{
+    static FhCloseFn *next;
+
+    next = next ? next : fh_next("close");
+    return next(fd);
+}
+
+static ssize_t pread64_next(int fd, void *buf, size_t n, off64_t at)
+{
+    static FhPreadFn *next;
+
+    next = next ? next : fh_next("pread64");
+    return next(fd, buf, n, at);
+}
+
+static ssize_t pwrite64_next(int fd, const void *buf, size_t n, off64_t at)
+{
+    static FhPwriteFn *next;
+
+    next = next ? next : fh_next("pwrite64");
+    return next(fd, buf, n, at);
+}
+
+static void *mmap64_next(void *addr, size_t len, int prot, int flags,
+                         int fd, off64_t at)
+{
+    static FhMmapFn *next;
+
+    next = next ? next : fh_next("mmap64");
+    return next(addr, len, prot, flags, fd, at);
+}
+
+static int munmap_next(void *addr, size_t len)
+{
+    static FhMunmapFn *next;
+
+    next = next ? next : fh_next("munmap");
+    return next(addr, len);
+}
 
 /*
  * Runs before the program does. Until the mode is set everything passes
@@ -362,7 +397,7 @@ static int fh_fake_ioctl(FhFile *file, int fd, const FhCall *call, void *arg)
     } else if (rule) {
         via = FH_VIA_SWALLOW_RULE;
     } else {
-        err = fh_fake_execute(file, fd, call, arg);
+        err = -fh_fake_execute(file, fd, call, arg);
     }
     fh_log_call(call, file->ctx ? file->ctx->name : file->dev->name, &in, arg,
                 err ? -1 : 0, err, via);
@@ -485,7 +520,6 @@ ssize_t pwrite(int fd, const void *buf, size_t n, off_t at)
     return pwrite64(fd, buf, n, at);
 }
 
-ssize_t __pread64_chk(int fd, void *buf, size_t n, off64_t at, size_t room);
 __attribute__((visibility("default")))
 ssize_t __pread64_chk(int fd, void *buf, size_t n, off64_t at, size_t room)
 {
@@ -495,7 +529,6 @@ ssize_t __pread64_chk(int fd, void *buf, size_t n, off64_t at, size_t room)
     return pread64(fd, buf, n, at);
 }
 
-ssize_t __pread_chk(int fd, void *buf, size_t n, off_t at, size_t room);
 __attribute__((visibility("default")))
 ssize_t __pread_chk(int fd, void *buf, size_t n, off_t at, size_t room)
 {

@@ -109,7 +109,7 @@ static int fh_vfio_get_region_info(FhVfioDev *dev, void *arg)
     case VFIO_PCI_BAR1_REGION_INDEX ... VFIO_PCI_ROM_REGION_INDEX:
         return 0;
     default:
-        return EINVAL;
+        return -EINVAL;
     }
 }
 
@@ -131,7 +131,7 @@ static int fh_vfio_get_irq_info(FhVfioDev *dev, void *arg)
     struct vfio_irq_info *info = arg;
 
     if (info->index >= VFIO_PCI_NUM_IRQS) {
-        return EINVAL;
+        return -EINVAL;
     }
     info->flags = VFIO_IRQ_INFO_EVENTFD;
     info->count = fh_vfio_irq_count(dev, info->index);
@@ -150,7 +150,7 @@ static int fh_vfio_set_eventfds(FhVfioDev *dev, const struct vfio_irq_set *set)
 
     for (uint32_t i = 0; i < set->count; i++) {
         if (fds[i] < -1 || (fds[i] >= 0 && fcntl(fds[i], F_GETFD) < 0)) {
-            return EBADF;
+            return -EBADF;
         }
         installed += fds[i] >= 0;
     }
@@ -174,11 +174,11 @@ static int fh_vfio_set_irqs(FhVfioDev *dev, void *arg)
         set->count >= UINT32_MAX - set->start ||
         set->flags & ~(VFIO_IRQ_SET_DATA_TYPE_MASK |
                        VFIO_IRQ_SET_ACTION_TYPE_MASK)) {
-        return EINVAL;
+        return -EINVAL;
     }
     num = fh_vfio_irq_count(dev, set->index);
     if (set->start >= num || set->start + set->count > num) {
-        return EINVAL;
+        return -EINVAL;
     }
     switch (type) {
     case VFIO_IRQ_SET_DATA_NONE:
@@ -190,14 +190,14 @@ static int fh_vfio_set_irqs(FhVfioDev *dev, void *arg)
         size = sizeof(int32_t);
         break;
     default:
-        return EINVAL;
+        return -EINVAL;
     }
     if (set->argsz - UPTO(vfio_irq_set, count) < (uint64_t)set->count * size) {
-        return EINVAL;
+        return -EINVAL;
     }
     if (action != VFIO_IRQ_SET_ACTION_TRIGGER) {
         /* Masking is the business of INTx, which there is not */
-        return ENOTTY;
+        return -ENOTTY;
     }
     if (type == VFIO_IRQ_SET_DATA_EVENTFD) {
         return fh_vfio_set_eventfds(dev, set);
@@ -211,7 +211,7 @@ static int fh_vfio_set_irqs(FhVfioDev *dev, void *arg)
 static int fh_vfio_reset(FhVfioDev *dev, void *arg)
 {
     if (!dev->has_reset) {
-        return EINVAL;
+        return -EINVAL;
     }
     dev->state->resets++;
     return 0;
@@ -250,7 +250,7 @@ static int fh_vfio_hot_reset_info(FhVfioDev *dev, void *arg)
     }
     hdr->count = count;
     hdr->flags = count > room ? 0 : flags;
-    return count > room ? ENOSPC : 0;
+    return count > room ? -ENOSPC : 0;
 }
 
 static int fh_vfio_hot_reset(FhVfioDev *dev, void *arg)
@@ -259,7 +259,7 @@ static int fh_vfio_hot_reset(FhVfioDev *dev, void *arg)
 
     /* With a cdev, ownership is proved by the iommufd: no group fds */
     if (cmd->flags || cmd->count) {
-        return EINVAL;
+        return -EINVAL;
     }
     for (FhVfioDev *d = fh_config_devices(); d; d = d->next) {
         if (d->slot != dev->slot) {
@@ -267,7 +267,7 @@ static int fh_vfio_hot_reset(FhVfioDev *dev, void *arg)
         }
         if ((!d->idev || d->idev->obj.ctx != dev->idev->obj.ctx) &&
             d->group != dev->group) {
-            return EINVAL;
+            return -EINVAL;
         }
     }
     for (FhVfioDev *d = fh_config_devices(); d; d = d->next) {
@@ -285,10 +285,10 @@ static int fh_vfio_feature(FhVfioDev *dev, void *arg)
                        VFIO_DEVICE_FEATURE_PROBE) ||
         (!(cmd->flags & VFIO_DEVICE_FEATURE_PROBE) &&
          (cmd->flags & get_set) == get_set)) {
-        return EINVAL;
+        return -EINVAL;
     }
     /* It cannot migrate, log DMA, or sleep */
-    return ENOTTY;
+    return -ENOTTY;
 }
 
 static int fh_vfio_attach(FhVfioDev *dev, void *arg)
@@ -297,15 +297,15 @@ static int fh_vfio_attach(FhVfioDev *dev, void *arg)
     uint32_t pasid = FH_NO_PASID;
 
     if (cmd->flags & ~FH_ATTACH_PASID) {
-        return EINVAL;
+        return -EINVAL;
     }
     if (cmd->flags & FH_ATTACH_PASID) {
         if (cmd->argsz < sizeof(*cmd)) {
-            return EINVAL;
+            return -EINVAL;
         }
         pasid = cmd->pasid;
         if (!pasid) {
-            return EINVAL;
+            return -EINVAL;
         }
     }
     return fh_attach(dev, pasid, &cmd->pt_id);
@@ -316,11 +316,11 @@ static int fh_vfio_detach(FhVfioDev *dev, void *arg)
     struct fh_vfio_detach_pt *cmd = arg;
 
     if (cmd->flags & ~FH_DETACH_PASID) {
-        return EINVAL;
+        return -EINVAL;
     }
     if (cmd->flags & FH_DETACH_PASID) {
         if (cmd->argsz < sizeof(*cmd)) {
-            return EINVAL;
+            return -EINVAL;
         }
         if (cmd->pasid) {
             fh_detach(dev, cmd->pasid);
@@ -359,25 +359,25 @@ static int fh_vfio_bind(FhVfioDev *dev, int fd, bool *granted, void *arg)
     int err;
 
     if (!cmd) {
-        return EFAULT;
+        return -EFAULT;
     }
     if (cmd->argsz < UPTO(fh_vfio_bind_iommufd, out_devid)) {
-        return EINVAL;
+        return -EINVAL;
     }
     /* A token goes with virtual functions, which these are not */
     if (cmd->iommufd < 0 || cmd->flags || *granted) {
-        return EINVAL;
+        return -EINVAL;
     }
     if (fcntl(cmd->iommufd, F_GETFD) < 0) {
-        return EBADF;
+        return -EBADF;
     }
     ctx = fh_file_ctx(cmd->iommufd);
     if (!ctx) {
-        return EBADFD;
+        return -EBADFD;
     }
     /* The BARs are the bytes of the file, so that mmap() needs no help */
     if (ftruncate(fd, FH_FILE_SIZE)) {
-        return errno;
+        return -errno;
     }
     err = fh_bind(ctx, dev);
     if (!err) {
@@ -394,7 +394,7 @@ int fh_vfio_ioctl(FhVfioDev *dev, int fd, bool *granted, unsigned long cmd,
         return fh_vfio_bind(dev, fd, granted, arg);
     }
     if (!*granted) {
-        return EINVAL;
+        return -EINVAL;
     }
     for (size_t i = 0; i < FH_ARRAY_SIZE(fh_vfio_ops); i++) {
         const FhVfioOp *op = &fh_vfio_ops[i];
@@ -403,12 +403,12 @@ int fh_vfio_ioctl(FhVfioDev *dev, int fd, bool *granted, unsigned long cmd,
             continue;
         }
         if (op->min_size && !arg) {
-            return EFAULT;
+            return -EFAULT;
         }
         if (op->min_size && *(uint32_t *)arg < op->min_size) {
-            return EINVAL;
+            return -EINVAL;
         }
         return op->execute(dev, arg);
     }
-    return ENOTTY;
+    return -ENOTTY;
 }

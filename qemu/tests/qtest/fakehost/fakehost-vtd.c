@@ -90,7 +90,7 @@ static int vtd_alloc_first_stage(FhHwpt *hwpt, uint32_t flags)
     uint8_t mgaw = CAP_MGAW(iommu->vtd.cap_reg);
 
     if (flags & ~FH_HWPT_PASID || !vtd_ecap(iommu, ECAP_SMTS | ECAP_FSTS)) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     hwpt->first_stage = true;
     hwpt->width = mgaw > 48 && vtd_cap(iommu, CAP_FS5LP) ? 57 : 48;
@@ -133,11 +133,11 @@ static int vtd_alloc_second_stage(FhHwpt *hwpt, uint32_t flags)
         ((flags & FH_HWPT_NEST_PARENT) && !vtd_nests(iommu)) ||
         ((flags & FH_HWPT_DIRTY_TRACKING) && !vtd_can_track_dirty(iommu)) ||
         (vtd_ecap(iommu, ECAP_SMTS) && !vtd_ecap(iommu, ECAP_SSTS))) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     hwpt->width = vtd_second_stage_width(iommu);
     if (!hwpt->width) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     hwpt->dirty = flags & FH_HWPT_DIRTY_TRACKING;
     hwpt->incoherent_walk = !vtd_walk_coherent(iommu);
@@ -156,7 +156,7 @@ static int vtd_alloc_paging(FhHwpt *hwpt, uint32_t flags)
 {
     int err = vtd_alloc_first_stage(hwpt, flags);
 
-    return err == EOPNOTSUPP ? vtd_alloc_second_stage(hwpt, flags) : err;
+    return err == -EOPNOTSUPP ? vtd_alloc_second_stage(hwpt, flags) : err;
 }
 
 static int vtd_alloc_nested(FhHwpt *hwpt, uint32_t flags, uint32_t type,
@@ -164,14 +164,14 @@ static int vtd_alloc_nested(FhHwpt *hwpt, uint32_t flags, uint32_t type,
 {
     if (!vtd_nests(hwpt->iommu) || flags & ~FH_HWPT_PASID ||
         type != FH_DATA_VTD_S1) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     if (hwpt->parent->first_stage || !hwpt->parent->nest_parent ||
         len != sizeof(hwpt->vtd)) {
-        return EINVAL;
+        return -EINVAL;
     }
     if (!data) {
-        return EFAULT;
+        return -EFAULT;
     }
     /* What the fields hold is looked at when a device is attached */
     memcpy(&hwpt->vtd, data, sizeof(hwpt->vtd));
@@ -190,9 +190,9 @@ static int vtd_paging_compatible(const FhHwpt *hwpt, const FhIommu *iommu)
             (!(cap & CAP_FS5LP) && hwpt->width > 48) ||
             (!(cap & CAP_FS1GP) && hwpt->pgsizes & SZ_1G) ||
             ((cap & CAP_RWBF) && !hwpt->sync_map)) {
-            return EINVAL;
+            return -EINVAL;
         }
-        return hwpt->force_coherence && !vtd_ecap(iommu, ECAP_SC) ? EINVAL : 0;
+        return hwpt->force_coherence && !vtd_ecap(iommu, ECAP_SC) ? -EINVAL : 0;
     }
     if ((hwpt->dirty && !vtd_can_track_dirty((FhIommu *)iommu)) ||
         (hwpt->nest_parent && !vtd_nests(iommu)) ||
@@ -204,7 +204,7 @@ static int vtd_paging_compatible(const FhHwpt *hwpt, const FhIommu *iommu)
         (!(CAP_SSLPS(cap) & 2) && hwpt->pgsizes & SZ_1G) ||
         ((cap & (CAP_RWBF | CAP_CM)) && !hwpt->sync_map) ||
         (hwpt->force_coherence && !vtd_ecap(iommu, ECAP_SC))) {
-        return EINVAL;
+        return -EINVAL;
     }
     return 0;
 }
@@ -214,11 +214,11 @@ static int vtd_setup_nested(const FhHwpt *hwpt, const FhIommu *iommu)
 {
     if (hwpt->vtd.addr_width != 48 &&
         (hwpt->vtd.addr_width != 57 || !vtd_cap(iommu, CAP_FS5LP))) {
-        return EINVAL;
+        return -EINVAL;
     }
     if ((hwpt->vtd.flags & FH_VTD_S1_SRE && !vtd_ecap(iommu, ECAP_SRS)) ||
         (hwpt->vtd.flags & FH_VTD_S1_EAFE && !vtd_ecap(iommu, ECAP_EAFS))) {
-        return EINVAL;
+        return -EINVAL;
     }
     return 0;
 }
@@ -231,7 +231,7 @@ static int vtd_attach(FhHwpt *hwpt, FhIdev *idev, uint32_t pasid, FhOld *old)
 
     *old = FH_OLD_KEPT;
     if (pasid != FH_NO_PASID && !vtd_ecap(iommu, ECAP_SMTS | ECAP_PASID)) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     if (pasid == FH_NO_PASID) {
         /* Before anything is checked */
@@ -251,15 +251,15 @@ static int vtd_check_entry(const char *p, uint32_t len)
     struct fh_vtd_s1_invalidate inv;
 
     if (len != sizeof(inv)) {
-        return EINVAL;
+        return -EINVAL;
     }
     memcpy(&inv, p, sizeof(inv));
     if (inv.flags & ~FH_VTD_INV_LEAF || inv.__reserved) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     if (inv.addr & (FH_PAGE_SIZE - 1) ||
         (inv.npages == UINT64_MAX && inv.addr)) {
-        return EINVAL;
+        return -EINVAL;
     }
     return 0;
 }
@@ -272,10 +272,10 @@ static int vtd_invalidate(FhHwpt *hwpt, FhViommu *viommu,
 
     cmd->entry_num = 0;
     if (viommu) {
-        return EOPNOTSUPP;
+        return -EOPNOTSUPP;
     }
     if (cmd->data_type != FH_INVALIDATE_VTD_S1) {
-        return EINVAL;
+        return -EINVAL;
     }
     for (uint32_t i = 0; i < num; i++) {
         int err = vtd_check_entry(entries + (size_t)i * cmd->entry_len,

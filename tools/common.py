@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,3 +96,54 @@ def remove(path):
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+class Progress:
+    """One line that is rewritten; without a terminal a line every 20 s."""
+
+    def __init__(self, what):
+        self.what, self.start, self.shown = what, time.monotonic(), 0.0
+        self.terminal = sys.stderr.isatty()
+
+    def show(self, text):
+        now = time.monotonic()
+        if now - self.shown < (0.2 if self.terminal else 20):
+            return
+        self.shown = now
+        line = f"{self.what}: {now - self.start:.0f} s, {text}"
+        if self.terminal:
+            width = shutil.get_terminal_size().columns - 1
+            print(f"\r\033[K{line[:width]}", end="", file=sys.stderr, flush=True)
+        else:
+            note(line)
+
+    def done(self, outcome="done"):
+        seconds = time.monotonic() - self.start
+        note(f"{chr(13) + chr(27) + '[K' if self.terminal else ''}"
+             f"{self.what}: {outcome} ({seconds:.0f} s)")
+
+
+def run_long(what, args, log, **kwargs):
+    """Run a long command: its output goes to log, its last line is shown.
+
+    What fails shows the end of its output.
+    """
+    progress = Progress(what)
+    progress.show("started")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    tail = []
+    with open(log, "wb") as file, subprocess.Popen(
+            [str(arg) for arg in args], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kwargs) as process:
+        for line in process.stdout:
+            file.write(line)
+            text = line.decode(errors="replace").strip()
+            if text:
+                tail = tail[-30:] + [text]
+                progress.show(text)
+    if process.returncode:
+        progress.done("failed")
+        for line in tail:
+            note(f"  {line}")
+        raise Failure(f"{what} failed; all output is in {log}")
+    progress.done()

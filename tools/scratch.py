@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The scratch tree: the base and the series as commits, to build and edit."""
 
+import bz2
 import json
 import os
 import re
@@ -135,9 +136,11 @@ class Tree:
             link = self.path / path
             if link.is_symlink():
                 link.unlink()
-        exclude.write_text("".join(f"/{path}\n" for path in wanted), encoding="utf-8")
+        exclude.write_text("".join(f"/{path}\n" for path in wanted) +
+                           "pc-bios/edk2-*.fd.bz2\n", encoding="utf-8")
         for path in wanted:
             self.link(self.path / path, series.NEW_FILES / path, path)
+        stand_ins(self.path)
 
     def link(self, link, target, path):
         if link.is_symlink():
@@ -232,6 +235,20 @@ class Tree:
             what = "is new: move it to qemu/" if line.startswith("??") else \
                 "has edits that are not committed, so not in patches/"
             note(f"notice: {self.name}/{line[3:]} {what}")
+
+
+def stand_ins(source):
+    """Empty files for the UEFI images, which Debian's source leaves out.
+
+    Where bzip2 is installed QEMU's build files insist on their presence.
+    """
+    build_file = source / "pc-bios/meson.build"
+    if build_file.is_file():
+        text = build_file.read_text(encoding="utf-8")
+        for name in re.findall(r"'(edk2-\S+\.fd)'", text):
+            blob = source / f"pc-bios/{name}.bz2"
+            if not blob.exists():
+                blob.write_bytes(bz2.compress(b""))
 
 
 def joined(old, mine, theirs):

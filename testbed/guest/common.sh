@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=sh
+# What the init scripts of L1 and L2 share.
+
+mount_all() {
+    mount -t proc none /proc
+    mount -t sysfs none /sys
+    mount -t devtmpfs none /dev 2>/dev/null
+    mkdir -p /run /tmp
+    mount -t tmpfs none /run
+    mount -t tmpfs none /tmp
+}
+
+# Seconds since this level's boot, as the kernel log has them.
+uptime_now() {
+    read -r now _ < /proc/uptime
+    echo "$now"
+}
+
+# The value of NAME=… on the kernel command line.
+cmdline_value() {
+    tr ' ' '\n' < /proc/cmdline | sed -n "s/^$1=//p" | tail -n 1
+}

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=sh
+#
+# What L1 does for a run, also at hand in its interactive shell.  The runner's
+# files are in /scenario: settings (shell variables), probes, qut.args (one
+# argument per line, @host0@ stands for the first device) and on-NAME, what to
+# do when L2 says "sync name=NAME".
+. /common.sh
+# shellcheck disable=SC1091
+. /scenario/settings
+
+# The interactive shell has the port from init already; it opens only once.
+[ -e /proc/self/fd/5 ] || exec 5> /run/port-report
+say() { echo "$(uptime_now) $*" >&5; }
+
+# Root port N of the machine is device 0x10 + N on its root bus.
+bind_devices() {
+    index=0
+    while [ "$index" -lt "$DEVICES" ]; do
+        root=$(printf '/sys/bus/pci/devices/0000:00:%02x.0' $((16 + index)))
+        host=$(cd "$root" && echo 0000:??:??.?)
+        dev=/sys/bus/pci/devices/$host
+        echo vfio-pci > "$dev/driver_override"
+        [ ! -e "$dev/driver" ] || echo "$host" > "$dev/driver/unbind"
+        echo "$host" > /sys/bus/pci/drivers_probe
+        driver=$(basename "$(readlink -f "$dev/driver")")
+        say "device index=$index host=$host driver=$driver"
+        sed -i "s/@host$index@/$host/g" /scenario/*
+        index=$((index + 1))
+    done
+}
+
+# Lines "NAME DEFINITION..." become kprobes; a missing one is reported, since a
+# count of zero would otherwise mean two things.
+set_probes() {
+    tracing=/sys/kernel/tracing
+    while read -r name definition; do
+        echo "p:viommu/$name $definition" >> $tracing/kprobe_events 2>/dev/null ||
+            say "no-probe name=$name"
+    done < /scenario/probes
+    echo 1 > $tracing/events/viommu/enable
+}
+
+# What the kernel has seen so far; profile lines are "NAME HITS MISSED".
+count() {
+    say "count at=$1 $(awk '{ printf "%s=%s ", $1, $2 }' /sys/kernel/tracing/kprobe_profile)"
+}
+
+await_qmp() {
+    rounds=600
+    until grep -q "$1" /run/qmp.log; do
+        rounds=$((rounds - 1))
+        [ $rounds -gt 0 ] || { say "timeout what=QMP: $1"; return 1; }
+        usleep 50000
+    done
+    # A later wait for the same must not be served by the same line.
+    : > /run/qmp.log
+}
+
+# on-NAME's lines: "qmp JSON", "await REGEX".
+act_on() {
+    [ -r "/scenario/on-$1" ] || return 0
+    while read -r verb rest; do
+        case $verb in
+        qmp) say "qmp $rest"; echo "$rest" >&9 ;;
+        await) await_qmp "$rest" || return 0 ;;
+        esac
+    done < "/scenario/on-$1"
+}
+
+run_qut() {
+    [ -p /run/l2.in ] || mkfifo /run/l2.in /run/l2.out /run/qmp.in /run/qmp.out
+    # Open for reading and writing: neither side then waits for the other.
+    exec 6<> /run/l2.out 7<> /run/l2.in 8<> /run/qmp.out 9<> /run/qmp.in
+    cat <&8 >> /run/qmp.log &
+    echo '{"execute": "qmp_capabilities"}' >&9
+    set --
+    while read -r argument; do
+        set -- "$@" "$argument"
+    done < /scenario/qut.args
+    say "qut-start"
+    (
+        # shellcheck disable=SC2086
+        env $QUT_ENV "$@" < /dev/null > /run/port-qut 2>&1
+        echo "exit status=$?" > /run/l2.out
+    ) 5>&- 6>&- 7>&- 8>&- 9>&- &
+    while read -r line <&6; do
+        case $line in
+        "exit status="*) say "qut-$line"; break ;;
+        *" sync name="*)
+            say "l2 $line"
+            name=${line##*name=}
+            count "$name"
+            act_on "$name"
+            echo go >&7 ;;
+        *) say "l2 $line" ;;
+        esac
+    done
+}
+
+report_end() {
+    count end
+    # Their arguments are evidence; those of other probes would be thousands.
+    grep -e nested_alloc: /sys/kernel/tracing/trace | while read -r line; do
+        say "event $line"
+    done
+    [ -z "$CALLS" ] || [ ! -r "$CALLS" ] || cat "$CALLS" > /run/port-calls
+    say "end"
+}

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Command lines: L0 (the emulated machine), the QEMU under test in L1, and
+the small archive that carries a scenario into L1."""
+from lib import cpio, disks
+
+# What the verdict counts in L1, by architecture: name, function, arguments.
+# $arg4 of the allocation is struct iommu_user_data: {type, pointer, length},
+# which points to struct iommu_hwpt_vtd_s1: {flags, table address, width}.
+PROBES = {
+    "x86_64": [
+        "nested_alloc intel_iommu_domain_alloc_nested flags=+u0(+8($arg4)):x64"
+        " pgtbl=+u8(+8($arg4)):x64 width=+u16(+8($arg4)):u32",
+        "nested_free intel_nested_domain_free",
+        "nested_attach intel_nested_attach_dev",
+        "nested_invalidate intel_nested_cache_invalidate_user entries=+24($arg2):u32",
+        "hwpt_alloc iommufd_hwpt_alloc",
+        "hwpt_paging_free iommufd_hwpt_paging_destroy",
+        "hwpt_nested_free iommufd_hwpt_nested_destroy",
+        "ioas_alloc iommufd_ioas_alloc_ioctl",
+        "ioas_free iommufd_ioas_destroy",
+        "ioas_map iommufd_ioas_map",
+    ],
+}
+L0_TRACE = {
+    "x86_64": ["vtd_nested_translate", "vtd_nested_fault", "vtd_iotlb_page_update",
+               "vtd_ir_irte_get", "vtd_dmar_fault"],
+}
+QUT_TRACE = ["iommufd_*", "vtd_accel_*"]
+PORTS = ("l2", "report", "qut", "calls")
+# Where the root ports are on pcie.0; guest/l1-lib.sh looks for them there.
+FIRST_PORT = 0x10
+
+
+def l0_command(scenario, tools, files, interactive=False):
+    """Return L0's argument vector.  tools: l0, firmware, kernel; files: initrd,
+    trace, l1_log, disk images by index and a path per port."""
+    iommu = "intel-iommu,intremap=on,x-scalable-mode=on"
+    if scenario["l0"]["nesting"]:
+        iommu += ",x-flts=on,x-nested=on"
+    command = [
+        tools["l0"], "-L", tools["firmware"], "-nodefaults", "-no-user-config",
+        "-display", "none", "-no-reboot", "-msg", "timestamp=on",
+        "-M", "q35,kernel-irqchip=split", "-cpu", "max,-la57",
+        "-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024M",
+        "-device", iommu,
+        "-kernel", tools["kernel"], "-initrd", files["initrd"],
+        "-append", "console=ttyS0 panic=-1 intel_iommu=on,sm_on",
+        "-serial", "mon:stdio" if interactive else "file:" + files["l1_log"],
+        "-device", "virtio-serial-pci,max_ports=8", "-D", files["trace"],
+    ]
+    for port in PORTS:
+        command += ["-chardev", "file,id=%s,path=%s" % (port, files[port]),
+                    "-device", "virtserialport,chardev=%s,name=%s" % (port, port)]
+    for index, _ in enumerate(scenario["devices"]):
+        command += [
+            "-device", "pcie-root-port,id=rp%d,addr=0x%x,chassis=%d"
+            % (index, FIRST_PORT + index, index + 1),
+            "-drive", "if=none,id=disk%d,format=raw,file=%s" % (index, files["disks"][index]),
+            "-device", "nvme,bus=rp%d,drive=disk%d,serial=disk%d" % (index, index, index)]
+    for event in L0_TRACE[scenario["arch"]]:
+        command += ["-trace", event]
+    return command
+
+
+def l2_cmdline(scenario, tag):
+    """Return L2's kernel command line."""
+    return " ".join([
+        "console=ttyS0 panic=-1 intel_iommu=on nvme_core.io_timeout=10",
+        "nvme_core.admin_timeout=10", scenario["l2"]["cmdline"], "viommu.port=ttyS1",
+        "viommu.program=" + ",".join(scenario["l2"]["program"]), "viommu.tag=" + tag,
+        "viommu.data=%d" % disks.DATA_BLOCKS, "viommu.slot=%d" % disks.SLOT_BLOCKS,
+        "viommu.disks=%d" % len(scenario["devices"])])
+
+
+def qut_command(scenario, tag):
+    """Return the argument vector of the QEMU under test, as L1 runs it."""
+    qut = scenario["qut"]
+    command = [
+        "/bin/qemu", "-L", "/firmware", "-nodefaults", "-no-user-config", "-nographic",
+        "-M", "q35,accel=kvm,kernel-irqchip=split", "-cpu", "host,-tsc-deadline",
+        "-m", "256M", "-device", "intel-iommu," + qut["iommu"]]
+    if qut["iommufd"]:
+        command += ["-object", "iommufd,id=iommufd0"]
+    for index, _ in enumerate(scenario["devices"]):
+        command += [
+            "-device", "pcie-root-port,id=rp%d,addr=0x%x,chassis=%d"
+            % (index, FIRST_PORT + index, index + 1),
+            "-device", "vfio-pci,id=dev%d,host=@host%d@,bus=rp%d%s"
+            % (index, index, index, ",iommufd=iommufd0" if qut["iommufd"] else "")]
+    command += [
+        "-chardev", "file,id=console,path=/run/port-l2", "-serial", "chardev:console",
+        "-chardev", "pipe,id=report,path=/run/l2", "-serial", "chardev:report",
+        "-chardev", "pipe,id=qmp,path=/run/qmp", "-mon", "chardev=qmp,mode=control",
+        "-kernel", "/l2/kernel", "-initrd", "/l2/initrd",
+        "-append", l2_cmdline(scenario, tag)]
+    for pattern in QUT_TRACE:
+        command += ["-trace", pattern]
+    return command
+
+
+def scenario_archive(scenario, tag, interactive=False):
+    """Return the archive that L1 finds as /scenario."""
+    env = dict(scenario["qut"]["env"])
+    if "fakehost" in scenario["needs"]:
+        env = {"LD_PRELOAD": "/lib/libfakehost.so", "FAKEHOST_MODE": "real",
+               "FAKEHOST_LOG": "/run/calls", **env}
+    settings = {"DEVICES": len(scenario["devices"]), "INTERACTIVE": int(interactive),
+                "QUT_ENV": " ".join("%s=%s" % item for item in sorted(env.items())),
+                "CALLS": env.get("FAKEHOST_LOG", "")}
+    arc = cpio.Archive()
+    arc.directory("scenario")
+    arc.data("scenario/settings", "".join(
+        "%s='%s'\n" % item for item in settings.items()).encode())
+    arc.data("scenario/probes", "".join(
+        line + "\n" for line in PROBES[scenario["arch"]]).encode())
+    arc.data("scenario/qut.args", "".join(
+        argument + "\n" for argument in qut_command(scenario, tag)).encode())
+    for sync, steps in sorted(scenario["on"].items()):
+        arc.data("scenario/on-" + sync, "".join(step + "\n" for step in steps).encode())
+    return arc.finish()

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What was recorded in a run, read from the logs into plain data.
+
+Nothing here judges: the verdict (verdict.py) and the picture (picture.py) are
+made from this data alone, so both can be made again from a run's records.json.
+"""
+import re
+
+FIELD = re.compile(r"([a-z0-9_-]+)=(\S*)")
+KERNEL_TROUBLE = re.compile(
+    r"DMAR: .*(fault|Fault|ERROR|error)|BUG:|Oops|Call Trace|WARNING:|Kernel panic|"
+    r"nvme .*(timeout|Timeout|controller is down|I/O error)|I/O error, dev|rcu: INFO|"
+    r"VT-d detected")
+
+
+def _lines(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().splitlines()
+    except OSError:
+        return []
+
+
+def parse_report(line):
+    """Split a report line 'UPTIME [l2 UPTIME] WORD k=v...' into a dict."""
+    parts = line.split()
+    entry = {"at": float(parts[0])}
+    if parts[1:2] == ["l2"]:
+        entry["l2_at"] = float(parts[2]) if _is_number(parts[2:3]) else 0.0
+        parts = parts[2:]
+    entry["word"] = parts[1] if len(parts) > 1 else ""
+    entry["text"] = " ".join(parts[2:])
+    entry.update({"f_" + k: v for k, v in FIELD.findall(entry["text"])})
+    return entry
+
+
+def _is_number(parts):
+    return bool(parts) and bool(re.fullmatch(r"[0-9.]+", parts[0]))
+
+
+def read_report(lines):
+    """Return the parsed report: L1's own entries, L2's, counts, kernel events."""
+    result = {"l1": [], "l2": [], "counts": {}, "order": [], "events": [], "missing_probes": []}
+    for line in lines:
+        if not _is_number(line.split()[:1]):
+            continue
+        entry = parse_report(line)
+        word = entry["word"]
+        if "l2_at" in entry:
+            result["l2"].append(entry)
+        elif word == "count":
+            values = {k: int(v) for k, v in FIELD.findall(entry["text"])
+                      if k != "at" and v.isdigit()}
+            label = entry["f_at"]
+            # The same sync point may come several times: number them.
+            times = sum(1 for seen in result["order"] if seen.split("#")[0] == label)
+            label = label if not times else "%s#%d" % (label, times + 1)
+            result["counts"][label] = values
+            result["order"].append(label)
+        elif word == "event":
+            result["events"].append(entry["text"])
+        elif word == "no-probe":
+            result["missing_probes"].append(entry["f_name"])
+        else:
+            result["l1"].append(entry)
+    return result
+
+
+def stream_id(host):
+    """Return the 16-bit source id of '0000:01:00.0'."""
+    bus, slot, function = re.fullmatch(r"[0-9a-f]+:([0-9a-f]+):([0-9a-f]+)\.(\d)", host).groups()
+    return int(bus, 16) << 8 | int(slot, 16) << 3 | int(function)
+
+
+def read_l0_trace(path, since):
+    """Count what L0's IOMMU did per stream since that moment (Unix time)."""
+    streams = {}
+
+    def add(sid, what):
+        streams.setdefault("0x%x" % sid, {}).setdefault(what, 0)
+        streams["0x%x" % sid][what] += 1
+
+    line_re = re.compile(r"^(?:\d+@(\d+\.\d+):)?(vtd_\w+) (.*)$")
+    names = {"vtd_nested_translate": "two_stage", "vtd_nested_fault": "faults",
+             "vtd_iotlb_page_update": "one_stage", "vtd_dmar_fault": "faults"}
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for line in file:
+                match = line_re.match(line)
+                if not match or (match[1] and float(match[1]) < since):
+                    continue
+                if match[2] == "vtd_ir_irte_get":
+                    # The entry's upper half names the only stream that may use it.
+                    high = re.search(r"high 0x([0-9a-f]+)", match[3])
+                    if high:
+                        add(int(high[1], 16) & 0xffff, "interrupts")
+                elif match[2] in names:
+                    sid = re.search(r"sid 0x([0-9a-f]+)", match[3])
+                    if sid:
+                        add(int(sid[1], 16), names[match[2]])
+    except OSError:
+        pass
+    return streams
+
+
+# Lines of the trace of the QEMU under test, by event.
+QUT_EVENTS = {
+    "iommufd_cdev_connect_and_bind": r"device (?P<name>\S+) .*devid=(?P<devid>\d+)",
+    "iommufd_cdev_attach_ioas_hwpt": r"device (?P<name>\S+) .*to id=(?P<id>\d+)",
+    "iommufd_backend_alloc_ioas": r"ioas=(?P<ioas>\d+)",
+    "iommufd_backend_alloc_hwpt": r"dev_id=(?P<devid>\d+) pt_id=(?P<parent>\d+) "
+        r"flags=0x(?P<flags>[0-9a-f]+) hwpt_type=(?P<type>\d+) .*out_hwpt=(?P<id>\d+) "
+        r"\((?P<ret>-?\d+)\)",
+    "iommufd_backend_map_dma": r"ioas=(?P<ioas>\d+) iova=0x(?P<iova>[0-9a-f]+) "
+        r"size=0x(?P<size>[0-9a-f]+) .*readonly=(?P<ro>\d) \((?P<ret>-?\d+)\)",
+    "iommufd_backend_unmap_dma": r"ioas=(?P<ioas>\d+) iova=0x(?P<iova>[0-9a-f]+) "
+        r"size=0x(?P<size>[0-9a-f]+) \((?P<ret>-?\d+)\)",
+    "iommufd_backend_free_id": r" id=(?P<id>\d+) \((?P<ret>-?\d+)\)",
+    "iommufd_backend_invalidate_hwpt": r" id=(?P<id>\d+) .*entry_num=(?P<num>\d+) "
+        r"handled=(?P<done>\d+) \((?P<ret>-?\d+)\)",
+    "vtd_accel_s1_alloc": r"s1_hwpt=(?P<id>\d+) s2_hwpt=(?P<s2>\d+) domain=(?P<domain>\d+) "
+        r"pasid=0x(?P<pasid>[0-9a-f]+) pgtbl=0x(?P<pgtbl>[0-9a-f]+) "
+        r"addr_width=(?P<width>\d+) flags=0x(?P<flags>[0-9a-f]+)",
+    "vtd_accel_attach_s1": r"(?P<name>\S+) pasid=0x(?P<pasid>[0-9a-f]+) "
+        r"domain=(?P<domain>\d+) s1_hwpt=(?P<s1>\d+) s2_hwpt=(?P<s2>\d+)",
+    "vtd_accel_attach_s2": r"(?P<name>\S+) s2_hwpt=(?P<s2>\d+)",
+    "vtd_accel_block": r"(?P<name>\S+) pasid=0x(?P<pasid>[0-9a-f]+)",
+}
+
+
+class _Objects:
+    """The iommufd objects of the QEMU under test, as its trace tells them."""
+
+    def __init__(self):
+        self.ioas, self.s1, self.s2, self.devices = {}, {}, {}, {}
+        self.by_id = {}
+
+    def _device(self, name):
+        return self.devices.setdefault(name, {"devid": None, "attached": []})
+
+    def bind(self, e):
+        self._device(e["name"])["devid"] = int(e["devid"])
+
+    def attach_ioas(self, e):
+        self._device(e["name"])["attached"].append({"to": "id", "id": int(e["id"])})
+
+    def alloc_ioas(self, e):
+        self.ioas[e["ioas"]] = {"maps": 0, "peak_bytes": 0, "freed": False, "live": {}}
+
+    def map_dma(self, e):
+        ioas = self.ioas.get(e["ioas"])
+        if ioas and e["ret"] == "0":
+            ioas["maps"] += 1
+            ioas["live"][int(e["iova"], 16)] = int(e["size"], 16)
+            ioas["peak_bytes"] = max(ioas["peak_bytes"], sum(ioas["live"].values()))
+
+    def unmap_dma(self, e):
+        ioas = self.ioas.get(e["ioas"])
+        if ioas and e["ret"] == "0":
+            start, end = int(e["iova"], 16), int(e["iova"], 16) + int(e["size"], 16)
+            ioas["live"] = {k: v for k, v in ioas["live"].items() if not start <= k < end}
+
+    def alloc_hwpt(self, e):
+        if e["ret"] == "0" and e["type"] == "0":
+            self.s2[e["id"]] = {"ioas": int(e["parent"]), "flags": int(e["flags"], 16),
+                                "freed": False}
+
+    def s1_alloc(self, e):
+        # The kernel hands ids out again: what had this one before is kept aside.
+        if e["id"] in self.s1:
+            self.s1["%s (%d)" % (e["id"], len(self.s1))] = self.s1.pop(e["id"])
+        self.s1[e["id"]] = {
+            "s2": int(e["s2"]), "domain": int(e["domain"]), "pasid": int(e["pasid"], 16),
+            "pgtbl": int(e["pgtbl"], 16), "width": int(e["width"]),
+            "flags": int(e["flags"], 16), "calls": 0, "entries": 0, "failed": 0,
+            "freed": False}
+
+    def attach_s1(self, e):
+        self._device(e["name"])["attached"].append({"to": "s1", "id": int(e["s1"])})
+
+    def attach_s2(self, e):
+        self._device(e["name"])["attached"].append({"to": "s2", "id": int(e["s2"])})
+
+    def block(self, e):
+        self._device(e["name"])["attached"].append({"to": "blocked", "id": 0})
+
+    def invalidate(self, e):
+        s1 = self.s1.get(e["id"])
+        if s1:
+            s1["calls"] += 1
+            s1["entries"] += int(e["done"])
+            s1["failed"] += e["ret"] != "0"
+
+    def free(self, e):
+        for table in (self.ioas, self.s2, self.s1):
+            if e["id"] in table and e["ret"] == "0":
+                table[e["id"]]["freed"] = True
+
+    HANDLERS = {
+        "iommufd_cdev_connect_and_bind": bind,
+        "iommufd_cdev_attach_ioas_hwpt": attach_ioas,
+        "iommufd_backend_alloc_ioas": alloc_ioas,
+        "iommufd_backend_alloc_hwpt": alloc_hwpt,
+        "iommufd_backend_map_dma": map_dma,
+        "iommufd_backend_unmap_dma": unmap_dma,
+        "iommufd_backend_free_id": free,
+        "iommufd_backend_invalidate_hwpt": invalidate,
+        "vtd_accel_s1_alloc": s1_alloc,
+        "vtd_accel_attach_s1": attach_s1,
+        "vtd_accel_attach_s2": attach_s2,
+        "vtd_accel_block": block,
+    }
+
+
+def read_qut_log(lines):
+    """Return (objects, lines that are no trace: errors and warnings)."""
+    objects, other = _Objects(), []
+    patterns = {name: re.compile(text) for name, text in QUT_EVENTS.items()}
+    for line in lines:
+        name, _, rest = line.partition(" ")
+        if name in patterns:
+            match = patterns[name].search(" " + rest)
+            if match:
+                _Objects.HANDLERS[name](objects, match.groupdict())
+        elif not re.match(r"(iommufd_|vtd_accel_|iommu_)", name):
+            other.append(line)
+    for ioas in objects.ioas.values():
+        ioas["live"] = len(ioas["live"])
+    return ({"ioas": objects.ioas, "s2": objects.s2, "s1": objects.s1,
+             "devices": objects.devices}, other)
+
+
+def trouble(lines):
+    """Return the lines of a kernel log that tell of something gone wrong."""
+    return [line.strip() for line in lines if KERNEL_TROUBLE.search(line)]
+
+
+def collect(files, since):
+    """Read a run's log files into one record."""
+    objects, other = read_qut_log(_lines(files["qut"]))
+    report = read_report(_lines(files["report"]))
+    devices = [{"index": int(e["f_index"]), "host": e["f_host"],
+                "sid": "0x%x" % stream_id(e["f_host"])}
+               for e in report["l1"] if e["word"] == "device" and ":" in e.get("f_host", "")]
+    status = [e["f_status"] for e in report["l1"] if e["word"] == "qut-exit"]
+    return {
+        "report": report, "devices": devices, "objects": objects,
+        "qut_status": int(status[-1]) if status else None,
+        "qut_messages": other[-20:],
+        "l0": read_l0_trace(files["trace"], since),
+        "l1_trouble": trouble(_lines(files["l1_log"])),
+        "l2_trouble": trouble(_lines(files["l2"])),
+        "timeout": None,
+    }

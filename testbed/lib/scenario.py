@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Scenario files: one TOML file per scenario, its negative twins in tables of
+the same file.  See testbed/README.md for the keys."""
+import copy
+import os
+import tomllib
+
+DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+                         "scenarios")
+
+DEFAULTS = {
+    "description": "",
+    "arch": "x86_64",
+    "devices": ["nvme"],
+    "checks": [],
+    "limits": {},
+    "needs": [],
+    "l0": {"nesting": True},
+    "qut": {"iommu": "x-scalable-mode=on,x-flts=on", "iommufd": True, "env": {}},
+    "l2": {"cmdline": "iommu.strict=1", "program": ["read", "write"]},
+    "on": {},
+    "fails": {},
+    "holds": [],
+}
+DEVICE_KINDS = ("nvme",)
+NEEDS = ("fakehost",)
+
+
+class ScenarioError(Exception):
+    """A scenario file that says something we do not understand."""
+
+
+def _merge(base, extra, where):
+    """Return base with extra's keys on top; tables merge, values replace."""
+    result = copy.deepcopy(base)
+    for key, value in extra.items():
+        if key not in base and base is not None and where not in ("on", "fails", "env", "limits"):
+            raise ScenarioError("unknown key '%s'%s" % (key, where and " in " + where))
+        if isinstance(base.get(key), dict):
+            if not isinstance(value, dict):
+                raise ScenarioError("'%s' has to be a table" % key)
+            result[key] = _merge(base[key], value, key)
+        else:
+            result[key] = copy.deepcopy(value)
+    return result
+
+
+def _check(name, scenario, known_checks):
+    def need(condition, message, *values):
+        if not condition:
+            raise ScenarioError(message % values)
+
+    need(scenario["description"], "no description")
+    need(name.startswith(scenario["arch"].replace("x86_64", "x86") + "-")
+         or name.startswith("arm-"), "the name has to begin with the architecture")
+    for kind in scenario["devices"]:
+        need(kind in DEVICE_KINDS, "unknown device '%s'", kind)
+    for item in scenario["needs"]:
+        need(item in NEEDS, "unknown need '%s'", item)
+    need(scenario["checks"] or scenario["fails"], "no check: a test that cannot fail")
+    for check in scenario["checks"] + scenario["holds"] + list(scenario["fails"]):
+        need(check in known_checks, "unknown check '%s'", check)
+    for sync, steps in scenario["on"].items():
+        for step in steps:
+            need(isinstance(step, str) and step.split(" ")[0] in ("qmp", "await"),
+                 "on.%s: a step is 'qmp JSON' or 'await REGEX'", sync)
+
+
+def load_file(path, known_checks):
+    """Return {name: scenario} of a file: the scenario itself and its twins.
+
+    A twin is named SCENARIO.TWIN; it inherits all but description, checks,
+    fails and holds.  Raises ScenarioError.
+    """
+    name = os.path.basename(path).removesuffix(".toml")
+    try:
+        with open(path, "rb") as file:
+            data = tomllib.load(file)
+        twins = data.pop("twin", {})
+        main = _merge(DEFAULTS, data, "")
+        result = {name: main}
+        for twin, changes in twins.items():
+            base = dict(main, description="", checks=[], fails={}, holds=[])
+            result[name + "." + twin] = _merge(base, changes, "")
+        for key, scenario in result.items():
+            _check(key, scenario, known_checks)
+            if key != name and not scenario["fails"]:
+                raise ScenarioError("twin %s says not which check has to fail" % key)
+    except (ScenarioError, tomllib.TOMLDecodeError, OSError) as error:
+        raise ScenarioError("%s: %s" % (path, error)) from None
+    return result
+
+
+def load_all(known_checks, directory=DIRECTORY):
+    """Return {name: scenario} of all files."""
+    result = {}
+    for file in sorted(os.listdir(directory)):
+        if file.endswith(".toml"):
+            result.update(load_file(os.path.join(directory, file), known_checks))
+    return result

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The verdict: named checks over a run's record.
+
+A check returns (holds, evidence).  It holds only because of something that was
+recorded, never because nothing bad was: a check without data does not hold.
+"""
+import re
+
+from lib import disks
+
+CHECKS = {}
+
+
+def check(function):
+    """Register a check under its function's name."""
+    CHECKS[function.__name__] = function
+    return function
+
+
+def _l2(record, word):
+    return [entry for entry in record["report"]["l2"] if entry["word"] == word]
+
+
+def _final_counts(record):
+    return record["report"]["counts"].get("end", {})
+
+
+def _limit(scenario, name, default):
+    return scenario["limits"].get(name, default)
+
+
+def _per_stream(record, what):
+    """Return {sid: count} for the passed-through devices."""
+    return {d["sid"]: record["l0"].get(d["sid"], {}).get(what, 0) for d in record["devices"]}
+
+
+@check
+def l2_finished(record, _scenario):
+    """L2 came to the end of its program."""
+    if record["timeout"]:
+        return False, record["timeout"]
+    ends = _l2(record, "end")
+    if not ends:
+        return False, "L2 never came to its end" + _said(record)
+    failed = _l2(record, "failed")
+    if failed:
+        return False, "L2: " + failed[-1]["text"]
+    return ends[-1].get("f_status") == "0", "L2's program ended with status %s after %.1f s" % (
+        ends[-1].get("f_status"), ends[-1]["l2_at"])
+
+
+def _said(record):
+    if record["qut_messages"]:
+        return "; QEMU: " + " / ".join(record["qut_messages"][-3:])
+    return ""
+
+
+@check
+def qut_exit(record, _scenario):
+    """The QEMU under test ended by itself, with status 0."""
+    status = record["qut_status"]
+    if status is None:
+        return False, "the QEMU under test did not exit" + _said(record)
+    return status == 0, "exit status %d%s" % (status, _said(record) if status else "")
+
+
+@check
+def l2_hash(record, scenario):
+    """What L2 read by DMA is what the disk holds: by hash and by block."""
+    reads = _l2(record, "read")
+    serials = sorted(record["disks"])
+    if len(serials) != len(scenario["devices"]):
+        return False, "%d disks recorded, %d wanted" % (len(serials), len(scenario["devices"]))
+    for serial in serials:
+        wanted = record["disks"][serial]["sha256"]
+        mine = [r for r in reads if r.get("f_disk") == serial]
+        if not mine:
+            return False, "L2 read nothing from %s" % serial
+        for entry in mine:
+            got = entry.get("f_sha256", "")
+            if wanted == disks.EMPTY_SHA256 or got == disks.EMPTY_SHA256:
+                return False, "%s: the hash is that of no data" % serial
+            if got != wanted:
+                return False, "%s: L2 read %s (%s), L0 has %s" % (
+                    serial, got[:16] or "nothing", entry["text"].partition(" sha256=")[2][65:],
+                    wanted[:16])
+            if entry.get("f_bad") != "0" or entry.get("f_blocks") != str(disks.DATA_BLOCKS):
+                return False, "%s: %s" % (serial, entry["text"])
+    return True, "%d reads of %s, sha256 %s, same as L0's" % (
+        len(reads), " and ".join(serials),
+        " and ".join(record["disks"][s]["sha256"][:16] for s in serials))
+
+
+@check
+def l2_write(record, scenario):
+    """What L2 wrote by DMA is in L0's image."""
+    if _l2(record, "write-error"):
+        return False, "L2: " + _l2(record, "write-error")[0]["text"]
+    writes = _l2(record, "write")
+    if len({w.get("f_disk") for w in writes}) != len(scenario["devices"]):
+        return False, "L2 wrote to %d of %d disks" % (
+            len({w.get("f_disk") for w in writes}), len(scenario["devices"]))
+    for entry in writes:
+        disk = record["disks"].get(entry["f_disk"], {"slots": []})
+        if int(entry["f_slot"]) not in disk["slots"]:
+            return False, "slot %s of %s is not in L0's image" % (
+                entry["f_slot"], entry["f_disk"])
+    return True, "%d writes of %d KiB found in L0's images" % (
+        len(writes), disks.SLOT_BLOCKS * disks.BLOCK // 1024)
+
+
+@check
+def no_faults(record, _scenario):
+    """L1's and L2's kernels had nothing to complain about."""
+    if not record["report"]["l1"]:
+        return False, "L1 never reported"
+    lines = record["l1_trouble"] + record["l2_trouble"]
+    return not lines, lines[0] if lines else "no DMAR fault, time-out or warning in L1's and L2's logs"
+
+
+@check
+def l0_interrupts(record, _scenario):
+    """L0 remapped interrupts of every passed-through device."""
+    return _every(_per_stream(record, "interrupts"), "interrupts of stream")
+
+
+@check
+def l0_two_stages(record, _scenario):
+    """L0 translated every device's DMA through both stages."""
+    return _every(_per_stream(record, "two_stage"), "two-stage translations of stream")
+
+
+@check
+def l0_stage2_only(record, _scenario):
+    """L0 translated every device's DMA, and through one stage only."""
+    two = _per_stream(record, "two_stage")
+    holds, evidence = _every(_per_stream(record, "one_stage"), "one-stage translations of stream")
+    return holds and not any(two.values()), "%s; two-stage %d" % (evidence, sum(two.values()))
+
+
+def _every(counts, what):
+    text = ", ".join("%s %s: %d" % (what, sid, n) for sid, n in sorted(counts.items()))
+    return bool(counts) and all(counts.values()), text or "no device recorded"
+
+
+@check
+def l1_nested(record, _scenario):
+    """L1's kernel made nested domains, attached them, took invalidations."""
+    if record["report"]["missing_probes"]:
+        return False, "L1's kernel has no " + ", ".join(record["report"]["missing_probes"])
+    counts = _final_counts(record)
+    wanted = ("nested_alloc", "nested_attach", "nested_invalidate")
+    return (all(counts.get(name, 0) > 0 for name in wanted),
+            ", ".join("%s %s" % (name, counts.get(name, "never counted")) for name in wanted))
+
+
+@check
+def l1_not_nested(record, _scenario):
+    """L1's kernel made no nested domain, although it could tell."""
+    counts = _final_counts(record)
+    return (counts.get("nested_alloc") == 0 and counts.get("hwpt_alloc", 0) > 0,
+            "nested_alloc %s, hwpt_alloc %s" % (counts.get("nested_alloc", "never counted"),
+                                                counts.get("hwpt_alloc", "never counted")))
+
+
+@check
+def l2_translated(record, _scenario):
+    """L2's kernel itself put every device into a translated domain."""
+    return _domains(record, lambda t: t in ("DMA", "DMA-FQ"))
+
+
+@check
+def l2_passthrough(record, _scenario):
+    """L2's kernel itself put every device into an identity domain."""
+    return _domains(record, lambda t: t == "identity")
+
+
+def _domains(record, wanted):
+    types = [(d.get("f_disk"), d.get("f_domain", "")) for d in _l2(record, "disk")]
+    return (bool(types) and all(wanted(kind) for _, kind in types),
+            ", ".join(sorted({"%s in domain type %s" % t for t in types})) or "no disk reported")
+
+
+@check
+def one_stage2(record, scenario):
+    """One IOAS, one stage-2 HWPT, guest RAM mapped once, for all devices."""
+    ioas = {k: v for k, v in record["objects"]["ioas"].items() if v["maps"]}
+    parents = record["objects"]["s2"]
+    peak = sum(v["peak_bytes"] for v in ioas.values())
+    ram = _limit(scenario, "guest_ram_mib", 256) << 20
+    text = "%d devices: %d IOAS with mappings, %d stage-2 HWPT, %d MiB mapped at most" % (
+        len(record["devices"]), len(ioas), len(parents), peak >> 20)
+    return (len(ioas) == 1 and len(parents) == 1 and ram <= peak < ram + ram // 4
+            and len(record["devices"]) == len(scenario["devices"])), text
+
+
+def _live(counts):
+    return (counts.get("nested_alloc", 0) - counts.get("nested_free", 0),
+            counts.get("hwpt_alloc", 0) - counts.get("hwpt_nested_free", 0)
+            - counts.get("hwpt_paging_free", 0),
+            counts.get("ioas_alloc", 0) - counts.get("ioas_free", 0))
+
+
+@check
+def nothing_left(record, scenario):
+    """No object of the host outlives its use: the same number lives at every
+    like moment of the run, and none after the QEMU under test is gone."""
+    report = record["report"]
+    label = scenario["limits"].get("compare_at", "booted")
+    same = [name for name in report["order"] if name.split("#")[0] == label]
+    if len(same) < _limit(scenario, "rounds", 2):
+        return False, "'%s' was reached %d times" % (label, len(same))
+    lives = [_live(report["counts"][name]) for name in same]
+    end = _live(_final_counts(record)) if "end" in report["counts"] else None
+    text = "live (nested, HWPT, IOAS) at each '%s': %s; at the end: %s" % (
+        label, " ".join(map(str, lives)), end)
+    holds = (lives[0][1] > 0 and len(set(lives)) == 1 and end == (0, 0, 0))
+    return holds, text.replace("'", "")
+
+
+@check
+def nested_balanced(record, _scenario):
+    """The QEMU under test itself freed every stage-1 HWPT that it made."""
+    made = record["objects"]["s1"]
+    left = [name for name, s1 in made.items() if not s1["freed"]]
+    return bool(made) and not left, "%d stage-1 HWPTs made, left over: %s" % (
+        len(made), ", ".join(left) or "none")
+
+
+@check
+def reboots(record, scenario):
+    """L2 booted as often as wanted, in one process of the QEMU under test."""
+    wanted = _limit(scenario, "boots", 1)
+    boots = len(_l2(record, "boot"))
+    starts = sum(1 for e in record["report"]["l1"] if e["word"] == "qut-start")
+    return boots == wanted and starts == 1, "%d boots in %d process" % (boots, starts)
+
+
+@check
+def reattached(record, scenario):
+    """L1's kernel attached nested domains at least as often as L2 rebound."""
+    wanted = _limit(scenario, "attaches", 1)
+    found = _final_counts(record).get("nested_attach", 0)
+    return found >= wanted, "%d attaches to nested domains, at least %d wanted" % (found, wanted)
+
+
+def judge(record, scenario):
+    """Return the verdict: outcome, reason, and every check with its evidence.
+
+    A twin (a scenario with 'fails') passes only if each named check failed
+    with the evidence that it names, and everything in 'holds' held.
+    """
+    results, reasons = [], []
+
+    def run(name):
+        holds, evidence = CHECKS[name](record, scenario)
+        results.append({"name": name, "holds": bool(holds), "evidence": evidence})
+        return bool(holds), evidence
+
+    for name in scenario["checks"] + scenario["holds"]:
+        holds, evidence = run(name)
+        if not holds:
+            reasons.append("%s: %s" % (name, evidence))
+    for name, pattern in scenario["fails"].items():
+        holds, evidence = run(name)
+        if holds:
+            reasons.append("%s held, but has to fail: %s" % (name, evidence))
+        elif not re.search(pattern, evidence):
+            reasons.append("%s failed for another reason than /%s/: %s"
+                           % (name, pattern, evidence))
+    if not results:
+        reasons.append("nothing was checked")
+    return {"outcome": "fail" if reasons else "pass", "reasons": reasons, "checks": results}

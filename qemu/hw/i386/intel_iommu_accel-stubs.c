@@ -1,0 +1,80 @@
+/*
+ * Intel VT-d without CONFIG_IOMMUFD: no first-stage tables on the host IOMMU
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "intel_iommu_accel.h"
+
+void vtd_accel_init(IntelIOMMUState *s)
+{
+}
+
+AddressSpace *vtd_accel_address_space(IntelIOMMUState *s)
+{
+    g_assert_not_reached();
+}
+
+bool vtd_accel_wants_nesting(IntelIOMMUState *s, PCIDevice *dev)
+{
+    return false;
+}
+
+bool vtd_accel_supports_device(IntelIOMMUState *s, PCIDevice *dev, Error **errp)
+{
+    return true;
+}
+
+bool vtd_accel_supports_host(IntelIOMMUState *s, HostIOMMUDevice *hiod,
+                             Error **errp)
+{
+    error_setg(errp, "intel-iommu with x-flts=on needs CONFIG_IOMMUFD for host "
+               "devices, which this QEMU was built without: use "
+               "x-flts=off,caching-mode=on");
+    return false;
+}
+
+void vtd_accel_add_device(IntelIOMMUState *s, PCIBus *bus, int devfn,
+                          HostIOMMUDevice *hiod)
+{
+}
+
+void vtd_accel_del_device(IntelIOMMUState *s, PCIBus *bus, int devfn)
+{
+}
+
+void vtd_accel_refresh_all(IntelIOMMUState *s)
+{
+}
+
+void vtd_accel_context_device_invalidate(IntelIOMMUState *s, uint16_t source_id,
+                                         uint16_t sid_mask)
+{
+}
+
+bool vtd_accel_process_pasid_desc(IntelIOMMUState *s, uint64_t lo)
+{
+    return true;
+}
+
+void vtd_accel_piotlb_invalidate(IntelIOMMUState *s, uint16_t domain_id,
+                                 uint32_t pasid, uint64_t addr, uint8_t am,
+                                 bool ih)
+{
+}
+
+void vtd_accel_iotlb_invalidate(IntelIOMMUState *s, uint16_t domain_id,
+                                uint64_t addr, uint8_t am)
+{
+}
+
+void vtd_accel_iotlb_invalidate_all(IntelIOMMUState *s)
+{
+}
+
+bool vtd_accel_sync(IntelIOMMUState *s)
+{
+    return true;
+}

@@ -1,0 +1,145 @@
+/*
+ * Intel VT-d: first-stage tables owned by the guest, walked by the host IOMMU
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_I386_INTEL_IOMMU_ACCEL_H
+#define HW_I386_INTEL_IOMMU_ACCEL_H
+
+#include "hw/i386/intel_iommu.h"
+#include "system/host_iommu_device.h"
+
+/**
+ * vtd_accel_init: create the state that host devices share
+ *
+ * Called once when @s, with x-flts=on, is realized and its memory regions
+ * exist.
+ */
+void vtd_accel_init(IntelIOMMUState *s);
+
+/**
+ * vtd_accel_address_space: the address space of all host devices behind @s
+ *
+ * It shows system memory with the interrupt-remapping window, one to one.
+ */
+AddressSpace *vtd_accel_address_space(IntelIOMMUState *s);
+
+/**
+ * vtd_accel_wants_nesting: whether the vIOMMU nests on the host IOMMU for @dev
+ */
+bool vtd_accel_wants_nesting(IntelIOMMUState *s, PCIDevice *dev);
+
+/**
+ * vtd_accel_supports_device: check a device's own configuration at realize
+ *
+ * Returns: true if @dev may sit behind @s, false with @errp set otherwise.
+ */
+bool vtd_accel_supports_device(IntelIOMMUState *s, PCIDevice *dev,
+                               Error **errp);
+
+/**
+ * vtd_accel_supports_host: check that the IOMMU of a host device can walk every
+ * first-stage format that @s advertises
+ *
+ * Returns: true if it can, false with @errp naming both sides otherwise.
+ */
+bool vtd_accel_supports_host(IntelIOMMUState *s, HostIOMMUDevice *hiod,
+                             Error **errp);
+
+/**
+ * vtd_accel_add_device: start to follow the guest's configuration of a device
+ *
+ * @s: the vIOMMU
+ * @bus: bus of the device itself, not of its alias
+ * @devfn: device and function number on @bus
+ * @hiod: the host device, attached to guest memory by its owner
+ *
+ * The caller has checked vtd_accel_supports_host() and holds a reference to
+ * @hiod until vtd_accel_del_device().
+ */
+void vtd_accel_add_device(IntelIOMMUState *s, PCIBus *bus, int devfn,
+                          HostIOMMUDevice *hiod);
+
+/**
+ * vtd_accel_del_device: stop following a device; its DMA is blocked
+ *
+ * Does nothing for a device that was not added.
+ */
+void vtd_accel_del_device(IntelIOMMUState *s, PCIBus *bus, int devfn);
+
+/**
+ * vtd_accel_refresh_all: follow a change that may concern any device
+ *
+ * For SRTP, translation enable and disable, reset, load and a global or
+ * domain-selective context-cache invalidation (VT-d 6.5.2.1).
+ */
+void vtd_accel_refresh_all(IntelIOMMUState *s);
+
+/**
+ * vtd_accel_context_device_invalidate: device-selective context-cache
+ * invalidation (VT-d 6.5.2.1)
+ *
+ * @s: the vIOMMU
+ * @source_id: requester id
+ * @sid_mask: bits of @source_id that count, after the function mask
+ */
+void vtd_accel_context_device_invalidate(IntelIOMMUState *s,
+                                         uint16_t source_id,
+                                         uint16_t sid_mask);
+
+/**
+ * vtd_accel_process_pasid_desc: PASID-cache invalidation (VT-d 6.5.2.2)
+ *
+ * @s: the vIOMMU
+ * @lo: bits 63:0 of the descriptor
+ *
+ * Returns: false if the granularity is invalid.
+ */
+bool vtd_accel_process_pasid_desc(IntelIOMMUState *s, uint64_t lo);
+
+/**
+ * vtd_accel_piotlb_invalidate: queue a PASID-based IOTLB invalidation
+ * (VT-d 6.5.2.4)
+ *
+ * @s: the vIOMMU
+ * @domain_id: domain of the first-stage tables
+ * @pasid: PASID of the first-stage tables
+ * @addr: input address
+ * @am: address mask, log2 of the number of 4 KiB pages; larger than any
+ *      that is valid for the whole PASID
+ * @ih: invalidation hint: only leaf entries changed
+ */
+void vtd_accel_piotlb_invalidate(IntelIOMMUState *s, uint16_t domain_id,
+                                 uint32_t pasid, uint64_t addr, uint8_t am,
+                                 bool ih);
+
+/* As @am of vtd_accel_piotlb_invalidate() and of the two below: everything */
+#define VTD_ACCEL_AM_ALL    UINT8_MAX
+
+/**
+ * vtd_accel_iotlb_invalidate: queue an IOTLB invalidation of one domain
+ * (VT-d 6.5.2.3)
+ *
+ * Arguments as for vtd_accel_piotlb_invalidate().
+ */
+void vtd_accel_iotlb_invalidate(IntelIOMMUState *s, uint16_t domain_id,
+                                uint64_t addr, uint8_t am);
+
+/**
+ * vtd_accel_iotlb_invalidate_all: queue a global IOTLB invalidation
+ */
+void vtd_accel_iotlb_invalidate_all(IntelIOMMUState *s);
+
+/**
+ * vtd_accel_sync: have the host complete everything that is queued
+ *
+ * Called before the guest can learn that an invalidation is complete, and at
+ * the end of each piece of work.  A host that refuses an invalidation gets a
+ * fresh HWPT in place of the stale one, or the devices are blocked.
+ *
+ * Returns: false if a device may still use a stale translation.
+ */
+bool vtd_accel_sync(IntelIOMMUState *s);
+
+#endif

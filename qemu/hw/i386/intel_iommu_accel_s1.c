@@ -1,0 +1,297 @@
+/*
+ * Intel VT-d: nested first-stage HWPTs and their invalidation batches
+ *
+ * An S1 HWPT stands for one first-stage table of the guest under one domain id
+ * and PASID.  Devices whose PASID entries agree share it, so that a guest
+ * invalidation costs the same for one device and for many.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/error-report.h"
+#include "intel_iommu_internal.h"
+#include "intel_iommu_accel_s1.h"
+#include "trace.h"
+
+typedef struct iommu_hwpt_vtd_s1_invalidate VTDAccelInv;
+
+typedef QLIST_HEAD(, VTDAccelS1) VTDAccelDomain;
+
+/*
+ * Entries that may wait in one batch: a guest that posts more before its wait
+ * descriptor gets them sent in slices, and memory stays bounded.
+ */
+#define VTD_ACCEL_BATCH_MAX     1024
+
+/* An address has 52 bits of page number */
+#define VTD_ACCEL_AM_MAX        (64 - VTD_PAGE_SHIFT)
+
+static gpointer vtd_accel_pasid_hash_key(uint16_t domain_id, uint32_t pasid)
+{
+    /* A PASID has 20 bits */
+    uint64_t *key = g_new(uint64_t, 1);
+
+    *key = (uint64_t)domain_id << 20 | pasid;
+    return key;
+}
+
+void vtd_accel_s1_table_init(VTDAccelS1Table *t)
+{
+    t->domains = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    t->pasids = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
+                                      NULL);
+    QTAILQ_INIT(&t->pending);
+}
+
+VTDAccelS1 *vtd_accel_s1_first(VTDAccelS1Table *t, uint16_t domain_id,
+                               uint32_t pasid)
+{
+    uint64_t key = (uint64_t)domain_id << 20 | pasid;
+
+    return g_hash_table_lookup(t->pasids, &key);
+}
+
+static void vtd_accel_s1_insert(VTDAccelS1Table *t, VTDAccelS1 *s1)
+{
+    uint16_t domain_id = s1->key.domain_id;
+    VTDAccelDomain *domain = g_hash_table_lookup(t->domains,
+                                                 GUINT_TO_POINTER(domain_id));
+
+    if (!domain) {
+        domain = g_new0(VTDAccelDomain, 1);
+        g_hash_table_insert(t->domains, GUINT_TO_POINTER(domain_id), domain);
+    }
+    QLIST_INSERT_HEAD(domain, s1, domain_next);
+
+    s1->same_pasid = vtd_accel_s1_first(t, domain_id, s1->key.pasid);
+    g_hash_table_insert(t->pasids,
+                        vtd_accel_pasid_hash_key(domain_id, s1->key.pasid),
+                        s1);
+}
+
+static void vtd_accel_s1_remove(VTDAccelS1Table *t, VTDAccelS1 *s1)
+{
+    uint16_t domain_id = s1->key.domain_id;
+    g_autofree uint64_t *key = vtd_accel_pasid_hash_key(domain_id,
+                                                        s1->key.pasid);
+    VTDAccelS1 *first = g_hash_table_lookup(t->pasids, key);
+    VTDAccelS1 **link = &first;
+
+    while (*link != s1) {
+        link = &(*link)->same_pasid;
+    }
+    *link = s1->same_pasid;
+    if (first) {
+        g_hash_table_insert(t->pasids, g_steal_pointer(&key), first);
+    } else {
+        g_hash_table_remove(t->pasids, key);
+    }
+
+    QLIST_REMOVE(s1, domain_next);
+    if (QLIST_EMPTY((VTDAccelDomain *)
+                    g_hash_table_lookup(t->domains,
+                                        GUINT_TO_POINTER(domain_id)))) {
+        g_hash_table_remove(t->domains, GUINT_TO_POINTER(domain_id));
+    }
+}
+
+bool vtd_accel_s1_alloc_hwpt(const VTDAccelS1Key *key, uint32_t dev_id,
+                             uint32_t *hwpt_id, Error **errp)
+{
+    struct iommu_hwpt_vtd_s1 data = {
+        .flags = key->flags,
+        .pgtbl_addr = key->pgtbl_addr,
+        .addr_width = key->addr_width,
+    };
+
+    if (!iommufd_backend_alloc_hwpt(key->iommufd, dev_id, key->s2_hwpt_id, 0,
+                                    IOMMU_HWPT_DATA_VTD_S1, sizeof(data),
+                                    &data, hwpt_id, errp)) {
+        return false;
+    }
+    trace_vtd_accel_s1_alloc(*hwpt_id, key->s2_hwpt_id, key->domain_id,
+                             key->pasid, key->pgtbl_addr, key->addr_width,
+                             key->flags);
+    return true;
+}
+
+VTDAccelS1 *vtd_accel_s1_new(VTDAccelS1Table *t, const VTDAccelS1Key *key,
+                             uint32_t dev_id, Error **errp)
+{
+    uint32_t hwpt_id;
+    VTDAccelS1 *s1;
+
+    if (!vtd_accel_s1_alloc_hwpt(key, dev_id, &hwpt_id, errp)) {
+        return NULL;
+    }
+
+    s1 = g_new0(VTDAccelS1, 1);
+    s1->key = *key;
+    s1->hwpt_id = hwpt_id;
+    s1->users = 1;
+    vtd_accel_s1_insert(t, s1);
+    return s1;
+}
+
+static void vtd_accel_s1_clear(VTDAccelS1Table *t, VTDAccelS1 *s1)
+{
+    if (s1->pending) {
+        QTAILQ_REMOVE(&t->pending, s1, pending_next);
+        s1->pending = false;
+    }
+    s1->all = false;
+    g_clear_pointer(&s1->entries, g_array_unref);
+}
+
+void vtd_accel_s1_put(VTDAccelS1Table *t, VTDAccelS1 *s1)
+{
+    if (--s1->users) {
+        return;
+    }
+
+    /* The host flushes a HWPT that it frees: what is queued is covered */
+    vtd_accel_s1_clear(t, s1);
+    vtd_accel_s1_remove(t, s1);
+    trace_vtd_accel_s1_free(s1->hwpt_id);
+    iommufd_backend_free_id(s1->key.iommufd, s1->hwpt_id);
+    g_free(s1);
+}
+
+void vtd_accel_s1_foreach_domain(VTDAccelS1Table *t, uint16_t domain_id,
+                                 VTDAccelS1Func func, void *opaque)
+{
+    VTDAccelDomain *domain = g_hash_table_lookup(t->domains,
+                                                 GUINT_TO_POINTER(domain_id));
+    VTDAccelS1 *s1;
+
+    if (!domain) {
+        return;
+    }
+    QLIST_FOREACH(s1, domain, domain_next) {
+        func(s1, opaque);
+    }
+}
+
+void vtd_accel_s1_foreach(VTDAccelS1Table *t, VTDAccelS1Func func,
+                          void *opaque)
+{
+    GHashTableIter iter;
+    VTDAccelDomain *domain;
+    VTDAccelS1 *s1;
+
+    g_hash_table_iter_init(&iter, t->domains);
+    while (g_hash_table_iter_next(&iter, NULL, (void **)&domain)) {
+        QLIST_FOREACH(s1, domain, domain_next) {
+            func(s1, opaque);
+        }
+    }
+}
+
+bool vtd_accel_s1_queue(VTDAccelS1Table *t, VTDAccelS1 *s1, uint64_t addr,
+                        uint8_t am, bool leaf)
+{
+    if (!s1->pending) {
+        QTAILQ_INSERT_TAIL(&t->pending, s1, pending_next);
+        s1->pending = true;
+    }
+
+    if (am >= VTD_ACCEL_AM_MAX) {
+        s1->all = true;
+        g_clear_pointer(&s1->entries, g_array_unref);
+    }
+    if (s1->all) {
+        return false;
+    }
+
+    VTDAccelInv inv = {
+        .addr = addr & (UINT64_MAX << (VTD_PAGE_SHIFT + am)),
+        .npages = 1ULL << am,
+        .flags = leaf ? IOMMU_VTD_INV_FLAGS_LEAF : 0,
+    };
+
+    if (!s1->entries) {
+        s1->entries = g_array_new(false, false, sizeof(inv));
+    }
+    g_array_append_val(s1->entries, inv);
+    return s1->entries->len >= VTD_ACCEL_BATCH_MAX;
+}
+
+/* Leaf-only and full ones apart, by address, the larger first */
+static gint vtd_accel_inv_compare(gconstpointer pa, gconstpointer pb)
+{
+    const VTDAccelInv *a = pa, *b = pb;
+
+    if (a->flags != b->flags) {
+        return a->flags < b->flags ? -1 : 1;
+    }
+    if (a->addr != b->addr) {
+        return a->addr < b->addr ? -1 : 1;
+    }
+    return a->npages == b->npages ? 0 : a->npages > b->npages ? -1 : 1;
+}
+
+/*
+ * Join @b, the next one in order, into @a where the result is a naturally
+ * aligned power-of-two block: the host widens any other range to the block
+ * that covers it.
+ */
+static bool vtd_accel_inv_join(VTDAccelInv *a, const VTDAccelInv *b)
+{
+    uint64_t size = a->npages << VTD_PAGE_SHIFT;
+
+    if (a->flags != b->flags) {
+        return false;
+    }
+    if (b->addr - a->addr < size) {
+        /* Both are naturally aligned: @b lies within @a */
+        return true;
+    }
+    if (a->npages == b->npages && b->addr - a->addr == size &&
+        !(a->addr & size)) {
+        a->npages *= 2;
+        return true;
+    }
+    return false;
+}
+
+static void vtd_accel_inv_merge(GArray *entries)
+{
+    VTDAccelInv *inv = (VTDAccelInv *)entries->data;
+    guint n = 0;
+
+    g_array_sort(entries, vtd_accel_inv_compare);
+    for (guint i = 0; i < entries->len; i++) {
+        inv[n++] = inv[i];
+        while (n > 1 && vtd_accel_inv_join(&inv[n - 2], &inv[n - 1])) {
+            n--;
+        }
+    }
+    g_array_set_size(entries, n);
+}
+
+bool vtd_accel_s1_flush(VTDAccelS1Table *t, VTDAccelS1 *s1, Error **errp)
+{
+    VTDAccelInv everything = { .npages = UINT64_MAX };
+    void *data = &everything;
+    uint32_t queued = 1, num = 1;
+    bool ok;
+
+    if (!s1->pending) {
+        return true;
+    }
+
+    if (!s1->all) {
+        queued = s1->entries->len;
+        vtd_accel_inv_merge(s1->entries);
+        data = s1->entries->data;
+        num = s1->entries->len;
+    }
+    trace_vtd_accel_s1_flush(s1->hwpt_id, s1->all, queued, num);
+    ok = iommufd_backend_invalidate_hwpt(s1->key.iommufd, s1->hwpt_id,
+                                         IOMMU_HWPT_INVALIDATE_DATA_VTD_S1,
+                                         sizeof(VTDAccelInv), data, &num, errp);
+    vtd_accel_s1_clear(t, s1);
+    return ok;
+}

@@ -188,6 +188,14 @@ class Tree:
         self.report_leftovers()
         return written
 
+    def compare(self):
+        """Paths that a refresh would write, if patches/ is what the tree has."""
+        state, on_disk = self.state, series.load()
+        commits = self.repo.commits(state["base"], state["tip"])
+        return [patch.path for commit, patch in zip(commits, on_disk)
+                if self.repo.patch(commit, patch.path).text() !=
+                (series.PATCHES / patch.path).read_text(encoding="utf-8")]
+
     def patches_of(self, commits, known):
         """Patches for these commits; the topic is that of a known path.
 

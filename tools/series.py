@@ -259,11 +259,14 @@ def apply_series(repo, base, patches, with_new_files=False):
                     lines = [line.removeprefix("error: ") for line in said.splitlines()
                              if line.startswith("error: ")] or [said.strip()]
                     raise Failure(f"{where} does not apply: {lines[0]}")
+            message = patch.message
             if with_new_files:
                 add_new_files(repo, index, patch)
+                # The trailer has done its work: the diff shows the rest.
+                message = re.sub(r"^Adds: .*\n?", "", message, flags=re.M).strip("\n")
             tree = repo.git("write-tree", index=index)
             parent = repo.git("commit-tree", tree, "-p", parent, "-F", "-",
-                              data=patch.message + "\n", author=patch.author)
+                              data=message + "\n", author=patch.author)
             commits.append(parent)
         return commits
     finally:

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A thin front door: the work is done by tools/ and testbed/.
+
+.PHONY: help demo check check-quick build tree refresh export check-patches \
+	check-each vm clean python
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
+
+demo: python ## install, fetch, build and run x86-nvme-s1, with its picture and verdict
+	@tools/demo
+
+check: python ## run every test
+	@tools/check
+
+check-quick: python ## run the tests that take less than a minute after a build
+	@tools/check --quick
+
+build: python ## build QEMU with the series into build/qemu
+	@tools/deps
+	@tools/build
+
+tree: python ## make the scratch git tree build/tree: one commit per patch (TREE=)
+	@tools/tree
+
+refresh: ## write the scratch tree's commits back as patches/ (TREE=)
+	@tools/refresh
+
+export: ## write the series for git am into build/export
+	@tools/export
+
+check-patches: ## check patches/ and qemu/ without any QEMU source
+	@tools/check-patches
+
+check-each: ## build every commit of the series (slow)
+	@tools/check-each
+
+vm: ## run one scenario: RUN=name; with L1=shell a shell in L1 instead
+	@testbed/run $(if $(filter shell,$(L1)),--shell) $(or $(RUN),--list)
+
+clean: ## remove build/ (downloads and kernels stay in the cache)
+	rm -rf build
+
+# Everything else of Debian is installed by tools/deps, which is Python.
+python:
+	@[ -x /usr/bin/python3 ] || { [ "$$(id -u)" = 0 ] || s="sudo -n"; \
+	$$s apt-get -qq update && $$s apt-get -qq install -y python3; } || { \
+	echo "python3 is missing; as root: apt-get install python3" >&2; exit 1; }

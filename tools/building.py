@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""How QEMU is configured and built from a tree."""
+
+import json
+import os
+import shlex
+import shutil
+from pathlib import Path
+
+import scratch
+from common import Failure, ROOT, cache_dir, need_space, remove, run_long
+
+FEATURES = """
+    --target-list=x86_64-softmmu --python=/usr/bin/python3
+    --without-default-features --enable-kvm --enable-pixman
+    --enable-fdt=system --disable-install-blobs --disable-docs --disable-werror
+    """.split()
+
+PRODUCT = ["--enable-tcg", "--enable-slirp"]
+
+# Only what the tests that run under it need: no TCG, one optimization level.
+ASAN = ["--disable-tcg", "--enable-asan", "--enable-ubsan", "-Doptimization=1",
+        "--disable-debug-info", "--extra-cflags=-g1"]
+
+TARGETS = ["qemu-system-x86_64"]
+
+
+def build(tree, version, targets, asan=False):
+    """Build targets of the tree; returns the build directory."""
+    where = ROOT / ("build/qemu-asan" if asan else "build/qemu")
+    what = "QEMU with ASan" if asan else "QEMU"
+    env = environment()
+    configure(where, what, tree, version, ASAN if asan else PRODUCT, env)
+    run_long(f"build {what}", ["ninja", "-C", where, *targets],
+             where / "build.log", env=env)
+    return where
+
+
+def environment():
+    env = dict(os.environ)
+    modules = cache_dir() / "python/usr/lib/python3/dist-packages"
+    path = env.get("PYTHONPATH")
+    env["PYTHONPATH"] = f"{modules}:{path}" if path else str(modules)
+    if "CC" not in env:
+        env["CC"] = "ccache gcc" if shutil.which("ccache") else "gcc"
+        # Objects of equal trees are shared, wherever the trees are.
+        env["CCACHE_NOHASHDIR"] = "1"
+    return env
+
+
+def configure(where, what, tree, version, features, env):
+    """Run configure unless the directory is configured just so."""
+    for tool in ("ninja", "gcc", "pkg-config"):
+        if not shutil.which(tool):
+            raise Failure(f"{tool} is missing (tools/deps installs it)")
+    features = features + [f"--firmwarepath={cache_dir() / 'firmware'}",
+                           *shlex.split(env.get("CONFIGURE_ARGS", ""))]
+    wanted = {"version": version, "tree": str(tree), "cc": env["CC"],
+              "arguments": FEATURES + features, "done": True}
+    record = where / "viommu-configured.json"
+    found = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    if where.is_dir() and any(where.iterdir()) and not found:
+        raise Failure(f"{scratch.shown(where)} is in use and no build of this "
+                      "project: remove it")
+    if found and (found["version"], found["tree"]) != (version, str(tree)):
+        raise Failure(f"{scratch.shown(where)} is a build of QEMU {found['version']} "
+                      f"in {found['tree']}: make clean")
+    if found == wanted and (where / "build.ninja").is_file():
+        return
+    need_space(ROOT, 1500, f"building {what}")
+    remove(where)
+    where.mkdir(parents=True)
+    record.write_text(json.dumps(wanted | {"done": False}), encoding="utf-8")
+    run_long(f"configure {what}", [Path(tree) / "configure", *FEATURES, *features],
+             where / "configure.log", cwd=where, env=env)
+    record.write_text(json.dumps(wanted), encoding="utf-8")
+

@@ -59,9 +59,7 @@ bool vtd_accel_process_pasid_desc(IntelIOMMUState *s, uint64_t lo)
     return true;
 }
 
-void vtd_accel_piotlb_invalidate(IntelIOMMUState *s, uint16_t domain_id,
-                                 uint32_t pasid, uint64_t addr, uint8_t am,
-                                 bool ih)
+void vtd_accel_process_piotlb_desc(IntelIOMMUState *s, const uint64_t *val)
 {
 }
 

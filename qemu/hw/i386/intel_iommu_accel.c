@@ -751,14 +751,20 @@ static void vtd_accel_queue(VTDAccelS1 *s1, void *opaque)
     }
 }
 
-void vtd_accel_piotlb_invalidate(IntelIOMMUState *s, uint16_t domain_id,
-                                 uint32_t pasid, uint64_t addr, uint8_t am,
-                                 bool ih)
+void vtd_accel_process_piotlb_desc(IntelIOMMUState *s, const uint64_t *val)
 {
+    uint16_t domain_id = VTD_INV_DESC_PIOTLB_DID(val[0]);
+    uint32_t pasid = VTD_INV_DESC_PIOTLB_PASID(val[0]);
+    uint64_t addr = VTD_INV_DESC_PIOTLB_ADDR(val[1]);
+    uint8_t am = VTD_INV_DESC_PIOTLB_AM(val[1]);
+    bool ih = VTD_INV_DESC_PIOTLB_IH(val[1]);
     VTDAccelS1 *s1, *next;
 
     if (!s->accel) {
         return;
+    }
+    if ((val[0] & VTD_INV_DESC_PIOTLB_G) == VTD_INV_DESC_PIOTLB_ALL_IN_PASID) {
+        am = VTD_ACCEL_AM_ALL;
     }
     for (s1 = vtd_accel_s1_first(&s->accel->s1s, domain_id, pasid); s1;
          s1 = next) {

@@ -99,29 +99,25 @@ void vtd_accel_context_device_invalidate(IntelIOMMUState *s,
 bool vtd_accel_process_pasid_desc(IntelIOMMUState *s, uint64_t lo);
 
 /**
- * vtd_accel_piotlb_invalidate: queue a PASID-based IOTLB invalidation
+ * vtd_accel_process_piotlb_desc: queue a PASID-based IOTLB invalidation
  * (VT-d 6.5.2.4)
  *
  * @s: the vIOMMU
- * @domain_id: domain of the first-stage tables
- * @pasid: PASID of the first-stage tables
- * @addr: input address
- * @am: address mask, log2 of the number of 4 KiB pages; larger than any
- *      that is valid for the whole PASID
- * @ih: invalidation hint: only leaf entries changed
+ * @val: the first two quadwords of the descriptor, found valid by the caller
  */
-void vtd_accel_piotlb_invalidate(IntelIOMMUState *s, uint16_t domain_id,
-                                 uint32_t pasid, uint64_t addr, uint8_t am,
-                                 bool ih);
+void vtd_accel_process_piotlb_desc(IntelIOMMUState *s, const uint64_t *val);
 
-/* As @am of vtd_accel_piotlb_invalidate() and of the two below: everything */
+/* As @am of vtd_accel_iotlb_invalidate(): the whole domain */
 #define VTD_ACCEL_AM_ALL    UINT8_MAX
 
 /**
  * vtd_accel_iotlb_invalidate: queue an IOTLB invalidation of one domain
  * (VT-d 6.5.2.3)
  *
- * Arguments as for vtd_accel_piotlb_invalidate().
+ * @s: the vIOMMU
+ * @domain_id: domain of the first-stage tables
+ * @addr: input address
+ * @am: address mask, log2 of the number of 4 KiB pages, or VTD_ACCEL_AM_ALL
  */
 void vtd_accel_iotlb_invalidate(IntelIOMMUState *s, uint16_t domain_id,
                                 uint64_t addr, uint8_t am);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=sh
+#
 # What the init scripts of L1 and L2 share.
 
 mount_all() {
@@ -20,4 +21,11 @@ uptime_now() {
 # The value of NAME=… on the kernel command line.
 cmdline_value() {
     tr ' ' '\n' < /proc/cmdline | sed -n "s/^$1=//p" | tail -n 1
+}
+
+# The device of the virtio-serial port of that name.
+virtio_port() {
+    for entry in /sys/class/virtio-ports/*; do
+        [ "$(cat "$entry/name")" != "$1" ] || echo "/dev/${entry##*/}"
+    done
 }

@@ -90,10 +90,11 @@ def read_l0_trace(path, since):
                 if not match or (match[1] and float(match[1]) < since):
                     continue
                 if match[2] == "vtd_ir_irte_get":
-                    # The entry's upper half names the only stream that may use it.
-                    high = re.search(r"high 0x([0-9a-f]+)", match[3])
-                    if high:
-                        add(int(high[1], 16) & 0xffff, "interrupts")
+                    # The entry's upper half names the only stream that may use
+                    # it; the base's trace calls that half "low".
+                    upper = re.search(r"low 0x([0-9a-f]+)", match[3])
+                    if upper:
+                        add(int(upper[1], 16) & 0xffff, "interrupts")
                 elif match[2] in names:
                     sid = re.search(r"sid 0x([0-9a-f]+)", match[3])
                     if sid:

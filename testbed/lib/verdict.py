@@ -237,6 +237,15 @@ def reboots(record, scenario):
 
 
 @check
+def unplugged(record, _scenario):
+    """While the device was away, the host had no nested domain."""
+    away = record["report"]["counts"].get("plug")
+    if not away:
+        return False, "the disk never went away"
+    return _live(away)[0] == 0, "%d nested domains while the disk was away" % _live(away)[0]
+
+
+@check
 def reattached(record, scenario):
     """L1's kernel attached nested domains at least as often as L2 rebound."""
     wanted = _limit(scenario, "attaches", 1)

@@ -59,7 +59,7 @@ class Sandbox(unittest.TestCase):
         done = self.run_tool(name, *args, **env)
         self.assertNotEqual(done.returncode, 0, done.stdout)
         lines = [line for line in done.stderr.splitlines()
-                 if not line.startswith("notice:")]
+                 if not line.startswith(("notice:", "fetching", "extracting"))]
         self.assertEqual(len(lines), 1, done.stderr)
         return lines[0]
 

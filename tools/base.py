@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The base: a QEMU 10.0.x source, kept in the cache as one git commit."""
 
+import bz2
+import gzip
 import hashlib
 import lzma
 import os
@@ -120,10 +122,18 @@ def check_version(where, version):
     return version
 
 
+def decompressed(path):
+    with open(path, "rb") as file:
+        magic = file.read(3)
+    opener = {b"\xfd7z": lzma.open, b"BZh": bz2.open}.get(magic, open)
+    return (gzip.open if magic[:2] == b"\x1f\x8b" else opener)(path, "rb")
+
+
 def tar_entries(path):
     """(name, mode, contents) of each file of a tarball, without its top level."""
     try:
-        with tarfile.open(path, "r|*") as tar:
+        # tarfile itself takes a truncated stream for a short archive.
+        with decompressed(path) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:
             for member in tar:
                 name = member.name.removeprefix("./").partition("/")[2]
                 if member.issym():
@@ -131,6 +141,8 @@ def tar_entries(path):
                 elif member.isfile():
                     mode = 0o100755 if member.mode & 0o100 else 0o100644
                     yield name, mode, tar.extractfile(member).read()
+            while stream.read(1 << 20):
+                pass
     except (tarfile.TarError, EOFError, lzma.LZMAError, OSError) as error:
         raise Failure(f"{path} is truncated or no tarball: {error}") from error
 

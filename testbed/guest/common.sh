@@ -26,6 +26,6 @@ cmdline_value() {
 # The device of the virtio-serial port of that name.
 virtio_port() {
     for entry in /sys/class/virtio-ports/*; do
-        [ "$(cat "$entry/name")" != "$1" ] || echo "/dev/${entry##*/}"
+        [ "$(cat "$entry/name" 2>/dev/null)" != "$1" ] || echo "/dev/${entry##*/}"
     done
 }

@@ -5,7 +5,7 @@
 # files are in /scenario: settings (shell variables), probes, qut.args (one
 # argument per line, @host0@ stands for the first device) and on-NAME, what to
 # do when L2 says "sync name=NAME".
-# shellcheck source=testbed/guest/common.sh
+# shellcheck disable=SC1091
 . /common.sh
 # shellcheck disable=SC1091
 . /scenario/settings

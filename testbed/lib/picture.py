@@ -56,7 +56,8 @@ def render(record):
             name, " (stream %s)" % host["sid"] if host else "", device["devid"]))
         s1_names = [n for n, s1 in objects["s1"].items()
                     if {"to": "s1", "id": int(n.split(" ")[0])} in device["attached"]]
-        parents = sorted({str(a["id"]) for a in device["attached"] if a["to"] in ("s2", "id")}
+        parents = sorted({str(a["id"]) for a in device["attached"]
+                          if a["to"] == "s2" or str(a["id"]) in objects["s2"]}
                          | {str(objects["s1"][n]["s2"]) for n in s1_names})
         for s1_name in s1_names:
             first, *rest = _stage1(s1_name, objects["s1"][s1_name], seen)

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The verdict on made-up records: what must not be taken for a pass."""
+import copy
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from lib import disks, picture, records, scenario, verdict  # noqa: E402
+
+HASH = "ab" * 32
+CHECKS = ["l2_finished", "l2_translated", "l2_hash", "l2_write", "l0_two_stages",
+          "l0_interrupts", "l1_nested", "one_stage2", "nested_balanced", "no_faults", "qut_exit"]
+REPORT = """\
+2.5 up kernel=7.3.4
+2.7 device index=0 host=0000:01:00.0 driver=vfio-pci
+2.8 qut-start
+9.0 l2 3.0 boot program=read,write
+9.1 l2 3.1 disk disk=disk0 pci=0000:01:00.0 domain=DMA
+9.2 l2 3.2 sync name=booted
+9.2 count at=booted nested_alloc=1 nested_free=0 hwpt_alloc=2 hwpt_nested_free=0 hwpt_paging_free=0 ioas_alloc=1 ioas_free=0
+9.5 l2 3.5 read disk=disk0 sha256={hash} blocks=1024 requests=158 bad=0
+9.7 l2 3.7 write disk=disk0 slot=0
+9.9 l2 3.9 end status=0
+10.0 qut-exit status=0
+10.1 count at=end nested_alloc=1 nested_free=1 nested_attach=1 nested_invalidate=9 hwpt_alloc=2 hwpt_nested_free=1 hwpt_paging_free=1 ioas_alloc=1 ioas_free=1
+10.2 end
+""".format(hash=HASH)
+QUT_LOG = """\
+iommufd_cdev_connect_and_bind  [iommufd=9] Successfully bound device 0000:01:00.0 (fd=10): output devid=1
+iommufd_backend_alloc_ioas  iommufd=9 ioas=2
+iommufd_backend_alloc_hwpt  iommufd=9 dev_id=1 pt_id=2 flags=0x1 hwpt_type=0 len=0 data_ptr=0x0 out_hwpt=3 (0)
+iommufd_backend_map_dma  iommufd=9 ioas=2 iova=0x0 size=0x10000000 addr=0x7f00 readonly=0 (0)
+vtd_accel_s1_alloc s1_hwpt=4 s2_hwpt=3 domain=2 pasid=0x0 pgtbl=0x2a31000 addr_width=48 flags=0x0
+vtd_accel_attach_s1 0000:01:00.0 pasid=0x0 domain=2 s1_hwpt=4 s2_hwpt=3
+iommufd_backend_invalidate_hwpt  iommufd=9 id=4 data_type=0 entry_len=24 entry_num=3 handled=3 (0)
+iommufd_backend_free_id  iommufd=9 id=4 (0)
+qemu: warning: something to say
+"""
+
+
+def good_record():
+    objects, messages = records.read_qut_log(QUT_LOG.splitlines())
+    return {
+        "report": records.read_report(REPORT.splitlines()),
+        "devices": [{"index": 0, "host": "0000:01:00.0", "sid": "0x100"}],
+        "objects": objects, "qut_status": 0, "qut_messages": messages,
+        "l0": {"0x100": {"two_stage": 7, "interrupts": 5}},
+        "l1_trouble": [], "l2_trouble": [], "timeout": None,
+        "disks": {"disk0": {"sha256": HASH, "unchanged": True, "slots": [0]}},
+    }
+
+
+def make_scenario(**changes):
+    return {**copy.deepcopy(scenario.DEFAULTS), "checks": CHECKS, **changes}
+
+
+class Verdict(unittest.TestCase):
+    def failing(self, record, **changes):
+        result = verdict.judge(record, make_scenario(**changes))
+        return {c["name"] for c in result["checks"] if not c["holds"]}
+
+    def test_good_record_passes(self):
+        result = verdict.judge(good_record(), make_scenario())
+        self.assertEqual(result["reasons"], [])
+        self.assertEqual(result["outcome"], "pass")
+
+    def test_empty_hash_on_both_sides_fails(self):
+        record = good_record()
+        record["disks"]["disk0"]["sha256"] = disks.EMPTY_SHA256
+        for entry in record["report"]["l2"]:
+            if entry["word"] == "read":
+                entry["f_sha256"] = disks.EMPTY_SHA256
+        self.assertEqual(self.failing(record), {"l2_hash"})
+
+    def test_other_hash_fails(self):
+        record = good_record()
+        record["disks"]["disk0"]["sha256"] = "cd" * 32
+        self.assertEqual(self.failing(record), {"l2_hash"})
+
+    def test_missing_read_fails(self):
+        record = good_record()
+        record["report"]["l2"] = [e for e in record["report"]["l2"] if e["word"] != "read"]
+        self.assertEqual(self.failing(record), {"l2_hash"})
+
+    def test_bad_block_fails_in_spite_of_the_hash(self):
+        record = good_record()
+        for entry in record["report"]["l2"]:
+            if entry["word"] == "read":
+                entry["f_bad"] = "1"
+        self.assertEqual(self.failing(record), {"l2_hash"})
+
+    def test_write_that_is_not_in_the_image_fails(self):
+        record = good_record()
+        record["disks"]["disk0"]["slots"] = []
+        self.assertEqual(self.failing(record), {"l2_write"})
+
+    def test_no_two_stage_translation_of_the_stream_fails(self):
+        record = good_record()
+        record["l0"] = {"0x200": record["l0"]["0x100"]}
+        self.assertEqual(self.failing(record), {"l0_two_stages", "l0_interrupts"})
+
+    def test_missing_probe_fails(self):
+        record = good_record()
+        record["report"]["missing_probes"] = ["nested_alloc"]
+        self.assertEqual(self.failing(record), {"l1_nested"})
+
+    def test_zero_invalidations_fail(self):
+        record = good_record()
+        record["report"]["counts"]["end"]["nested_invalidate"] = 0
+        self.assertEqual(self.failing(record), {"l1_nested"})
+
+    def test_second_device_without_data_fails(self):
+        self.assertTrue({"l2_hash", "l2_write", "one_stage2"} <= self.failing(
+            good_record(), devices=["nvme", "nvme"]))
+
+    def test_leaked_stage1_fails(self):
+        record = good_record()
+        record["objects"]["s1"]["4"]["freed"] = False
+        self.assertEqual(self.failing(record), {"nested_balanced"})
+
+    def test_dmar_fault_fails(self):
+        record = good_record()
+        record["l1_trouble"] = records.trouble(
+            ["[1.0] DMAR: [DMA Read NO_PASID] Request device [01:00.0] fault addr 0x1000"])
+        self.assertEqual(self.failing(record), {"no_faults"})
+
+    def test_exit_status_and_timeout_fail(self):
+        record = good_record()
+        record["qut_status"] = None
+        record["timeout"] = "waited 60 s for L2 after 'boot'"
+        self.assertEqual(self.failing(record), {"l2_finished", "qut_exit"})
+
+    def test_an_empty_record_holds_nothing(self):
+        record = {**good_record(), "report": records.read_report([]), "devices": [],
+                  "objects": {"ioas": {}, "s2": {}, "s1": {}, "devices": {}}, "l0": {},
+                  "qut_status": None, "disks": {}}
+        result = verdict.judge(record, make_scenario(checks=sorted(verdict.CHECKS)))
+        self.assertEqual([c["name"] for c in result["checks"] if c["holds"]], [])
+
+    def test_leak_over_reboots_fails(self):
+        record = good_record()
+        limits = {"rounds": 2, "compare_at": "booted"}
+        report = record["report"]
+        report["counts"]["booted#2"] = dict(report["counts"]["booted"])
+        report["order"].append("booted#2")
+        held, _ = verdict.CHECKS["nothing_left"](record, make_scenario(limits=limits))
+        self.assertTrue(held)
+        report["counts"]["booted#2"]["nested_alloc"] += 1
+        held, _ = verdict.CHECKS["nothing_left"](record, make_scenario(limits=limits))
+        self.assertFalse(held)
+
+
+class Twins(unittest.TestCase):
+    def test_twin_passes_only_for_the_stated_reason(self):
+        record = good_record()
+        record["qut_status"] = 1
+        record["qut_messages"] = ["qemu: host 0, guest wants 1"]
+        twin = {"checks": [], "fails": {"qut_exit": "host 0, guest wants 1"}}
+        self.assertEqual(verdict.judge(record, make_scenario(**twin))["outcome"], "pass")
+        record["qut_messages"] = ["qemu: out of memory"]
+        self.assertEqual(verdict.judge(record, make_scenario(**twin))["outcome"], "fail")
+
+    def test_twin_fails_when_the_check_holds(self):
+        twin = {"checks": [], "fails": {"qut_exit": "."}}
+        self.assertEqual(verdict.judge(good_record(), make_scenario(**twin))["outcome"], "fail")
+
+    def test_twin_fails_when_what_has_to_hold_does_not(self):
+        record = good_record()
+        record["report"]["counts"]["end"]["nested_alloc"] = 0
+        record["disks"]["disk0"]["sha256"] = "cd" * 32
+        twin = {"checks": [], "fails": {"l1_nested": "nested_alloc 0"}, "holds": ["l2_hash"]}
+        self.assertEqual(verdict.judge(record, make_scenario(**twin))["outcome"], "fail")
+
+
+class Records(unittest.TestCase):
+    def test_interrupts_and_translations_are_counted_per_stream(self):
+        import tempfile
+        text = ("1@5.000000:vtd_ir_irte_get index 19 low 0x40100 high 0x10000220009\n"
+                "1@15.000000:vtd_ir_irte_get index 19 low 0x40100 high 0x10000220009\n"
+                "1@15.100000:vtd_nested_translate sid 0x100 pasid 0x0 iova 0x1000 -> gpa 0x2000\n"
+                "1@15.200000:vtd_iotlb_page_update IOTLB page update sid 0x8 iova 0x1 slpte 0x2\n")
+        with tempfile.NamedTemporaryFile("w+") as file:
+            file.write(text)
+            file.flush()
+            streams = records.read_l0_trace(file.name, 10.0)
+        self.assertEqual(streams, {"0x100": {"interrupts": 1, "two_stage": 1},
+                                   "0x8": {"one_stage": 1}})
+
+    def test_stream_id(self):
+        self.assertEqual(records.stream_id("0000:02:03.1"), 0x219)
+
+    def test_written_block_has_whole_lines(self):
+        block = disks.written_block("0123456789abcdef", 1030)
+        self.assertEqual(len(block), disks.BLOCK)
+        self.assertTrue(block.startswith(b"written by L2 tag=0123456789abcdef block=1030."))
+        self.assertEqual(block[63:64], b"\n")
+
+    def test_reused_ids_keep_both_objects(self):
+        log = QUT_LOG.splitlines()
+        objects, _ = records.read_qut_log(log + [log[4]])
+        self.assertEqual(len(objects["s1"]), 2)
+
+    def test_picture_shows_recorded_objects_only(self):
+        text = "\n".join(picture.render(good_record()))
+        for part in ("S1 HWPT 4", "guest table 0x2a31000", "S2 HWPT 3 (nesting parent)",
+                     "IOAS 2", "1 invalidation call with 3 entries"):
+            self.assertIn(part, text)
+        self.assertNotIn("kernel saw the same table", text)
+
+
+class Files(unittest.TestCase):
+    def test_every_scenario_file_is_valid_and_has_a_twin(self):
+        known = scenario.load_all(verdict.CHECKS)
+        names = {name.split(".")[0] for name in known}
+        for name in names:
+            self.assertTrue([k for k in known if k.startswith(name + ".")],
+                            "%s has no negative twin" % name)
+
+    def test_unknown_keys_and_checks_are_refused(self):
+        import tempfile
+        for bad in ('description = "x"\nchecks = ["no_such_check"]\n',
+                    'description = "x"\nchecks = ["qut_exit"]\nno_such_key = 1\n',
+                    'description = "x"\n', 'checks = ["qut_exit"]\n', "not toml"):
+            with tempfile.TemporaryDirectory() as directory:
+                path = os.path.join(directory, "x86-a-b.toml")
+                with open(path, "w", encoding="utf-8") as file:
+                    file.write(bad)
+                with self.assertRaises(scenario.ScenarioError):
+                    scenario.load_file(path, verdict.CHECKS)
+
+
+if __name__ == "__main__":
+    unittest.main()

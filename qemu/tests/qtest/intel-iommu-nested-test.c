@@ -162,6 +162,11 @@ static uint64_t page_size(int level)
     return ~page_mask(level) + 1;
 }
 
+static uint64_t entry_offset(uint64_t addr, int level)
+{
+    return ((addr >> (3 + level * VTD_LEVEL_BITS)) & 511) * 8;
+}
+
 /* The HPA of an entry of @level, tables are made on the way */
 static uint64_t ss_entry(Machine *m, Dev *dev, uint64_t gpa, int level)
 {
@@ -169,7 +174,7 @@ static uint64_t ss_entry(Machine *m, Dev *dev, uint64_t gpa, int level)
     int cur;
 
     for (cur = dev->ss_top;; cur--) {
-        uint64_t entry = table + ((gpa >> (3 + cur * VTD_LEVEL_BITS)) & 511) * 8;
+        uint64_t entry = table + entry_offset(gpa, cur);
 
         if (cur == level) {
             return entry;
@@ -206,8 +211,7 @@ static uint64_t fs_entry(Machine *m, Dev *dev, uint64_t iova, int level)
     int cur;
 
     for (cur = TOP;; cur--) {
-        uint64_t entry = table +
-                         ((iova >> (3 + cur * VTD_LEVEL_BITS)) & 511) * 8;
+        uint64_t entry = table + entry_offset(iova, cur);
 
         if (cur == level) {
             return entry;
@@ -265,7 +269,8 @@ static void setup_pe(Machine *m, unsigned int n, uint64_t pgtt)
     }
 
     memset(dev->pe, 0, sizeof(dev->pe));
-    dev->pe[0] = dev->ss_root | (dev->ss_top - 2) << 2 | pgtt | VTD_PASID_ENTRY_P;
+    dev->pe[0] = dev->ss_root | (dev->ss_top - 2) << 2 | pgtt |
+                 VTD_PASID_ENTRY_P;
     dev->pe[1] = DOMAIN_ID + n;
     if (dev->fs_root) {
         dev->pe[2] = dev->fs_root + (nested ? TABLE_GPA_OFFSET : 0);
@@ -386,14 +391,14 @@ static void dma_write(Machine *m, Dev *dev, uint64_t addr, uint64_t val)
     edu_dma(m, dev, addr, true);
 }
 
-/* Single accesses: where the tables differ from a plain mapping, and what for */
+/* Single accesses: where tables differ from a plain mapping, and what for */
 
 typedef enum Where {
     NOWHERE,
-    FS,             /* first-stage entry of the level, on the path of the IOVA */
-    SS,             /* second-stage entry of the level, on the path of the GPA */
-    FS_TABLE,       /* second-stage leaf for the table that FS of a level is in */
-    PE,             /* "level" is the 64-bit word of the PASID entry */
+    FS,         /* first-stage entry of the level, on the path of the IOVA */
+    SS,         /* second-stage entry of the level, on the path of the GPA */
+    FS_TABLE,   /* second-stage leaf for the table that FS of a level is in */
+    PE,         /* "level" is the 64-bit word of the PASID entry */
 } Where;
 
 typedef struct Tweak {
@@ -718,7 +723,8 @@ static void test_flush(const void *data)
  */
 static void test_page_size(const void *data)
 {
-    int fs_level = GPOINTER_TO_INT(data) / 4, ss_level = GPOINTER_TO_INT(data) % 4;
+    int fs_level = GPOINTER_TO_INT(data) / 4;
+    int ss_level = GPOINTER_TO_INT(data) % 4;
     int min = MIN(fs_level, ss_level);
     /* The end of the page, or of what RAM has of it */
     uint64_t last = MIN(page_size(min), 64 * MiB) - 8;

@@ -1,0 +1,124 @@
+/*
+ * Fakehost, seen from a qtest: start QEMU on a host that does not exist, order
+ * failures, look at what the host was told.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef QTEST_FAKEHOST_H
+#define QTEST_FAKEHOST_H
+
+#include "libqtest.h"
+#include "fakehost-control.h"
+
+typedef struct FakeHost {
+    QTestState *qts;
+    struct FakehostControl *page;
+    char *dir;                  /* of the files below */
+    char *log;
+    char *err;                  /* QEMU's standard error */
+    GArray *fds;                /* inherited by QEMU, closed after its start */
+    unsigned hotplugs;
+} FakeHost;
+
+/**
+ * fakehost_available:
+ *
+ * Returns: true if QEMU and the library can be run. When not, the reason has
+ * been given with g_test_skip() or, if a build that has it lost it, fails.
+ */
+bool fakehost_available(void);
+
+/**
+ * fakehost_new: describe a host
+ * @description: the lines of fakehost-config.c
+ */
+FakeHost *fakehost_new(const char *description);
+
+/**
+ * fakehost_fd: open a file of the host for QEMU to inherit
+ * @name: a device of the description, or "iommufd" with any suffix
+ *
+ * Returns: the descriptor's number, for QEMU's command line
+ */
+int fakehost_fd(FakeHost *host, const char *name);
+
+/**
+ * fakehost_start: start QEMU
+ * @fmt: its arguments; see fakehost_fd()
+ */
+void fakehost_start(FakeHost *host, const char *fmt, ...)
+    G_GNUC_PRINTF(2, 3);
+
+/**
+ * fakehost_free: stop QEMU, if it runs, and forget the host
+ */
+void fakehost_free(FakeHost *host);
+
+/**
+ * fakehost_plug: device_add a vfio-pci
+ * @name: device of the description
+ * @props: more QMP properties, with a comma in front, or ""
+ *
+ * The id of the new device is @name.
+ *
+ * Returns: NULL, or the error that QEMU gives. Free with g_free().
+ */
+char *fakehost_plug(FakeHost *host, const char *name, const char *props);
+
+/* Reset the machine and wait for it */
+void fakehost_reset(FakeHost *host);
+
+/**
+ * fakehost_fail: have calls fail from now on
+ * @call: as FakehostRule.call
+ * @nth: the first call to fail, 1 being the next one
+ * @times: how many then fail; 0: all
+ * @err: errno
+ * @handled: entries that a HWPT_INVALIDATE executes before it fails
+ *
+ * Returns: the rule, whose .hits tells how often it has acted
+ */
+const struct FakehostRule *fakehost_fail(FakeHost *host, const char *call,
+                                         unsigned nth, unsigned times, int err,
+                                         unsigned handled);
+/* Fail the next such call only */
+const struct FakehostRule *fakehost_fail_next(FakeHost *host,
+                                              const char *call, int err);
+void fakehost_clear_rules(FakeHost *host);
+
+/* How often the call (full name) was made since the start, or has failed */
+uint64_t fakehost_calls(FakeHost *host, const char *call);
+uint64_t fakehost_failed_calls(FakeHost *host, const char *call);
+/* Entries that HWPT_INVALIDATE has executed */
+uint64_t fakehost_entries(FakeHost *host);
+/* All calls of any kind */
+uint64_t fakehost_total_calls(FakeHost *host);
+
+/* The state of a device: see FakehostDevice */
+struct FakehostDevice *fakehost_device(FakeHost *host, const char *name);
+/* Is the device's DMA blocked, in the hardware and in the kernel's books? */
+bool fakehost_is_blocked(FakeHost *host, const char *name);
+
+/* How many objects of a type (FAKEHOST_OBJ_…) exist */
+unsigned fakehost_objects(FakeHost *host, unsigned type);
+
+/**
+ * fakehost_log_mark: remember the end of the log
+ *
+ * Returns: a position for the functions below
+ */
+size_t fakehost_log_mark(FakeHost *host);
+/* What was logged since @mark. Free with g_free() */
+char *fakehost_log_since(FakeHost *host, size_t mark);
+/* The last line since @mark that contains all of @a and, if given, @b */
+char *fakehost_log_last(FakeHost *host, size_t mark, const char *a,
+                        const char *b);
+
+/* The same for QEMU's standard error */
+size_t fakehost_err_mark(FakeHost *host);
+char *fakehost_err_since(FakeHost *host, size_t mark);
+/* Lines since @mark that contain @text */
+unsigned fakehost_err_lines(FakeHost *host, size_t mark, const char *text);
+
+#endif /* QTEST_FAKEHOST_H */

@@ -1,0 +1,117 @@
+/*
+ * A guest's side of VT-d in scalable mode, driven by a qtest
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef VTD_GUEST_H
+#define VTD_GUEST_H
+
+#include "libqtest.h"
+
+/* Granularities, as in the descriptors (VT-d 6.5.2) */
+enum {
+    VTD_CC_GLOBAL = 1, VTD_CC_DOMAIN = 2, VTD_CC_DEVICE = 3,
+    VTD_IOTLB_GLOBAL = 1, VTD_IOTLB_DOMAIN = 2, VTD_IOTLB_PAGE = 3,
+    VTD_PIOTLB_PASID = 2, VTD_PIOTLB_PAGE = 3,
+    VTD_PC_DOMAIN = 0, VTD_PC_PASID = 1, VTD_PC_GLOBAL = 3,
+};
+
+/* Translation types of a PASID entry (VT-d 9.6) */
+enum {
+    VTD_PGTT_FIRST_STAGE = 1, VTD_PGTT_SECOND_STAGE = 2,
+    VTD_PGTT_NESTED = 3, VTD_PGTT_PASS_THROUGH = 4,
+};
+
+/* Flags of VtdPasidEntry, at the place they have in the entry's third word */
+#define VTD_PE_SRE      (1ull << 0)
+#define VTD_PE_WPE      (1ull << 4)
+#define VTD_PE_EAFE     (1ull << 7)
+
+/* What a test says about a PASID entry */
+typedef struct VtdPasidEntry {
+    uint8_t pgtt;
+    uint8_t fspm;               /* 0: 4-level, 1: 5-level */
+    uint16_t domain_id;
+    uint64_t table;             /* FSPTPTR */
+    uint64_t flags;             /* VTD_PE_… */
+} VtdPasidEntry;
+
+typedef struct VtdGuest {
+    QTestState *qts;
+    uint64_t next_page;         /* guest memory, handed out page by page */
+    uint64_t root;
+    uint64_t queue;
+    unsigned queue_slots;
+    unsigned queue_width;       /* bytes of a descriptor: 16 or 32 */
+    unsigned tail;              /* slot to write next */
+    uint64_t status;            /* where wait descriptors write */
+    uint32_t cookie;
+} VtdGuest;
+
+#define VTD_GUEST_RAM_MB        64
+#define VTD_GUEST_FSTS_DIR      0x40000000  /* any address: nobody walks it */
+
+/**
+ * vtd_guest_init: a guest with an empty root table and a queue
+ * @width: bytes per descriptor, 16 or 32
+ *
+ * Nothing is told to the hardware yet.
+ */
+void vtd_guest_init(VtdGuest *g, QTestState *qts, unsigned width);
+
+/* Program root table and queue, enable both and translation */
+void vtd_guest_enable(VtdGuest *g);
+
+uint32_t vtd_guest_readl(VtdGuest *g, uint32_t reg);
+uint64_t vtd_guest_readq(VtdGuest *g, uint32_t reg);
+void vtd_guest_writel(VtdGuest *g, uint32_t reg, uint32_t value);
+void vtd_guest_writeq(VtdGuest *g, uint32_t reg, uint64_t value);
+/* Set or clear one enable bit in GCMD; waits for GSTS */
+void vtd_guest_gcmd(VtdGuest *g, uint32_t bit, bool on);
+void vtd_guest_set_translation(VtdGuest *g, bool on);
+bool vtd_guest_translates(VtdGuest *g);
+/* RTADDR and SRTP */
+void vtd_guest_set_root(VtdGuest *g, uint64_t root, bool scalable);
+
+uint64_t vtd_guest_alloc(VtdGuest *g);
+/*
+ * Make a context entry present, with an own, empty PASID directory.
+ *
+ * Returns: the address of the PASID directory
+ */
+uint64_t vtd_guest_add_context(VtdGuest *g, uint8_t bus, uint8_t devfn,
+                               uint32_t rid_pasid);
+/* Address of a context entry; its table is created if need be */
+uint64_t vtd_guest_context(VtdGuest *g, uint8_t bus, uint8_t devfn);
+/* Address of a PASID entry; its table is created if need be */
+uint64_t vtd_guest_pasid(VtdGuest *g, uint64_t dir, uint32_t pasid);
+void vtd_guest_write_pasid(VtdGuest *g, uint64_t dir, uint32_t pasid,
+                           const VtdPasidEntry *entry);
+void vtd_guest_clear_pasid(VtdGuest *g, uint64_t dir, uint32_t pasid);
+
+/* Descriptors; none rings the doorbell */
+void vtd_guest_post(VtdGuest *g, uint64_t lo, uint64_t hi);
+void vtd_guest_post_cc(VtdGuest *g, unsigned granularity, uint16_t domain_id,
+                       uint16_t source_id);
+void vtd_guest_post_pc(VtdGuest *g, unsigned granularity, uint16_t domain_id,
+                       uint32_t pasid);
+void vtd_guest_post_iotlb(VtdGuest *g, unsigned granularity,
+                          uint16_t domain_id, uint64_t addr, unsigned am);
+void vtd_guest_post_piotlb(VtdGuest *g, unsigned granularity,
+                           uint16_t domain_id, uint32_t pasid, uint64_t addr,
+                           unsigned am, bool ih);
+/* Returns the value that vtd_guest_wait() is to see */
+uint32_t vtd_guest_post_wait(VtdGuest *g);
+
+/* Write the tail register */
+void vtd_guest_ring(VtdGuest *g);
+/* Has the last wait descriptor completed? */
+bool vtd_guest_waited(VtdGuest *g);
+/* Post a wait descriptor, ring, and expect it to complete */
+void vtd_guest_sync(VtdGuest *g);
+
+/* Pages and full invalidations that drivers use */
+void vtd_guest_flush_pasid_cache(VtdGuest *g);
+
+#endif /* VTD_GUEST_H */

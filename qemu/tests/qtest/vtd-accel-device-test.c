@@ -1,0 +1,247 @@
+/*
+ * QTest: several devices behind an accelerated VT-d, coming and going
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "vtd-accel-common.h"
+
+#define DID         5
+#define ROUNDS      10
+
+/* One IOAS, one S2 HWPT, and memory is mapped no more than once */
+static void expect_shared_s2(VtdAccelTest *t, uint64_t maps, uint64_t bytes)
+{
+    g_assert_cmpuint(fakehost_objects(t->host, FAKEHOST_OBJ_IOAS), ==, 1);
+    g_assert_cmpuint(fakehost_objects(t->host, FAKEHOST_OBJ_HWPT_PAGING), ==,
+                     1);
+    g_assert_cmpuint(fakehost_calls(t->host, "IOMMU_IOAS_MAP"), ==, maps);
+    g_assert_cmpuint(t->host->page->mapped_bytes, ==, bytes);
+}
+
+static void test_shared_s2(const void *data)
+{
+    unsigned devices = GPOINTER_TO_UINT(data);
+    VtdAccelSetup setup = { .devices = 1 };
+    uint64_t maps, bytes;
+    VtdAccelTest t;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    maps = fakehost_calls(t.host, "IOMMU_IOAS_MAP");
+    bytes = t.host->page->mapped_bytes;
+    g_assert_cmpuint(bytes, >=, VTD_GUEST_RAM_MB * 1000 * 1000);
+    for (unsigned i = 1; i < devices; i++) {
+        vtd_accel_plug(&t, i);
+        vtd_accel_expect_s2(&t, i);
+        expect_shared_s2(&t, maps, bytes);
+    }
+    /* It is a nesting parent from the start */
+    g_assert_cmpuint(vtd_accel_s2_id(&t), ==,
+                     fakehost_device(t.host, "dev0")->pt_id);
+    for (unsigned i = 0; i < devices; i++) {
+        vtd_accel_unplug(&t, i);
+    }
+    vtd_accel_expect_empty(&t);
+    vtd_accel_end(&t);
+}
+
+/* Entries that agree share an S1 HWPT; it lives as long as one of them */
+static void test_shared_s1(void)
+{
+    VtdAccelSetup setup = { .devices = 3 };
+    VtdPasidEntry entry = vtd_accel_fs_entry(DID);
+    VtdPasidEntry other = vtd_accel_fs_entry(DID + 1);
+    uint64_t dir[3];
+    VtdAccelTest t;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    dir[0] = vtd_accel_bind(&t, 0, &entry);
+    dir[1] = vtd_accel_bind(&t, 1, &entry);
+    dir[2] = vtd_accel_bind(&t, 2, &other);
+    vtd_accel_expect_s1_hwpts(&t, 2);
+    g_assert_cmpuint(fakehost_device(t.host, "dev0")->pt_id, ==,
+                     fakehost_device(t.host, "dev1")->pt_id);
+    g_assert_cmpuint(fakehost_device(t.host, "dev0")->pt_id, !=,
+                     fakehost_device(t.host, "dev2")->pt_id);
+
+    vtd_guest_clear_pasid(&t.guest, dir[0], 0);
+    vtd_guest_flush_pasid_cache(&t.guest);
+    vtd_accel_expect_blocked(&t, 0);
+    vtd_accel_expect_s1(&t, 1);
+    vtd_accel_expect_s1_hwpts(&t, 2);
+
+    vtd_guest_clear_pasid(&t.guest, dir[1], 0);
+    vtd_guest_clear_pasid(&t.guest, dir[2], 0);
+    vtd_guest_flush_pasid_cache(&t.guest);
+    vtd_accel_expect_blocked(&t, 1);
+    vtd_accel_expect_blocked(&t, 2);
+    vtd_accel_expect_s1_hwpts(&t, 0);
+    vtd_accel_end(&t);
+}
+
+/* An invalidation of one device's context concerns that device alone */
+static void test_one_of_two(void)
+{
+    VtdAccelSetup setup = { .devices = 2 };
+    VtdPasidEntry entry = vtd_accel_fs_entry(DID);
+    uint64_t dir[2];
+    VtdAccelTest t;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    dir[0] = vtd_accel_bind(&t, 0, &entry);
+    dir[1] = vtd_accel_bind(&t, 1, &entry);
+    vtd_guest_clear_pasid(&t.guest, dir[0], 0);
+    vtd_guest_clear_pasid(&t.guest, dir[1], 0);
+    vtd_guest_post_cc(&t.guest, VTD_CC_DEVICE, 0, vtd_accel_sid(1));
+    vtd_guest_sync(&t.guest);
+    vtd_accel_expect_s1(&t, 0);
+    vtd_accel_expect_blocked(&t, 1);
+    vtd_accel_end(&t);
+}
+
+/* What RID_PASID is, the context entry says */
+static void test_rid_pasid(void)
+{
+    VtdAccelSetup setup = { .devices = 1 };
+    VtdPasidEntry entry = vtd_accel_fs_entry(DID);
+    uint32_t rid_pasid = 0x42;
+    VtdAccelTest t;
+    uint64_t dir;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    dir = vtd_guest_add_context(&t.guest, vtd_accel_bus(0), 0, rid_pasid);
+    vtd_guest_enable(&t.guest);
+    vtd_guest_write_pasid(&t.guest, dir, 0, &entry);
+    vtd_guest_flush_pasid_cache(&t.guest);
+    vtd_accel_expect_blocked(&t, 0);
+    vtd_guest_write_pasid(&t.guest, dir, rid_pasid, &entry);
+    vtd_guest_post_pc(&t.guest, VTD_PC_PASID, DID, rid_pasid);
+    vtd_guest_sync(&t.guest);
+    vtd_accel_expect_s1(&t, 0);
+
+    /* Its invalidations carry that PASID */
+    vtd_guest_post_piotlb(&t.guest, VTD_PIOTLB_PAGE, DID, 0, 0x1000, 0, false);
+    vtd_guest_sync(&t.guest);
+    g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_HWPT_INVALIDATE"), ==, 0);
+    vtd_guest_post_piotlb(&t.guest, VTD_PIOTLB_PAGE, DID, rid_pasid, 0x1000,
+                          0, false);
+    vtd_guest_sync(&t.guest);
+    g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_HWPT_INVALIDATE"), ==, 1);
+    vtd_accel_end(&t);
+}
+
+/* A device that is plugged under translation is blocked until it is bound */
+static void test_plug_under_translation(void)
+{
+    VtdAccelSetup setup = { .devices = 1 };
+    VtdPasidEntry entry = vtd_accel_fs_entry(DID);
+    VtdAccelTest t;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    vtd_accel_bind(&t, 0, &entry);
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        vtd_accel_plug(&t, 1);
+        vtd_accel_expect_blocked(&t, 1);
+        vtd_accel_bind(&t, 1, &entry);
+        vtd_accel_expect_s1(&t, 1);
+        vtd_accel_expect_s1_hwpts(&t, 1);
+        vtd_accel_unplug(&t, 1);
+        qtest_writeq(t.host->qts,
+                     vtd_guest_context(&t.guest, vtd_accel_bus(1), 0), 0);
+        vtd_guest_post_cc(&t.guest, VTD_CC_DEVICE, 0, vtd_accel_sid(1));
+        vtd_guest_sync(&t.guest);
+        vtd_accel_expect_s1(&t, 0);
+        g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_DEVICE), ==, 1);
+    }
+    vtd_accel_unplug(&t, 0);
+    vtd_accel_expect_empty(&t);
+    vtd_accel_end(&t);
+}
+
+/* Bound devices go in any order; an S1 HWPT goes before its parent */
+static void test_unplug_bound(void)
+{
+    VtdAccelSetup setup = { .devices = 3 };
+    VtdAccelTest t;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        VtdPasidEntry entry = vtd_accel_fs_entry(DID + i);
+
+        vtd_accel_bind(&t, i, &entry);
+    }
+    vtd_accel_unplug(&t, 1);
+    vtd_accel_expect_s1_hwpts(&t, 2);
+    vtd_accel_unplug(&t, 0);
+    vtd_accel_unplug(&t, 2);
+    vtd_accel_expect_empty(&t);
+    g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_DESTROY"), ==, 0);
+    vtd_accel_end(&t);
+}
+
+/* Resets in a row, bound in between, leave nothing behind */
+static void test_reset_rounds(void)
+{
+    VtdAccelSetup setup = { .devices = 2 };
+    VtdPasidEntry entry = vtd_accel_fs_entry(DID);
+    VtdAccelTest t;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        vtd_guest_init(&t.guest, t.host->qts, 32);
+        vtd_accel_bind(&t, 0, &entry);
+        vtd_accel_bind(&t, 1, &entry);
+        vtd_accel_expect_s1(&t, 1);
+        vtd_accel_reset(&t);
+        vtd_accel_expect_s2(&t, 0);
+        vtd_accel_expect_s2(&t, 1);
+        vtd_accel_expect_s1_hwpts(&t, 0);
+        g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_HWPT_PAGING),
+                         ==, 1);
+        g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_IOAS), ==, 1);
+    }
+    g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_DESTROY"), ==, 0);
+    vtd_accel_end(&t);
+}
+
+int main(int argc, char **argv)
+{
+    static const unsigned counts[] = { 2, 8 };
+
+    g_test_init(&argc, &argv, NULL);
+
+    for (size_t i = 0; i < ARRAY_SIZE(counts); i++) {
+        g_autofree char *path =
+            g_strdup_printf("/vtd-accel/device/%u-devices_one-s2", counts[i]);
+
+        qtest_add_data_func(path, GUINT_TO_POINTER(counts[i]),
+                            test_shared_s2);
+    }
+    qtest_add_func("/vtd-accel/device/equal-entries_one-s1", test_shared_s1);
+    qtest_add_func("/vtd-accel/device/context-of-one_other-untouched",
+                   test_one_of_two);
+    qtest_add_func("/vtd-accel/device/rid-pasid_from-context",
+                   test_rid_pasid);
+    qtest_add_func("/vtd-accel/device/plug-under-translation_blocked",
+                   test_plug_under_translation);
+    qtest_add_func("/vtd-accel/device/unplug-bound_nothing-left",
+                   test_unplug_bound);
+    qtest_add_func("/vtd-accel/device/resets_nothing-left",
+                   test_reset_rounds);
+    return g_test_run();
+}

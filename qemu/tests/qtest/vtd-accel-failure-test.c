@@ -1,0 +1,416 @@
+/*
+ * QTest: the accelerated VT-d when the host fails it
+ *
+ * The sweep fails the first call of an operation, then the second, and so on
+ * until the operation gets by without meeting the failure. After each of them:
+ * QEMU lives, the device's DMA is either as the guest wants it or blocked, the
+ * reason was given, the next invalidation repairs it, and nothing is left over
+ * when the device is gone.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "vtd-accel-common.h"
+
+#define DID             5
+#define SWEEP_MAX       200     /* far more calls than any operation makes */
+#define RETRY_SECONDS   10
+
+typedef enum State {
+    BLOCKED,
+    S1,
+    S2,
+} State;
+
+typedef struct Sweep {
+    const char *name;
+    const char *what;
+    /* Bring the device to where the operation starts. It is plugged */
+    void (*prepare)(VtdAccelTest *t, uint64_t *dir);
+    void (*operate)(VtdAccelTest *t, uint64_t dir);
+    State wanted;               /* what the operation comes to if all is well */
+    int err;
+    bool harmless;              /* a failure need not block: it repairs */
+} Sweep;
+
+static State state_of(VtdAccelTest *t)
+{
+    const struct FakehostDevice *dev = fakehost_device(t->host,
+                                                       vtd_accel_dev(0));
+
+    if (fakehost_is_blocked(t->host, vtd_accel_dev(0))) {
+        return BLOCKED;
+    }
+    g_assert_cmpuint(dev->pt_id, ==, dev->hw_pt_id);
+    return dev->pt_id == vtd_accel_s2_id(t) ? S2 : S1;
+}
+
+static void write_and_flush(VtdAccelTest *t, uint64_t dir, uint64_t table)
+{
+    VtdPasidEntry entry = vtd_accel_fs_entry(DID);
+
+    entry.table = table;
+    vtd_guest_write_pasid(&t->guest, dir, 0, &entry);
+    vtd_guest_flush_pasid_cache(&t->guest);
+}
+
+static void prepare_empty(VtdAccelTest *t, uint64_t *dir)
+{
+    *dir = vtd_guest_add_context(&t->guest, vtd_accel_bus(0), 0, 0);
+    vtd_guest_enable(&t->guest);
+    g_assert_cmpint(state_of(t), ==, BLOCKED);
+}
+
+static void prepare_bound(VtdAccelTest *t, uint64_t *dir)
+{
+    prepare_empty(t, dir);
+    write_and_flush(t, *dir, VTD_GUEST_FSTS_DIR);
+    g_assert_cmpint(state_of(t), ==, S1);
+}
+
+static void operate_bind(VtdAccelTest *t, uint64_t dir)
+{
+    write_and_flush(t, dir, VTD_GUEST_FSTS_DIR);
+}
+
+static void operate_rebind(VtdAccelTest *t, uint64_t dir)
+{
+    write_and_flush(t, dir, VTD_GUEST_FSTS_DIR + 0x1000000);
+}
+
+static void operate_pass_through(VtdAccelTest *t, uint64_t dir)
+{
+    VtdPasidEntry entry = vtd_accel_pt_entry(DID);
+
+    vtd_guest_write_pasid(&t->guest, dir, 0, &entry);
+    vtd_guest_flush_pasid_cache(&t->guest);
+}
+
+static void operate_unbind(VtdAccelTest *t, uint64_t dir)
+{
+    vtd_guest_clear_pasid(&t->guest, dir, 0);
+    vtd_guest_flush_pasid_cache(&t->guest);
+}
+
+static void operate_invalidate(VtdAccelTest *t, uint64_t dir)
+{
+    vtd_guest_post_piotlb(&t->guest, VTD_PIOTLB_PAGE, DID, 0, 0x1000, 0,
+                          false);
+    vtd_guest_sync(&t->guest);
+}
+
+static void operate_translation_off(VtdAccelTest *t, uint64_t dir)
+{
+    vtd_guest_set_translation(&t->guest, false);
+}
+
+static void operate_reset(VtdAccelTest *t, uint64_t dir)
+{
+    vtd_accel_reset(t);
+}
+
+static const Sweep sweeps[] = {
+    { "bind_eio", "binding", prepare_empty, operate_bind, S1, EIO },
+    { "bind_einval", "binding, refused as not compatible", prepare_empty,
+      operate_bind, S1, EINVAL },
+    { "bind_enomem", "binding without memory", prepare_empty, operate_bind,
+      S1, ENOMEM },
+    { "rebind_eio", "binding another table", prepare_bound, operate_rebind,
+      S1, EIO },
+    { "rebind_einval", "binding another table, refused as not compatible",
+      prepare_bound, operate_rebind, S1, EINVAL },
+    { "pass-through_eio", "from first stage to pass-through", prepare_bound,
+      operate_pass_through, S2, EIO },
+    { "unbind_eio", "unbinding", prepare_bound, operate_unbind, BLOCKED, EIO },
+    { "invalidate_eio", "an invalidation", prepare_bound, operate_invalidate,
+      S1, EIO, .harmless = true },
+    { "translation-off_eio", "translation off", prepare_bound,
+      operate_translation_off, S2, EIO },
+    { "reset_eio", "a reset of the machine", prepare_bound, operate_reset, S2,
+      EIO },
+};
+
+/* Whatever happened, the next invalidation (or reset) sets it right */
+static void repair(VtdAccelTest *t, const Sweep *sweep, uint64_t dir)
+{
+    if (sweep->operate == operate_reset ||
+        sweep->operate == operate_translation_off) {
+        sweep->operate(t, dir);
+        if (state_of(t) != S2) {
+            /* Nothing changed for the guest: toggle to say it again */
+            vtd_guest_init(&t->guest, t->host->qts, 32);
+            vtd_guest_enable(&t->guest);
+            vtd_guest_set_translation(&t->guest, false);
+        }
+    } else {
+        vtd_guest_flush_pasid_cache(&t->guest);
+    }
+    g_assert_cmpint(state_of(t), ==, sweep->wanted);
+    vtd_accel_expect_s1_hwpts(t, sweep->wanted == S1 ? 1 : 0);
+}
+
+/* Returns false when there was no nth call to fail */
+static bool sweep_once(VtdAccelTest *t, const Sweep *sweep, unsigned nth)
+{
+    const struct FakehostRule *rule;
+    uint64_t dir;
+    State state;
+    size_t mark;
+    bool hit;
+
+    vtd_guest_init(&t->guest, t->host->qts, 32);
+    vtd_accel_plug(t, 0);
+    sweep->prepare(t, &dir);
+    mark = fakehost_err_mark(t->host);
+    rule = fakehost_fail(t->host, "*", nth, 1, sweep->err, 0);
+    sweep->operate(t, dir);
+    hit = rule->hits;
+    state = state_of(t);
+    fakehost_clear_rules(t->host);
+    qtest_qmp_assert_success(t->host->qts, "{ 'execute': 'query-status' }");
+
+    if (state != sweep->wanted) {
+        g_autofree char *err = fakehost_err_since(t->host, mark);
+
+        g_test_message("call %u: %s", nth, err);
+        g_assert_true(hit);
+        g_assert_cmpint(state, ==, BLOCKED);
+        vtd_accel_expect_s1_hwpts(t, 0);
+        g_assert_cmpuint(fakehost_err_lines(t->host, mark, "DMA blocked"), ==,
+                         1);
+        g_assert_false(sweep->harmless);
+        repair(t, sweep, dir);
+    }
+    if (vtd_guest_translates(&t->guest)) {
+        vtd_guest_set_translation(&t->guest, false);
+    }
+    vtd_accel_unplug(t, 0);
+    vtd_accel_expect_empty(t);
+    return hit;
+}
+
+static void test_sweep(const void *data)
+{
+    const Sweep *sweep = data;
+    VtdAccelSetup setup = { 0 };
+    VtdAccelTest t;
+    unsigned nth;
+
+    g_test_message("%s", sweep->what);
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    for (nth = 1; sweep_once(&t, sweep, nth); nth++) {
+        g_assert_cmpuint(nth, <, SWEEP_MAX);
+    }
+    g_test_message("%u calls failed, one at a time", nth - 1);
+    /* Unbinding makes no call that the kernel is able to fail */
+    g_assert_true(nth > 1 || sweep->wanted == BLOCKED);
+    vtd_accel_end(&t);
+}
+
+/* Realize: either it works all the same, or the error says why not */
+static void test_realize_sweep(void)
+{
+    VtdAccelSetup setup = { 0 };
+    unsigned nth, refused = 0;
+    VtdAccelTest t;
+    bool hit = true;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    for (nth = 1; hit; nth++) {
+        const struct FakehostRule *rule;
+        g_autofree char *error = NULL;
+
+        g_assert_cmpuint(nth, <, SWEEP_MAX);
+        rule = fakehost_fail(t.host, "*", nth, 1, EIO, 0);
+        error = vtd_accel_try_plug(&t, 0, ", 'iommufd': 'iommufd0'");
+        hit = rule->hits;
+        fakehost_clear_rules(t.host);
+        if (error) {
+            refused++;
+            g_assert_true(hit);
+            g_test_message("call %u: %s", nth, error);
+        } else {
+            vtd_accel_expect_s2(&t, 0);
+            vtd_accel_unplug(&t, 0);
+        }
+        vtd_accel_expect_empty(&t);
+    }
+    g_test_message("%u calls failed, %u of them refused", nth - 2, refused);
+    g_assert_cmpuint(refused, >=, 5);
+    vtd_accel_end(&t);
+}
+
+/* Unplug of a bound device: it goes, whatever the host says */
+static void test_unplug_sweep(void)
+{
+    VtdAccelSetup setup = { 0 };
+    VtdAccelTest t;
+    unsigned nth;
+    bool hit = true;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    for (nth = 1; hit; nth++) {
+        const struct FakehostRule *rule;
+        uint64_t dir;
+
+        g_assert_cmpuint(nth, <, SWEEP_MAX);
+        vtd_guest_init(&t.guest, t.host->qts, 32);
+        vtd_accel_plug(&t, 0);
+        prepare_bound(&t, &dir);
+        rule = fakehost_fail(t.host, "*", nth, 1, EIO, 0);
+        vtd_accel_unplug(&t, 0);
+        hit = rule->hits;
+        fakehost_clear_rules(t.host);
+        vtd_accel_expect_empty(&t);
+        vtd_guest_set_translation(&t.guest, false);
+    }
+    vtd_accel_end(&t);
+}
+
+/* A refused invalidation: a fresh HWPT takes the place of the stale one */
+static void test_invalidate_refused(void)
+{
+    VtdAccelSetup setup = { .devices = 2 };
+    VtdPasidEntry entry = vtd_accel_fs_entry(DID);
+    uint32_t stale;
+    VtdAccelTest t;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    vtd_accel_bind(&t, 0, &entry);
+    vtd_accel_bind(&t, 1, &entry);
+    vtd_accel_expect_s1_hwpts(&t, 1);
+    stale = fakehost_device(t.host, "dev0")->pt_id;
+
+    fakehost_fail(t.host, "HWPT_INVALIDATE", 1, 1, EIO, 1);
+    vtd_guest_post_piotlb(&t.guest, VTD_PIOTLB_PAGE, DID, 0, 0x1000, 0, false);
+    vtd_guest_post_piotlb(&t.guest, VTD_PIOTLB_PAGE, DID, 0, 0x9000, 0, false);
+    vtd_guest_sync(&t.guest);
+
+    vtd_accel_expect_s1(&t, 0);
+    vtd_accel_expect_s1(&t, 1);
+    vtd_accel_expect_s1_hwpts(&t, 1);
+    g_assert_cmpuint(fakehost_device(t.host, "dev0")->pt_id, !=, stale);
+    g_assert_cmpuint(fakehost_device(t.host, "dev1")->pt_id, ==,
+                     fakehost_device(t.host, "dev0")->pt_id);
+    vtd_accel_end(&t);
+}
+
+/* If that is refused as well, DMA is blocked until the guest says more */
+static void test_invalidate_and_replace_refused(const void *data)
+{
+    VtdAccelSetup setup = { .devices = 1 };
+    VtdPasidEntry entry = vtd_accel_fs_entry(DID);
+    size_t mark;
+    VtdAccelTest t;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    vtd_accel_bind(&t, 0, &entry);
+    mark = fakehost_err_mark(t.host);
+    fakehost_fail_next(t.host, "HWPT_INVALIDATE", EIO);
+    fakehost_fail_next(t.host, data, EIO);
+    operate_invalidate(&t, 0);
+    vtd_accel_expect_blocked(&t, 0);
+    vtd_accel_expect_s1_hwpts(&t, 0);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "DMA blocked"), ==, 1);
+
+    fakehost_clear_rules(t.host);
+    vtd_guest_flush_pasid_cache(&t.guest);
+    vtd_accel_expect_s1(&t, 0);
+    vtd_accel_end(&t);
+}
+
+/* The kernel refuses while the device is being reset: try again by ourselves */
+static void test_device_in_reset(void)
+{
+    VtdAccelSetup setup = { .devices = 1 };
+    struct FakehostDevice *dev;
+    VtdAccelTest t;
+    uint64_t dir;
+    gint64 end;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    prepare_empty(&t, &dir);
+    dev = fakehost_device(t.host, "dev0");
+    dev->flags |= FAKEHOST_DEV_IN_RESET;
+    write_and_flush(&t, dir, VTD_GUEST_FSTS_DIR);
+    vtd_accel_expect_blocked(&t, 0);
+    vtd_accel_expect_s1_hwpts(&t, 0);
+
+    dev->flags &= ~FAKEHOST_DEV_IN_RESET;
+    end = g_get_monotonic_time() + RETRY_SECONDS * G_USEC_PER_SEC;
+    while (fakehost_is_blocked(t.host, "dev0")) {
+        if (g_get_monotonic_time() > end) {
+            g_error("no new attempt within %d s after the device's reset",
+                    RETRY_SECONDS);
+        }
+        g_usleep(10 * 1000);
+    }
+    vtd_accel_expect_s1(&t, 0);
+    vtd_accel_expect_s1_hwpts(&t, 1);
+    vtd_accel_end(&t);
+}
+
+/* Failures are reported, but a guest cannot flood the log with them */
+static void test_log_is_limited(void)
+{
+    VtdAccelSetup setup = { .devices = 1 };
+    unsigned rounds = 300, lines;
+    VtdAccelTest t;
+    size_t mark;
+    uint64_t dir;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    prepare_empty(&t, &dir);
+    mark = fakehost_err_mark(t.host);
+    fakehost_fail(t.host, "HWPT_ALLOC", 1, 0, EIO, 0);
+    for (unsigned i = 0; i < rounds; i++) {
+        write_and_flush(&t, dir, VTD_GUEST_FSTS_DIR + i * 0x1000);
+    }
+    lines = fakehost_err_lines(t.host, mark, "");
+    g_assert_cmpuint(lines, >=, 1);
+    g_assert_cmpuint(lines, <, rounds / 4);
+    g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_HWPT_ALLOC"), ==,
+                     rounds);
+    vtd_accel_expect_blocked(&t, 0);
+    vtd_accel_end(&t);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+
+    for (size_t i = 0; i < ARRAY_SIZE(sweeps); i++) {
+        g_autofree char *path = g_strdup_printf("/vtd-accel/sweep/%s",
+                                                sweeps[i].name);
+
+        qtest_add_data_func(path, &sweeps[i], test_sweep);
+    }
+    qtest_add_func("/vtd-accel/sweep/realize_eio", test_realize_sweep);
+    qtest_add_func("/vtd-accel/sweep/unplug_eio", test_unplug_sweep);
+    qtest_add_func("/vtd-accel/failure/invalidation-refused_replaced",
+                   test_invalidate_refused);
+    qtest_add_data_func("/vtd-accel/failure/invalidation-and-alloc_blocked",
+                        "HWPT_ALLOC", test_invalidate_and_replace_refused);
+    qtest_add_data_func("/vtd-accel/failure/invalidation-and-attach_blocked",
+                        "ATTACH_IOMMUFD_PT",
+                        test_invalidate_and_replace_refused);
+    qtest_add_func("/vtd-accel/failure/device-in-reset_retried",
+                   test_device_in_reset);
+    qtest_add_func("/vtd-accel/failure/log_limited", test_log_is_limited);
+    return g_test_run();
+}

@@ -19,20 +19,34 @@ FEATURES = """
 PRODUCT = ["--enable-tcg", "--enable-slirp"]
 
 # Only what the tests that run under it need: no TCG, one optimization level.
+ASAN_DEVICES = ROOT / "tools/viommu-asan.mak"
 ASAN = ["--disable-tcg", "--enable-asan", "--enable-ubsan", "-Doptimization=1",
-        "--disable-debug-info", "--extra-cflags=-g1"]
+        "--disable-debug-info", "--extra-cflags=-g1", "--without-default-devices",
+        f"--with-devices-x86_64={ASAN_DEVICES.stem}"]
 
 TARGETS = ["qemu-system-x86_64"]
 
 
 def build(tree, version, targets, asan=False):
-    """Build targets of the tree; returns the build directory."""
-    where = ROOT / ("build/qemu-asan" if asan else "build/qemu")
+    """Build targets of the tree; returns the build directory.
+
+    It is inside the tree (QEMU's own place for it), so that ccache takes the
+    objects of one tree for another; build/qemu leads to that of build/tree.
+    """
+    where = tree / ("build-asan" if asan else "build")
     what = "QEMU with ASan" if asan else "QEMU"
     env = environment()
+    if asan:
+        devices = tree / "configs/devices/x86_64-softmmu" / ASAN_DEVICES.name
+        if not devices.exists():
+            devices.symlink_to(ASAN_DEVICES)
     configure(where, what, tree, version, ASAN if asan else PRODUCT, env)
     run_long(f"build {what}", ["ninja", "-C", where, *targets],
              where / "build.log", env=env)
+    if tree == ROOT / "build/tree":
+        name = ROOT / ("build/qemu-asan" if asan else "build/qemu")
+        if not name.is_symlink():
+            name.symlink_to(where.relative_to(name.parent))
     return where
 
 
@@ -55,19 +69,19 @@ def configure(where, what, tree, version, features, env):
             raise Failure(f"{tool} is missing (tools/deps installs it)")
     features = features + [f"--firmwarepath={cache_dir() / 'firmware'}",
                            *shlex.split(env.get("CONFIGURE_ARGS", ""))]
-    wanted = {"version": version, "tree": str(tree), "cc": env["CC"],
+    wanted = {"version": version, "cc": env["CC"],
               "arguments": FEATURES + features, "done": True}
     record = where / "viommu-configured.json"
     found = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
     if where.is_dir() and any(where.iterdir()) and not found:
         raise Failure(f"{scratch.shown(where)} is in use and no build of this "
                       "project: remove it")
-    if found and (found["version"], found["tree"]) != (version, str(tree)):
-        raise Failure(f"{scratch.shown(where)} is a build of QEMU {found['version']} "
-                      f"in {found['tree']}: make clean")
+    if found and found.get("version") != version:
+        raise Failure(f"{scratch.shown(where)} is a build of QEMU {found['version']}, "
+                      f"not {version}: make clean")
     if found == wanted and (where / "build.ninja").is_file():
         return
-    need_space(ROOT, 1500, f"building {what}")
+    need_space(tree, 1500, f"building {what}")
     remove(where)
     where.mkdir(parents=True)
     record.write_text(json.dumps(wanted | {"done": False}), encoding="utf-8")

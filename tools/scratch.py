@@ -137,7 +137,8 @@ class Tree:
             if link.is_symlink():
                 link.unlink()
         exclude.write_text("".join(f"/{path}\n" for path in wanted) +
-                           "pc-bios/edk2-*.fd.bz2\n", encoding="utf-8")
+                           "pc-bios/edk2-*.fd.bz2\nviommu-*.mak\n/build*/\n",
+                           encoding="utf-8")
         for path in wanted:
             self.link(self.path / path, series.NEW_FILES / path, path)
         stand_ins(self.path)

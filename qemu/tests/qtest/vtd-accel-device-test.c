@@ -203,7 +203,6 @@ static void test_reset_rounds(void)
         return;
     }
     for (unsigned i = 0; i < ROUNDS; i++) {
-        vtd_guest_init(&t.guest, t.host->qts, 32);
         vtd_accel_bind(&t, 0, &entry);
         vtd_accel_bind(&t, 1, &entry);
         vtd_accel_expect_s1(&t, 1);

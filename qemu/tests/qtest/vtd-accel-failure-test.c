@@ -139,7 +139,6 @@ static void repair(VtdAccelTest *t, const Sweep *sweep, uint64_t dir)
         sweep->operate(t, dir);
         if (state_of(t) != S2) {
             /* Nothing changed for the guest: toggle to say it again */
-            vtd_guest_init(&t->guest, t->host->qts, 32);
             vtd_guest_enable(&t->guest);
             vtd_guest_set_translation(&t->guest, false);
         }
@@ -159,7 +158,6 @@ static bool sweep_once(VtdAccelTest *t, const Sweep *sweep, unsigned nth)
     size_t mark;
     bool hit;
 
-    vtd_guest_init(&t->guest, t->host->qts, 32);
     vtd_accel_plug(t, 0);
     sweep->prepare(t, &dir);
     mark = fakehost_err_mark(t->host);
@@ -261,7 +259,6 @@ static void test_unplug_sweep(void)
         uint64_t dir;
 
         g_assert_cmpuint(nth, <, SWEEP_MAX);
-        vtd_guest_init(&t.guest, t.host->qts, 32);
         vtd_accel_plug(&t, 0);
         prepare_bound(&t, &dir);
         rule = fakehost_fail(t.host, "*", nth, 1, EIO, 0);

@@ -92,11 +92,13 @@ void vtd_guest_set_root(VtdGuest *g, uint64_t root, bool scalable)
 void vtd_guest_enable(VtdGuest *g)
 {
     vtd_guest_set_root(g, g->root, true);
-    g->tail = 0;
-    vtd_guest_writeq(g, DMAR_IQT_REG, 0);
-    vtd_guest_writeq(g, DMAR_IQA_REG,
-                     g->queue | (g->queue_width == 32 ? VTD_IQA_DW : 0));
-    vtd_guest_gcmd(g, VTD_GCMD_QIE, true);
+    if (!(vtd_guest_readl(g, DMAR_GSTS_REG) & VTD_GSTS_QIES)) {
+        g->tail = 0;
+        vtd_guest_writeq(g, DMAR_IQT_REG, 0);
+        vtd_guest_writeq(g, DMAR_IQA_REG,
+                         g->queue | (g->queue_width == 32 ? VTD_IQA_DW : 0));
+        vtd_guest_gcmd(g, VTD_GCMD_QIE, true);
+    }
     vtd_guest_set_translation(g, true);
 }
 

@@ -60,7 +60,10 @@ typedef struct VtdGuest {
  */
 void vtd_guest_init(VtdGuest *g, QTestState *qts, unsigned width);
 
-/* Program root table and queue, enable both and translation */
+/*
+ * Program root table and queue, enable both and translation. May be repeated,
+ * after a reset or with translation off.
+ */
 void vtd_guest_enable(VtdGuest *g);
 
 uint32_t vtd_guest_readl(VtdGuest *g, uint32_t reg);
@@ -111,7 +114,7 @@ bool vtd_guest_waited(VtdGuest *g);
 /* Post a wait descriptor, ring, and expect it to complete */
 void vtd_guest_sync(VtdGuest *g);
 
-/* Pages and full invalidations that drivers use */
+/* A global PASID-cache invalidation, done */
 void vtd_guest_flush_pasid_cache(VtdGuest *g);
 
 #endif /* VTD_GUEST_H */

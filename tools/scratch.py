@@ -171,6 +171,7 @@ class Tree:
                for name in ("rebase-merge", "rebase-apply")):
             raise Failure(f"a rebase is going on in {self.name}: finish it first")
         self.link_new_files()
+        state = self.take_base(state)
         on_disk = series.load()
         paths = [patch.path for patch in on_disk]
         mine = self.patches_of(self.repo.commits(state["base"]), state["paths"] + paths)
@@ -188,6 +189,19 @@ class Tree:
         self.switch(tip, final)
         self.report_leftovers()
         return written
+
+    def take_base(self, state):
+        """The base is the root commit: a rebase onto another one changes it."""
+        git = self.repo.git
+        root = git("rev-list", "--max-parents=0", "--first-parent", "HEAD")
+        if root != state["base"]:
+            # What the tree last had in common with patches/ is off the old base.
+            if state["digest"] != series.digest():
+                raise Failure("patches/ changed, and so did the base: one at a time")
+            state = state | {"base": root, "version": git("show", f"{root}:VERSION")}
+            git("tag", "-f", "base", root)
+            self.save(**state)
+        return state
 
     def compare(self):
         """Paths that a refresh would write, if patches/ is what the tree has."""

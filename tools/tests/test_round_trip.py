@@ -237,6 +237,21 @@ class Refresh(Sandbox):
         self.assertIn("hw/x.c is new", done.stderr)
 
 
+    def test_rebase_to_another_base(self):
+        self.two_patches()
+        self.write(self.qemu / "VERSION", "10.0.14\n")
+        text = (self.qemu / "hw/b.c").read_text()
+        self.write(self.qemu / "hw/b.c", "top\n" + text.replace("other 3\n", "third\n"))
+        repository = self.good("fetch-base").split()[0]
+        self.git("fetch", "-q", repository, "base")
+        self.git("rebase", "-q", "--onto", "FETCH_HEAD", "base")
+        self.assertEqual(self.good("refresh"), f"patches/{TWO}\n")
+        self.good("tree")
+        self.assertEqual(self.git("log", "-1", "--format=%s", "base"), "QEMU")
+        self.assertEqual(self.git("show", "base:VERSION"), "10.0.14")
+        self.assertEqual(self.good("refresh"), "")
+
+
 class Join(Sandbox):
     """patches/ changed on disk while the tree has commits of its own."""
 

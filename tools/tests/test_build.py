@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""tools/build with a made-up configure, tools/check's counting."""
+
+import json
+import unittest
+
+from sandbox import Sandbox
+
+CONFIGURE = """\
+#!/bin/sh
+echo run >> ../../configured
+[ ! -e ../../break-configure ] || { echo "no compiler"; exit 1; }
+cat > build.ninja <<END
+rule make
+  command = $MAKE_COMMAND
+build qemu-system-x86_64: make
+END
+"""
+
+QTEST = """\
+#!/bin/sh
+echo "1..3"
+echo "ok 1 /x86_64/a"
+echo "ok 2 /x86_64/b # SKIP no reason"
+{last}
+"""
+
+
+class Build(Sandbox):
+
+    def setUp(self):
+        super().setUp()
+        self.write(self.qemu / "configure", CONFIGURE)
+        (self.qemu / "configure").chmod(0o755)
+        self.env["MAKE_COMMAND"] = "touch qemu-system-x86_64"
+        self.marks = self.root / "build/configured"
+
+    def configured(self):
+        return len(self.marks.read_text().splitlines())
+
+    def test_build_configures_once(self):
+        self.good("build")
+        self.good("build")
+        self.assertEqual(self.configured(), 1)
+        self.assertTrue((self.root / "build/qemu/qemu-system-x86_64").exists())
+
+    def test_changed_options_configure_again(self):
+        self.good("build")
+        self.good("build", CONFIGURE_ARGS="--enable-x")
+        self.assertEqual(self.configured(), 2)
+
+    def test_failed_configure_is_redone(self):
+        self.write(self.root / "build/break-configure", "")
+        done = self.run_tool("build")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no compiler", done.stderr)
+        (self.root / "build/break-configure").unlink()
+        self.good("build")
+
+    def test_interrupted_configure_is_redone(self):
+        self.good("build")
+        record = self.tree / "build/viommu-configured.json"
+        state = json.loads(record.read_text())
+        record.write_text(json.dumps(state | {"done": False}))
+        self.good("build")
+        self.assertEqual(self.configured(), 2)
+
+    def test_foreign_build_directory_is_refused(self):
+        self.good("tree")
+        self.write(self.tree / "build/precious", "data")
+        self.assertIn("build is in use", self.bad("build"))
+        self.assertTrue((self.tree / "build/precious").exists())
+
+    def test_failing_compiler_is_shown_and_reported(self):
+        done = self.run_tool("build", MAKE_COMMAND="echo it broke; exit 1")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("it broke", done.stderr)
+        self.assertIn("build.log", done.stderr.splitlines()[-1])
+
+    def test_missing_tool_is_named(self):
+        self.good("tree")
+        for tool in "git", "env", "dpkg":
+            (self.top / "bin").mkdir(exist_ok=True)
+            (self.top / f"bin/{tool}").symlink_to(f"/usr/bin/{tool}")
+        self.assertIn("ninja is missing", self.bad("build", PATH=str(self.top / "bin")))
+
+
+class Check(Sandbox):
+    """The runner must count what failed, was skipped, or did not run."""
+
+    def setUp(self):
+        super().setUp()
+        self.write(self.root / "qemu/tests/qtest/x-test.c", "")
+        self.program = self.root / "build/qemu/tests/qtest/x-test"
+        self.write(self.root / "tools/accepted-skips", "* /x86_64/b | why\n")
+
+    def outcome(self, last, accepted=True):
+        self.write(self.program, QTEST.format(last=last))
+        self.program.chmod(0o755)
+        if not accepted:
+            self.write(self.root / "tools/accepted-skips", "# nothing\n")
+        done = self.run_tool("check", "our_tests")
+        return done.returncode, done.stdout.splitlines()[-1]
+
+    def test_pass_and_accepted_skip(self):
+        self.assertEqual(self.outcome("echo ok 3 /x86_64/c"),
+                         (0, "2 passed, 0 failed, 1 skipped"))
+
+    def test_skip_that_is_not_accepted_has_failed(self):
+        self.assertEqual(self.outcome("echo ok 3 /x86_64/c", accepted=False),
+                         (1, "2 passed, 1 failed, 0 skipped"))
+
+    def test_failure(self):
+        self.assertEqual(self.outcome("echo not ok 3 /x86_64/c; exit 1"),
+                         (1, "1 passed, 1 failed, 1 skipped"))
+
+    def test_crash_in_the_middle_is_no_pass(self):
+        self.assertEqual(self.outcome("kill -ABRT $$"),
+                         (1, "1 passed, 1 failed, 1 skipped"))
+
+    def test_missing_program_is_an_error(self):
+        self.good("tree")
+        done = self.run_tool("check", "our_tests")
+        self.assertEqual(done.stdout.splitlines()[-1], "0 passed, 1 failed, 0 skipped")
+        self.assertEqual(done.returncode, 1)
+
+    def test_nothing_run_is_a_failure(self):
+        (self.root / "qemu/tests/qtest/x-test.c").unlink()
+        done = self.run_tool("check", "our_tests")
+        self.assertEqual((done.returncode, done.stdout.splitlines()[-1]),
+                         (1, "0 passed, 0 failed, 0 skipped"))
+
+    def test_unknown_part_is_refused(self):
+        self.assertIn("no part nonsense", self.bad("check", "nonsense"))
+
+    def test_failing_unit_test_is_counted(self):
+        self.write(self.root / "tools/tests/test_x.py", """\
+import unittest
+class T(unittest.TestCase):
+    def test_good(self):
+        \"\"\"With a line of description.\"\"\"
+    def test_bad(self):
+        print("noise")
+        self.fail()
+    @unittest.skip("x")
+    def test_skipped(self):
+        pass
+""")
+        done = self.run_tool("check", "unit")
+        self.assertEqual(done.stdout.splitlines()[-1], "1 passed, 2 failed, 0 skipped")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -59,7 +59,7 @@ static unsigned cfg_find_express(VtdAccelTest *t, unsigned port)
 /* There is no firmware to number the busses */
 static void number_busses(VtdAccelTest *t)
 {
-    for (unsigned i = 0; i < VTD_ACCEL_PORTS; i++) {
+    for (unsigned i = 0; i < t->ports; i++) {
         uint8_t bus = vtd_accel_bus(i);
 
         cfg_writel(t, i, PCI_PRIMARY_BUS, bus << 8 | bus << 16);
@@ -79,9 +79,9 @@ static void power_off(VtdAccelTest *t, unsigned port)
 
 const char *vtd_accel_dev(unsigned n)
 {
-    static char names[VTD_ACCEL_PORTS][8];
+    static char names[VTD_ACCEL_PORTS_MAX][8];
 
-    g_assert_cmpuint(n, <, VTD_ACCEL_PORTS);
+    g_assert_cmpuint(n, <, VTD_ACCEL_PORTS_MAX);
     g_snprintf(names[n], sizeof(names[n]), "dev%u", n);
     return names[n];
 }
@@ -108,7 +108,7 @@ static char *describe_host(const VtdAccelSetup *setup)
                         setup->cap ?: (uint64_t)HOST_CAP,
                         setup->ecap ?: (uint64_t)HOST_ECAP);
     }
-    for (unsigned i = 0; i < VTD_ACCEL_PORTS; i++) {
+    for (unsigned i = 0; i < VTD_ACCEL_PORTS_MAX; i++) {
         g_string_append_printf(s, "device %s iommu=iommu0\n",
                                vtd_accel_dev(i));
     }
@@ -123,7 +123,9 @@ bool vtd_accel_start(VtdAccelTest *t, const VtdAccelSetup *setup)
     if (!fakehost_available()) {
         return false;
     }
-    for (unsigned i = 0; i < VTD_ACCEL_PORTS; i++) {
+    t->ports = setup->ports ?: MAX(setup->devices, 2);
+    g_assert_cmpuint(t->ports, <=, VTD_ACCEL_PORTS_MAX);
+    for (unsigned i = 0; i < t->ports; i++) {
         g_string_append_printf(ports, "-device pcie-root-port,id=rp%u,"
                                "chassis=%u,addr=0x%x ", i, i + 1,
                                FIRST_SLOT + i);

@@ -11,7 +11,7 @@
 #include "fakehost/qtest-fakehost.h"
 #include "fakehost/vtd-guest.h"
 
-#define VTD_ACCEL_PORTS     16
+#define VTD_ACCEL_PORTS_MAX 16
 #define VTD_ACCEL_PROPS     "x-scalable-mode=on,x-flts=on"
 
 /* Capability bits of the host's VT-d (VT-d 11.4.2, 11.4.3) */
@@ -52,12 +52,14 @@ typedef struct VtdAccelSetup {
     uint64_t cap, ecap;         /* of the host; 0: HOST_CAP, HOST_ECAP */
     const char *host_type;      /* NULL: vtd */
     unsigned devices;           /* plugged at once, dev0… */
+    unsigned ports;             /* root ports; 0: one per device, at least 2 */
     unsigned width;             /* bytes of a descriptor; 0: 32 */
     const char *args;           /* more arguments for QEMU, or NULL */
 } VtdAccelSetup;
 
 typedef struct VtdAccelTest {
     FakeHost *host;
+    unsigned ports;
     VtdGuest guest;
 } VtdAccelTest;
 

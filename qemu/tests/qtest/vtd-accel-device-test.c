@@ -23,7 +23,7 @@ static void expect_shared_s2(VtdAccelTest *t, uint64_t maps, uint64_t bytes)
 static void test_shared_s2(const void *data)
 {
     unsigned devices = GPOINTER_TO_UINT(data);
-    VtdAccelSetup setup = { .devices = 1 };
+    VtdAccelSetup setup = { .devices = 1, .ports = devices };
     uint64_t maps, bytes;
     VtdAccelTest t;
 

@@ -10,6 +10,7 @@
 #include "qemu/memfd.h"
 #include "qobject/qdict.h"
 #include "qtest-fakehost.h"
+#include "tests/qtest/fakehost/fakehost-path.h"
 
 /* A ROM that is never executed: the tests need no firmware */
 #define FAKEHOST_BIOS_SIZE  (64 * 1024)
@@ -19,16 +20,20 @@ static const char *const fakehost_files[] = {
     "host", "control", "log", "err", "bios",
 };
 
+/* The library: the one that belongs to this build, unless told otherwise */
+static const char *fakehost_library(void)
+{
+    return g_getenv(FAKEHOST_LIBRARY) ?: FAKEHOST_PATH;
+}
+
 bool fakehost_available(void)
 {
-    const char *library = g_getenv(FAKEHOST_LIBRARY);
-
-    if (!library) {
-        g_test_skip("FAKEHOST_LIBRARY does not name libfakehost.so");
+    if (!qtest_has_device("vfio-pci")) {
+        g_test_skip("QEMU was built without vfio-pci");
         return false;
     }
-    if (!g_file_test(library, G_FILE_TEST_EXISTS)) {
-        g_error("FAKEHOST_LIBRARY: there is no %s", library);
+    if (!g_file_test(fakehost_library(), G_FILE_TEST_EXISTS)) {
+        g_error("there is no %s", fakehost_library());
     }
     return true;
 }
@@ -113,7 +118,7 @@ static void fakehost_setenv(FakeHost *host)
     options = g_strdup_printf("%s%sverify_asan_link_order=0", asan ? asan : "",
                               asan && *asan ? ":" : "");
     g_setenv("ASAN_OPTIONS", options, true);
-    g_setenv("LD_PRELOAD", g_getenv(FAKEHOST_LIBRARY), true);
+    g_setenv("LD_PRELOAD", fakehost_library(), true);
 }
 
 static void fakehost_unsetenv(void)

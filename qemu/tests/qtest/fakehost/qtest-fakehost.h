@@ -24,8 +24,10 @@ typedef struct FakeHost {
 /**
  * fakehost_available:
  *
- * Returns: true if QEMU and the library can be run. When not, the reason has
- * been given with g_test_skip() or, if a build that has it lost it, fails.
+ * Returns: true if the QEMU under test can have host devices. If not, the test
+ * has been marked as skipped. A library that is not there is a failure.
+ *
+ * FAKEHOST_LIBRARY in the environment names another library than the build's.
  */
 bool fakehost_available(void);
 

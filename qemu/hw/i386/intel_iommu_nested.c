@@ -142,15 +142,6 @@ bool vtd_nested_iotlb_usable(const VTDIOTLBEntry *entry, bool is_write)
     return entry->access_flags & (is_write ? IOMMU_WO : IOMMU_RO);
 }
 
-bool vtd_nested_piotlb_is_wide(const IntelIOMMUState *s,
-                               const VTDInvDesc *desc)
-{
-    return s->nested &&
-           (desc->val[0] & VTD_INV_DESC_PIOTLB_G) ==
-           VTD_INV_DESC_PIOTLB_PSI_IN_PASID &&
-           VTD_INV_DESC_PIOTLB_AM(desc->val[1]) > VTD_MAMV;
-}
-
 static uint64_t vtd_nested_page_mask(uint32_t level)
 {
     return ~0ULL << (VTD_PAGE_SHIFT_4K + (level - 1) * VTD_LEVEL_BITS);

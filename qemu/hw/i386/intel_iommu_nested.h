@@ -77,19 +77,6 @@ int vtd_nested_check_pe(const IntelIOMMUState *s, const VTDPASIDEntry *pe);
 bool vtd_nested_iotlb_usable(const VTDIOTLBEntry *entry, bool is_write);
 
 /**
- * vtd_nested_piotlb_is_wide: whether to flush the whole PASID instead
- *
- * CAP_REG.MAMV limits the masks of second-stage invalidations only. With
- * x-nested, page-selective PASID-based ones beyond it are accepted, and
- * served by flushing more.
- *
- * @s: the IOMMU
- * @desc: a PASID-based IOTLB invalidation
- */
-bool vtd_nested_piotlb_is_wide(const IntelIOMMUState *s,
-                               const VTDInvDesc *desc);
-
-/**
  * vtd_nested_translate: translate through both stages
  *
  * Sets accessed and dirty bits in the first-stage tables, unless the result

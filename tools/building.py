@@ -35,7 +35,7 @@ def build(tree, version, targets, asan=False):
     """
     where = tree / ("build-asan" if asan else "build")
     what = "QEMU with ASan" if asan else "QEMU"
-    env = environment()
+    env = environment(tree)
     if asan:
         devices = tree / "configs/devices/x86_64-softmmu" / ASAN_DEVICES.name
         if not devices.exists():
@@ -50,7 +50,7 @@ def build(tree, version, targets, asan=False):
     return where
 
 
-def environment():
+def environment(tree):
     env = dict(os.environ)
     modules = cache_dir() / "python/usr/lib/python3/dist-packages"
     path = env.get("PYTHONPATH")
@@ -58,7 +58,7 @@ def environment():
     if "CC" not in env:
         env["CC"] = "ccache gcc" if shutil.which("ccache") else "gcc"
         # Objects of equal trees are shared, wherever the trees are.
-        env["CCACHE_NOHASHDIR"] = "1"
+        env.update(CCACHE_NOHASHDIR="1", CCACHE_BASEDIR=str(tree))
     return env
 
 

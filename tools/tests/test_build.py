@@ -2,6 +2,7 @@
 """tools/build with a made-up configure, tools/check's counting."""
 
 import json
+import shutil
 import unittest
 
 from sandbox import Sandbox
@@ -83,6 +84,22 @@ class Build(Sandbox):
             (self.top / "bin").mkdir(exist_ok=True)
             (self.top / f"bin/{tool}").symlink_to(f"/usr/bin/{tool}")
         self.assertIn("ninja is missing", self.bad("build", PATH=str(self.top / "bin")))
+
+
+    def test_every_commit_must_build(self):
+        self.two_patches()
+        self.good("check-each", MAKE_COMMAND="touch $out")
+        shutil.rmtree(self.root / "build/each")
+        self.assertIn("1/2 hw/a: Say one failed", self.run_tool(
+            "check-each", MAKE_COMMAND="! grep five ../hw/a.c").stderr)
+
+    def test_commit_that_only_a_later_one_repairs_is_found(self):
+        self.two_patches()
+        broken = "! grep five ../hw/a.c || grep five ../hw/b.c"
+        self.good("check-each", "2", MAKE_COMMAND=broken)
+        done = self.run_tool("check-each", "1", "1", MAKE_COMMAND=broken)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("patches 1 to 2", self.bad("check-each", "3"))
 
 
 class Check(Sandbox):

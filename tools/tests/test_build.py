@@ -147,6 +147,37 @@ class Check(Sandbox):
         self.assertEqual((done.returncode, done.stdout.splitlines()[-1]),
                          (1, "0 passed, 0 failed, 0 skipped"))
 
+    def fake_scenarios(self, *lines):
+        self.write(self.root / "testbed/run", "#!/bin/sh\n"
+                   "[ $1 = --list ] && { echo 'a-s1  text'; echo 'a-s1.twin  text'; exit; }\n"
+                   + "".join(f"echo '{line}'\n" for line in lines))
+        (self.root / "testbed/run").chmod(0o755)
+        done = self.run_tool("check", "scenarios")
+        return done.returncode, done.stdout.splitlines()[-1]
+
+    def test_scenarios_are_counted(self):
+        self.assertEqual(self.fake_scenarios("PASS a-s1 (2 s)", "  fail: why",
+                                             "FAIL a-s1.twin (2 s)"),
+                         (1, "1 passed, 1 failed, 0 skipped"))
+        self.assertEqual(self.fake_scenarios("PASS a-s1 (2 s)", "PASS a-s1.twin (2 s)"),
+                         (0, "2 passed, 0 failed, 0 skipped"))
+
+    def test_scenario_without_a_result_has_failed(self):
+        self.assertEqual(self.fake_scenarios("PASS a-s1 (2 s)"),
+                         (1, "1 passed, 1 failed, 0 skipped"))
+
+    def checkpatch(self, says):
+        self.write(self.qemu / "scripts/checkpatch.pl", f"print '{says}';\n")
+        self.two_patches()
+        self.write(self.root / "patches/COVER", "A title\n\nSome text.\n")
+        return self.run_tool("check", "export").stdout.splitlines()[-1]
+
+    def test_silent_checkpatch_passes(self):
+        self.assertEqual(self.checkpatch(""), "3 passed, 0 failed, 0 skipped")
+
+    def test_checkpatch_that_says_anything_fails(self):
+        self.assertEqual(self.checkpatch("WARNING: x"), "1 passed, 2 failed, 0 skipped")
+
     def test_unknown_part_is_refused(self):
         self.assertIn("no part nonsense", self.bad("check", "nonsense"))
 

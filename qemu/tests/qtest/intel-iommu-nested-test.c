@@ -1,395 +1,19 @@
 /*
  * QTest of nested translation in the emulated VT-d
  *
- * An edu device does DMA behind an IOMMU whose tables the test builds in
- * guest memory. No two address spaces agree in a mapping: input addresses,
- * guest physical ones (GPA, what first-stage tables are made of) and host
- * physical ones (HPA, what second-stage tables are made of, guest RAM here)
- * all differ, and so do those of the first-stage tables.
- *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include "qemu/osdep.h"
 #include "qemu/units.h"
-#include "libqtest.h"
-#include "libqos/pci.h"
-#include "libqos/pci-pc.h"
-#include "hw/i386/intel_iommu_internal.h"
 #include "hw/i386/intel_iommu_nested.h"
+#include "intel-iommu-nested-guest.h"
 
-#define MACHINE     "-M q35 -m 256M -nodefaults " \
-                    "-device intel-iommu,x-scalable-mode=on,x-flts=on%s "
-#define EDU(n)      "-device edu,addr=" n ",dma_mask=0xffffffffffffffff "
-
-/* Guest RAM. Data pages end below the tables, see the *_BASE below */
-#define ROOT_TABLE      0x0e000000ULL
-#define CONTEXT_TABLE   0x0e001000ULL
-#define PASID_DIR(n)    (0x0e010000ULL + (n) * 0x2000)
-#define PASID_TABLE(n)  (0x0e011000ULL + (n) * 0x2000)
-#define INV_QUEUE       0x0e030000ULL
-#define INV_QUEUE_LEN   128         /* 256-bit descriptors in 4 KiB */
-#define WAIT_STATUS     0x0e031000ULL
-#define SCRATCH         0x0e032000ULL
-#define TABLES          0x0e100000ULL
-
-/* First-stage tables are at this distance from their place in RAM */
-#define TABLE_GPA_OFFSET    0x0000002200000000ULL
-
-#define IOVA            0x000012c007654000ULL
-#define GPA_BASE        0x000000344abcd000ULL
-#define GPA2_BASE       0x000000564123b000ULL
-#define HPA_BASE        0x0000000003335000ULL
-#define HPA2_BASE       0x0000000004ee6000ULL
-
-#define PASID           5
-#define DOMAIN_ID       0x123
 #define PAT1            0x1122334455667788ULL
 #define PAT2            0x99aabbccddeeff00ULL
 #define PAT_WRITE       0x0123456789abcdefULL
 
-#define FS_RW           (VTD_FL_P | VTD_FL_RW | VTD_FL_US)
 #define FS_RO           (VTD_FL_P | VTD_FL_US)
-#define PS              VTD_PT_PAGE_SIZE_MASK
-#define TOP             VTD_PML4_LEVEL
-
-#define EDU_DMA_SRC     0x80
-#define EDU_DMA_DST     0x88
-#define EDU_DMA_CNT     0x90
-#define EDU_DMA_CMD     0x98
-#define EDU_DMA_BUF     0x40000
-#define EDU_CMD_RUN     0x1
-#define EDU_CMD_TO_PCI  0x2
-
-#define MAX_DEVS        4
-
-typedef struct Dev {
-    QPCIDevice *pci;
-    QPCIBar bar;
-    uint16_t sid;
-    uint64_t pe[8];
-    uint64_t fs_root;       /* HPA */
-    uint64_t ss_root;
-    int ss_top;             /* levels of the second stage */
-} Dev;
-
-typedef struct Machine {
-    QTestState *qts;
-    QPCIBus *bus;
-    Dev devs[MAX_DEVS];
-    unsigned int nr_devs;
-    uint64_t next_table;
-    uint32_t iq_tail;
-    uint32_t nr_waits;
-} Machine;
-
-/* Registers */
-
-static uint64_t reg_readq(Machine *m, uint64_t reg)
-{
-    return qtest_readq(m->qts, Q35_HOST_BRIDGE_IOMMU_ADDR + reg);
-}
-
-static uint32_t reg_readl(Machine *m, uint64_t reg)
-{
-    return qtest_readl(m->qts, Q35_HOST_BRIDGE_IOMMU_ADDR + reg);
-}
-
-static void reg_writeq(Machine *m, uint64_t reg, uint64_t val)
-{
-    qtest_writeq(m->qts, Q35_HOST_BRIDGE_IOMMU_ADDR + reg, val);
-}
-
-static void reg_writel(Machine *m, uint64_t reg, uint32_t val)
-{
-    qtest_writel(m->qts, Q35_HOST_BRIDGE_IOMMU_ADDR + reg, val);
-}
-
-/* Put one descriptor and a wait descriptor on the queue, see both done */
-static void submit(Machine *m, uint64_t qw0, uint64_t qw1)
-{
-    uint32_t status = 0x5a000000 | ++m->nr_waits;
-    uint64_t wait = VTD_INV_DESC_WAIT | VTD_INV_DESC_WAIT_SW |
-                    (uint64_t)status << VTD_INV_DESC_WAIT_DATA_SHIFT;
-    uint64_t desc[] = {
-        qw0, qw1, 0, 0, wait, WAIT_STATUS, 0, 0,
-    };
-
-    qtest_memwrite(m->qts, INV_QUEUE + m->iq_tail * 32, desc, sizeof(desc));
-    m->iq_tail = (m->iq_tail + 2) % INV_QUEUE_LEN;
-    reg_writeq(m, DMAR_IQT_REG, (uint64_t)m->iq_tail << VTD_IQH_QH_SHIFT_5);
-
-    g_assert_cmphex(reg_readl(m, DMAR_FSTS_REG) & VTD_FSTS_IQE, ==, 0);
-    g_assert_cmphex(qtest_readl(m->qts, WAIT_STATUS), ==, status);
-}
-
-static void invalidate_pasid_cache(Machine *m)
-{
-    submit(m, VTD_INV_DESC_PC | (1ULL << 4) | DOMAIN_ID << 16 |
-           (uint64_t)PASID << 32, 0);
-}
-
-static uint64_t fault_record(Machine *m)
-{
-    return reg_readq(m, DMAR_FRCD_REG_0_2);
-}
-
-static void clear_fault(Machine *m)
-{
-    reg_writel(m, DMAR_FRCD_REG_0_3, VTD_FRCD_F >> 32);
-    g_assert_cmphex(fault_record(m) & VTD_FRCD_F, ==, 0);
-}
-
-/* Tables */
-
-static uint64_t alloc_table(Machine *m)
-{
-    uint64_t table = m->next_table;
-
-    m->next_table += VTD_PAGE_SIZE;
-    g_assert_cmphex(m->next_table, <, 0x10000000);
-    qtest_memset(m->qts, table, 0, VTD_PAGE_SIZE);
-    return table;
-}
-
-static uint64_t page_mask(int level)
-{
-    return ~0ULL << (VTD_PAGE_SHIFT + (level - 1) * VTD_LEVEL_BITS);
-}
-
-static uint64_t page_size(int level)
-{
-    return ~page_mask(level) + 1;
-}
-
-static uint64_t entry_offset(uint64_t addr, int level)
-{
-    return ((addr >> (3 + level * VTD_LEVEL_BITS)) & 511) * 8;
-}
-
-/* The HPA of an entry of @level, tables are made on the way */
-static uint64_t ss_entry(Machine *m, Dev *dev, uint64_t gpa, int level)
-{
-    uint64_t table = dev->ss_root;
-    int cur;
-
-    for (cur = dev->ss_top;; cur--) {
-        uint64_t entry = table + entry_offset(gpa, cur);
-
-        if (cur == level) {
-            return entry;
-        }
-        table = qtest_readq(m->qts, entry) & VTD_PAGE_MASK_4K;
-        if (!table) {
-            table = alloc_table(m);
-            qtest_writeq(m->qts, entry, table | VTD_SL_RW_MASK);
-        }
-    }
-}
-
-static void map_ss(Machine *m, Dev *dev, uint64_t gpa, uint64_t hpa, int level)
-{
-    qtest_writeq(m->qts, ss_entry(m, dev, gpa, level),
-                 (hpa & page_mask(level)) | VTD_SL_RW_MASK |
-                 (level > 1 ? PS : 0));
-}
-
-static uint64_t alloc_fs_table(Machine *m, Dev *dev)
-{
-    uint64_t table = alloc_table(m);
-
-    if (dev->ss_root) {
-        map_ss(m, dev, table + TABLE_GPA_OFFSET, table, 1);
-    }
-    return table;
-}
-
-static uint64_t fs_entry(Machine *m, Dev *dev, uint64_t iova, int level)
-{
-    uint64_t offset = dev->ss_root ? TABLE_GPA_OFFSET : 0;
-    uint64_t table = dev->fs_root;
-    int cur;
-
-    for (cur = TOP;; cur--) {
-        uint64_t entry = table + entry_offset(iova, cur);
-
-        if (cur == level) {
-            return entry;
-        }
-        table = qtest_readq(m->qts, entry) & VTD_PAGE_MASK_4K;
-        if (!table) {
-            table = alloc_fs_table(m, dev);
-            qtest_writeq(m->qts, entry, (table + offset) | FS_RW);
-        } else {
-            table -= offset;
-        }
-    }
-}
-
-static void map_fs(Machine *m, Dev *dev, uint64_t iova, uint64_t gpa, int level)
-{
-    qtest_writeq(m->qts, fs_entry(m, dev, iova, level),
-                 (gpa & page_mask(level)) | FS_RW | (level > 1 ? PS : 0));
-}
-
-/* Map @iova by pages of the levels given, returns the HPA */
-static uint64_t map_both(Machine *m, Dev *dev, uint64_t iova, uint64_t gpa_base,
-                         uint64_t hpa_base, int fs_level, int ss_level)
-{
-    uint64_t gpa = (gpa_base & page_mask(fs_level)) |
-                   (iova & ~page_mask(fs_level));
-    uint64_t hpa = (hpa_base & page_mask(ss_level)) |
-                   (gpa & ~page_mask(ss_level));
-
-    map_fs(m, dev, iova, gpa, fs_level);
-    map_ss(m, dev, gpa, hpa, ss_level);
-    return hpa;
-}
-
-static void write_pe(Machine *m, unsigned int n, const uint64_t *pe)
-{
-    qtest_memwrite(m->qts, PASID_TABLE(n) + PASID * VTD_PASID_ENTRY_SIZE, pe,
-                   VTD_PASID_ENTRY_SIZE);
-}
-
-/* A PASID entry of type @pgtt, with tables as far as that has them */
-static void setup_pe(Machine *m, unsigned int n, uint64_t pgtt)
-{
-    Dev *dev = &m->devs[n];
-    bool nested = pgtt == VTD_SM_PASID_ENTRY_NESTED;
-
-    if (!dev->ss_top) {
-        dev->ss_top = TOP;
-    }
-    if (nested || pgtt == VTD_SM_PASID_ENTRY_SLT) {
-        dev->ss_root = alloc_table(m);
-    }
-    if (nested || pgtt == VTD_SM_PASID_ENTRY_FLT) {
-        dev->fs_root = alloc_fs_table(m, dev);
-    }
-
-    memset(dev->pe, 0, sizeof(dev->pe));
-    dev->pe[0] = dev->ss_root | (dev->ss_top - 2) << 2 | pgtt |
-                 VTD_PASID_ENTRY_P;
-    dev->pe[1] = DOMAIN_ID + n;
-    if (dev->fs_root) {
-        dev->pe[2] = dev->fs_root + (nested ? TABLE_GPA_OFFSET : 0);
-    }
-    write_pe(m, n, dev->pe);
-}
-
-/* Machine */
-
-static void setup_dev(Machine *m, unsigned int n, int slot)
-{
-    Dev *dev = &m->devs[n];
-    int devfn = QPCI_DEVFN(slot, 0);
-    uint64_t context[4] = { PASID_DIR(n) | VTD_CONTEXT_ENTRY_P, PASID };
-
-    dev->pci = qpci_device_find(m->bus, devfn);
-    g_assert_nonnull(dev->pci);
-    qpci_device_enable(dev->pci);
-    dev->bar = qpci_iomap(dev->pci, 0, NULL);
-    dev->sid = devfn;
-
-    qtest_memwrite(m->qts, CONTEXT_TABLE + devfn * sizeof(context), context,
-                   sizeof(context));
-    qtest_writeq(m->qts, PASID_DIR(n), PASID_TABLE(n) | 1);
-}
-
-static void machine_start(Machine *m, unsigned int nr_devs)
-{
-    static const char edus[] = EDU("4") EDU("5") EDU("6") EDU("7");
-    g_autofree char *devs = g_strndup(edus, nr_devs * strlen(EDU("4")));
-
-    memset(m, 0, sizeof(*m));
-    m->qts = qtest_initf(MACHINE "%s", ",x-nested=on", devs);
-    m->bus = qpci_new_pc(m->qts, NULL);
-    m->next_table = TABLES;
-    m->nr_devs = nr_devs;
-
-    qtest_writeq(m->qts, ROOT_TABLE, CONTEXT_TABLE | VTD_ROOT_ENTRY_P);
-    for (unsigned int n = 0; n < nr_devs; n++) {
-        setup_dev(m, n, 4 + n);
-    }
-}
-
-static void machine_enable(Machine *m)
-{
-    uint32_t gcmd = VTD_GCMD_QIE;
-
-    reg_writeq(m, DMAR_RTADDR_REG, ROOT_TABLE | VTD_RTADDR_SMT);
-    reg_writel(m, DMAR_GCMD_REG, VTD_GCMD_SRTP);
-    reg_writeq(m, DMAR_IQA_REG, INV_QUEUE | VTD_IQA_DW_MASK);
-    reg_writeq(m, DMAR_IQT_REG, 0);
-    reg_writel(m, DMAR_GCMD_REG, gcmd);
-    reg_writel(m, DMAR_GCMD_REG, gcmd | VTD_GCMD_TE);
-    g_assert_cmphex(reg_readl(m, DMAR_GSTS_REG), ==,
-                    VTD_GSTS_TES | VTD_GSTS_QIES | VTD_GSTS_RTPS);
-}
-
-static void machine_stop(Machine *m)
-{
-    for (unsigned int n = 0; n < m->nr_devs; n++) {
-        qpci_iounmap(m->devs[n].pci, m->devs[n].bar);
-        g_free(m->devs[n].pci);
-    }
-    qpci_free_pc(m->bus);
-    qtest_quit(m->qts);
-}
-
-/* DMA */
-
-static void edu_dma(Machine *m, Dev *dev, uint64_t addr, bool is_write)
-{
-    uint64_t src = is_write ? EDU_DMA_BUF : addr;
-    uint64_t dst = is_write ? addr : EDU_DMA_BUF;
-
-    qpci_io_writeq(dev->pci, dev->bar, EDU_DMA_SRC, src);
-    qpci_io_writeq(dev->pci, dev->bar, EDU_DMA_DST, dst);
-    qpci_io_writeq(dev->pci, dev->bar, EDU_DMA_CNT, 8);
-    qpci_io_writeq(dev->pci, dev->bar, EDU_DMA_CMD,
-                   EDU_CMD_RUN | (is_write ? EDU_CMD_TO_PCI : 0));
-    qtest_clock_step(m->qts, 101 * 1000 * 1000);
-    g_assert_cmphex(qpci_io_readq(dev->pci, dev->bar, EDU_DMA_CMD) &
-                    EDU_CMD_RUN, ==, 0);
-}
-
-/* The device's buffer, seen through a pass-through entry */
-static void edu_buffer(Machine *m, Dev *dev, uint64_t *val, bool set)
-{
-    uint64_t pt[8] = {
-        VTD_SM_PASID_ENTRY_PT | (2 << 2) | VTD_PASID_ENTRY_P, 0x777,
-    };
-    unsigned int n = dev - m->devs;
-    uint64_t fault = fault_record(m);
-
-    write_pe(m, n, pt);
-    invalidate_pasid_cache(m);
-    qtest_writeq(m->qts, SCRATCH, *val);
-    edu_dma(m, dev, SCRATCH, !set);
-    *val = qtest_readq(m->qts, SCRATCH);
-    g_assert_cmphex(fault_record(m), ==, fault);
-    g_assert_cmphex(reg_readl(m, DMAR_FSTS_REG) & VTD_FSTS_PFO, ==, 0);
-    write_pe(m, n, dev->pe);
-    invalidate_pasid_cache(m);
-}
-
-static uint64_t dma_read(Machine *m, Dev *dev, uint64_t addr)
-{
-    uint64_t val = ~PAT1 ^ PAT2;
-
-    edu_buffer(m, dev, &val, true);
-    edu_dma(m, dev, addr, false);
-    edu_buffer(m, dev, &val, false);
-    return val;
-}
-
-static void dma_write(Machine *m, Dev *dev, uint64_t addr, uint64_t val)
-{
-    edu_buffer(m, dev, &val, true);
-    edu_dma(m, dev, addr, true);
-}
 
 /* Single accesses: where tables differ from a plain mapping, and what for */
 
@@ -533,25 +157,25 @@ static const AccessCase access_cases[] = {
       .silent = true },
 };
 
-static void apply_tweak(Machine *m, Dev *dev, uint64_t iova, uint64_t gpa,
+static void apply_tweak(NGMachine *m, NGDev *dev, uint64_t iova, uint64_t gpa,
                         const Tweak *t)
 {
     uint64_t entry;
 
     switch (t->where) {
     case FS:
-        entry = fs_entry(m, dev, iova, t->level);
+        entry = ng_fs_entry(m, dev, iova, t->level);
         break;
     case SS:
-        entry = ss_entry(m, dev, gpa, t->level);
+        entry = ng_ss_entry(m, dev, gpa, t->level);
         break;
     case FS_TABLE:
-        entry = fs_entry(m, dev, iova, t->level) & VTD_PAGE_MASK_4K;
-        entry = ss_entry(m, dev, entry + TABLE_GPA_OFFSET, 1);
+        entry = ng_fs_entry(m, dev, iova, t->level) & VTD_PAGE_MASK_4K;
+        entry = ng_ss_entry(m, dev, entry + TABLE_GPA_OFFSET, 1);
         break;
     case PE:
         dev->pe[t->level] = (dev->pe[t->level] & ~t->clear) | t->set;
-        write_pe(m, dev - m->devs, dev->pe);
+        ng_write_pe(m, dev - m->devs, dev->pe);
         return;
     default:
         return;
@@ -560,10 +184,10 @@ static void apply_tweak(Machine *m, Dev *dev, uint64_t iova, uint64_t gpa,
                  (qtest_readq(m->qts, entry) & ~t->clear) | t->set);
 }
 
-static void check_fault(Machine *m, Dev *dev, uint64_t iova, bool is_write,
+static void check_fault(NGMachine *m, NGDev *dev, uint64_t iova, bool is_write,
                         uint8_t fault)
 {
-    uint64_t hi = fault_record(m);
+    uint64_t hi = ng_fault_record(m);
 
     if (!fault) {
         g_assert_cmphex(hi & VTD_FRCD_F, ==, 0);
@@ -573,8 +197,8 @@ static void check_fault(Machine *m, Dev *dev, uint64_t iova, bool is_write,
     g_assert_cmphex((hi >> 32) & 0xff, ==, fault);
     g_assert_cmphex(hi & VTD_FRCD_SID_MASK, ==, dev->sid);
     g_assert_cmphex(hi & VTD_FRCD_T, ==, is_write ? 0 : VTD_FRCD_T);
-    g_assert_cmphex(reg_readq(m, DMAR_FRCD_REG_0_0), ==, VTD_FRCD_FI(iova));
-    clear_fault(m);
+    g_assert_cmphex(ng_readq(m, DMAR_FRCD_REG_0_0), ==, VTD_FRCD_FI(iova));
+    ng_clear_fault(m);
 }
 
 static void test_access(const void *data)
@@ -584,18 +208,19 @@ static void test_access(const void *data)
     uint64_t iova = c->iova ?: IOVA;
     bool works = !c->fault && !c->silent;
     uint64_t entries[TOP + 1], before[TOP + 1], hpa, gpa;
-    Machine m;
-    Dev *dev = &m.devs[0];
+    NGMachine m;
+    NGDev *dev = &m.devs[0];
     int i;
 
     g_test_message("%s", c->what);
-    machine_start(&m, 1);
+    ng_start(&m, 1);
     dev->ss_top = c->ss_top;
-    setup_pe(&m, 0, VTD_SM_PASID_ENTRY_NESTED);
-    hpa = map_both(&m, dev, iova, GPA_BASE, HPA_BASE, fs_level, ss_level);
-    gpa = (GPA_BASE & page_mask(fs_level)) | (iova & ~page_mask(fs_level));
+    ng_setup_pe(&m, 0, VTD_SM_PASID_ENTRY_NESTED);
+    hpa = ng_map_both(&m, dev, iova, GPA_BASE, HPA_BASE, fs_level, ss_level);
+    gpa = (GPA_BASE & ng_page_mask(fs_level)) |
+          (iova & ~ng_page_mask(fs_level));
     for (i = fs_level; i <= TOP; i++) {
-        entries[i] = fs_entry(&m, dev, iova, i);
+        entries[i] = ng_fs_entry(&m, dev, iova, i);
     }
     for (i = 0; i < ARRAY_SIZE(c->tweaks); i++) {
         apply_tweak(&m, dev, iova, gpa, &c->tweaks[i]);
@@ -604,15 +229,15 @@ static void test_access(const void *data)
         before[i] = qtest_readq(m.qts, entries[i]);
     }
     qtest_writeq(m.qts, hpa, PAT1);
-    machine_enable(&m);
+    ng_enable(&m);
 
     if (c->is_write) {
-        dma_write(&m, dev, iova, PAT_WRITE);
+        ng_dma_write(&m, dev, iova, PAT_WRITE);
         g_assert_cmphex(qtest_readq(m.qts, hpa), ==, works ? PAT_WRITE : PAT1);
     } else if (works) {
-        g_assert_cmphex(dma_read(&m, dev, iova), ==, PAT1);
+        g_assert_cmphex(ng_dma_read(&m, dev, iova), ==, PAT1);
     } else {
-        g_assert_cmphex(dma_read(&m, dev, iova), !=, PAT1);
+        g_assert_cmphex(ng_dma_read(&m, dev, iova), !=, PAT1);
     }
 
     /* A fault leaves no trace in the tables */
@@ -625,7 +250,7 @@ static void test_access(const void *data)
         g_assert_cmphex(qtest_readq(m.qts, entries[i]), ==, before[i] | flags);
     }
     check_fault(&m, dev, iova, c->is_write, c->fault);
-    machine_stop(&m);
+    ng_stop(&m);
 }
 
 /* What is cached, and which invalidation drops it */
@@ -693,28 +318,28 @@ static void test_flush(const void *data)
     const FlushCase *c = data;
     int level = c->fs_level ?: 1;
     uint64_t hpa, hpa2;
-    Machine m;
-    Dev *dev = &m.devs[0];
+    NGMachine m;
+    NGDev *dev = &m.devs[0];
 
     g_test_message("%s", c->what);
-    machine_start(&m, 1);
-    setup_pe(&m, 0, VTD_SM_PASID_ENTRY_NESTED);
-    hpa = map_both(&m, dev, IOVA, GPA_BASE, HPA_BASE, level, level);
+    ng_start(&m, 1);
+    ng_setup_pe(&m, 0, VTD_SM_PASID_ENTRY_NESTED);
+    hpa = ng_map_both(&m, dev, IOVA, GPA_BASE, HPA_BASE, level, level);
     qtest_writeq(m.qts, hpa, PAT1);
-    machine_enable(&m);
-    g_assert_cmphex(dma_read(&m, dev, IOVA), ==, PAT1);
+    ng_enable(&m);
+    g_assert_cmphex(ng_dma_read(&m, dev, IOVA), ==, PAT1);
 
-    hpa2 = map_both(&m, dev, IOVA, c->change_ss ? GPA_BASE : GPA2_BASE,
+    hpa2 = ng_map_both(&m, dev, IOVA, c->change_ss ? GPA_BASE : GPA2_BASE,
                     HPA2_BASE, level, level);
     g_assert_cmphex(hpa, !=, hpa2);
     qtest_writeq(m.qts, hpa2, PAT2);
     /* Without this the test could not tell a flush from an empty IOTLB */
-    g_assert_cmphex(dma_read(&m, dev, IOVA), ==, PAT1);
+    g_assert_cmphex(ng_dma_read(&m, dev, IOVA), ==, PAT1);
 
-    submit(&m, c->qw0, c->qw1);
-    g_assert_cmphex(dma_read(&m, dev, IOVA), ==, c->flushed ? PAT2 : PAT1);
+    ng_submit(&m, c->qw0, c->qw1);
+    g_assert_cmphex(ng_dma_read(&m, dev, IOVA), ==, c->flushed ? PAT2 : PAT1);
     check_fault(&m, dev, IOVA, false, 0);
-    machine_stop(&m);
+    ng_stop(&m);
 }
 
 /*
@@ -727,31 +352,32 @@ static void test_page_size(const void *data)
     int ss_level = GPOINTER_TO_INT(data) % 4;
     int min = MIN(fs_level, ss_level);
     /* The end of the page, or of what RAM has of it */
-    uint64_t last = MIN(page_size(min), 64 * MiB) - 8;
-    uint64_t outside = IOVA ^ page_size(min);
+    uint64_t last = MIN(ng_page_size(min), 64 * MiB) - 8;
+    uint64_t outside = IOVA ^ ng_page_size(min);
     uint64_t hpa, hpa2;
-    Machine m;
-    Dev *dev = &m.devs[0];
+    NGMachine m;
+    NGDev *dev = &m.devs[0];
 
-    machine_start(&m, 1);
-    setup_pe(&m, 0, VTD_SM_PASID_ENTRY_NESTED);
-    hpa = map_both(&m, dev, IOVA, GPA_BASE, HPA_BASE, fs_level, ss_level);
+    ng_start(&m, 1);
+    ng_setup_pe(&m, 0, VTD_SM_PASID_ENTRY_NESTED);
+    hpa = ng_map_both(&m, dev, IOVA, GPA_BASE, HPA_BASE, fs_level, ss_level);
     qtest_writeq(m.qts, hpa, PAT1);
     qtest_writeq(m.qts, hpa | last, ~PAT1);
-    machine_enable(&m);
-    g_assert_cmphex(dma_read(&m, dev, IOVA), ==, PAT1);
+    ng_enable(&m);
+    g_assert_cmphex(ng_dma_read(&m, dev, IOVA), ==, PAT1);
 
     /* Another mapping, not announced */
-    map_both(&m, dev, IOVA, GPA2_BASE, HPA2_BASE, fs_level, ss_level);
-    hpa2 = map_both(&m, dev, outside, GPA2_BASE, HPA2_BASE, fs_level, ss_level);
+    ng_map_both(&m, dev, IOVA, GPA2_BASE, HPA2_BASE, fs_level, ss_level);
+    hpa2 = ng_map_both(&m, dev, outside, GPA2_BASE, HPA2_BASE,
+                       fs_level, ss_level);
     qtest_writeq(m.qts, hpa2, PAT2);
 
-    g_assert_cmphex(dma_read(&m, dev, IOVA | last), ==, ~PAT1);
-    g_assert_cmphex(dma_read(&m, dev, outside), ==, PAT2);
-    dma_write(&m, dev, outside, PAT_WRITE);
+    g_assert_cmphex(ng_dma_read(&m, dev, IOVA | last), ==, ~PAT1);
+    g_assert_cmphex(ng_dma_read(&m, dev, outside), ==, PAT2);
+    ng_dma_write(&m, dev, outside, PAT_WRITE);
     g_assert_cmphex(qtest_readq(m.qts, hpa2), ==, PAT_WRITE);
     check_fault(&m, dev, outside, true, 0);
-    machine_stop(&m);
+    ng_stop(&m);
 }
 
 /* A write after a read that has filled the IOTLB */
@@ -759,27 +385,27 @@ static void test_write_after_read(const void *data)
 {
     bool readonly = GPOINTER_TO_INT(data);
     uint64_t entry, hpa;
-    Machine m;
-    Dev *dev = &m.devs[0];
+    NGMachine m;
+    NGDev *dev = &m.devs[0];
 
-    machine_start(&m, 1);
-    setup_pe(&m, 0, VTD_SM_PASID_ENTRY_NESTED);
-    hpa = map_both(&m, dev, IOVA, GPA_BASE, HPA_BASE, 1, 1);
-    entry = fs_entry(&m, dev, IOVA, 1);
+    ng_start(&m, 1);
+    ng_setup_pe(&m, 0, VTD_SM_PASID_ENTRY_NESTED);
+    hpa = ng_map_both(&m, dev, IOVA, GPA_BASE, HPA_BASE, 1, 1);
+    entry = ng_fs_entry(&m, dev, IOVA, 1);
     if (readonly) {
         qtest_writeq(m.qts, entry, GPA | FS_RO);
     }
     qtest_writeq(m.qts, hpa, PAT1);
-    machine_enable(&m);
+    ng_enable(&m);
 
-    g_assert_cmphex(dma_read(&m, dev, IOVA), ==, PAT1);
+    g_assert_cmphex(ng_dma_read(&m, dev, IOVA), ==, PAT1);
     g_assert_cmphex(qtest_readq(m.qts, entry) & (A | D), ==, A);
-    dma_write(&m, dev, IOVA, PAT_WRITE);
+    ng_dma_write(&m, dev, IOVA, PAT_WRITE);
     g_assert_cmphex(qtest_readq(m.qts, entry) & (A | D), ==,
                     readonly ? A : A | D);
     g_assert_cmphex(qtest_readq(m.qts, hpa), ==, readonly ? PAT1 : PAT_WRITE);
     check_fault(&m, dev, IOVA, true, readonly ? VTD_FR_SM_WRITE : 0);
-    machine_stop(&m);
+    ng_stop(&m);
 }
 
 /* Entries of all types at once, and each device through all types */
@@ -789,58 +415,58 @@ static void test_mixed_types(void)
         VTD_SM_PASID_ENTRY_NESTED, VTD_SM_PASID_ENTRY_FLT,
         VTD_SM_PASID_ENTRY_SLT, VTD_SM_PASID_ENTRY_PT,
     };
-    uint64_t addr[MAX_DEVS], hpa[MAX_DEVS];
-    Machine m;
+    uint64_t addr[NG_MAX_DEVS], hpa[NG_MAX_DEVS];
+    NGMachine m;
     int turn, n;
 
-    machine_start(&m, MAX_DEVS);
-    machine_enable(&m);
+    ng_start(&m, NG_MAX_DEVS);
+    ng_enable(&m);
     for (turn = 0; turn < ARRAY_SIZE(types); turn++) {
-        for (n = 0; n < MAX_DEVS; n++) {
+        for (n = 0; n < NG_MAX_DEVS; n++) {
             uint64_t type = types[(n + turn) % ARRAY_SIZE(types)];
-            Dev *dev = &m.devs[n];
+            NGDev *dev = &m.devs[n];
 
             dev->fs_root = dev->ss_root = 0;
             addr[n] = IOVA + n * 0x1000;
-            hpa[n] = HPA_BASE + (turn * MAX_DEVS + n) * 0x1000;
-            setup_pe(&m, n, type);
+            hpa[n] = HPA_BASE + (turn * NG_MAX_DEVS + n) * 0x1000;
+            ng_setup_pe(&m, n, type);
             if (type == VTD_SM_PASID_ENTRY_NESTED) {
-                map_both(&m, dev, addr[n], GPA_BASE, hpa[n], 1, 1);
+                ng_map_both(&m, dev, addr[n], GPA_BASE, hpa[n], 1, 1);
             } else if (type == VTD_SM_PASID_ENTRY_FLT) {
-                map_fs(&m, dev, addr[n], hpa[n], 1);
+                ng_map_fs(&m, dev, addr[n], hpa[n], 1);
             } else if (type == VTD_SM_PASID_ENTRY_SLT) {
-                map_ss(&m, dev, addr[n], hpa[n], 1);
+                ng_map_ss(&m, dev, addr[n], hpa[n], 1);
             } else {
                 addr[n] = hpa[n];
             }
             qtest_writeq(m.qts, hpa[n], PAT1 + n);
-            invalidate_pasid_cache(&m);
-            submit(&m, INV(VTD_INV_DESC_IOTLB, 2, DOMAIN_ID + n), 0);
+            ng_flush_pasid_cache(&m);
+            ng_submit(&m, INV(VTD_INV_DESC_IOTLB, 2, DOMAIN_ID + n), 0);
         }
         /* Twice: the second round is served by the IOTLB */
-        for (n = 0; n < MAX_DEVS; n++) {
-            edu_dma(&m, &m.devs[n], addr[n], false);
+        for (n = 0; n < NG_MAX_DEVS; n++) {
+            ng_dma(&m, &m.devs[n], addr[n], false);
         }
-        for (n = 0; n < MAX_DEVS; n++) {
+        for (n = 0; n < NG_MAX_DEVS; n++) {
             qtest_writeq(m.qts, hpa[n], 0);
-            edu_dma(&m, &m.devs[n], addr[n], true);
+            ng_dma(&m, &m.devs[n], addr[n], true);
             g_assert_cmphex(qtest_readq(m.qts, hpa[n]), ==, PAT1 + n);
-            g_assert_cmphex(fault_record(&m) & VTD_FRCD_F, ==, 0);
+            g_assert_cmphex(ng_fault_record(&m) & VTD_FRCD_F, ==, 0);
         }
         /* A translated address is no host address, and the reverse */
-        for (n = 0; n < MAX_DEVS; n++) {
+        for (n = 0; n < NG_MAX_DEVS; n++) {
             uint64_t type = types[(n + turn) % ARRAY_SIZE(types)];
 
             if (type != VTD_SM_PASID_ENTRY_PT) {
                 qtest_writeq(m.qts, hpa[n], PAT2);
-                edu_dma(&m, &m.devs[n], hpa[n], true);
+                ng_dma(&m, &m.devs[n], hpa[n], true);
                 g_assert_cmphex(qtest_readq(m.qts, hpa[n]), ==, PAT2);
-                g_assert_cmphex(fault_record(&m) & VTD_FRCD_F, ==, VTD_FRCD_F);
-                clear_fault(&m);
+                g_assert(ng_fault_record(&m) & VTD_FRCD_F);
+                ng_clear_fault(&m);
             }
         }
     }
-    machine_stop(&m);
+    ng_stop(&m);
 }
 
 static void test_capabilities(void)
@@ -849,14 +475,14 @@ static void test_capabilities(void)
         const char *props;
         uint64_t ecap;
     } cases[] = {
-        { "", VTD_ECAP_FLTS },
-        { ",x-nested=off", VTD_ECAP_FLTS },
-        { ",x-nested=on",
+        { ",x-flts=on", VTD_ECAP_FLTS },
+        { ",x-flts=on,x-nested=off", VTD_ECAP_FLTS },
+        { ",x-flts=on,x-nested=on",
           VTD_ECAP_FLTS | VTD_ECAP_SLTS | VTD_NESTED_ECAP_NEST },
     };
 
     for (int i = 0; i < ARRAY_SIZE(cases); i++) {
-        QTestState *qts = qtest_initf(MACHINE, cases[i].props);
+        QTestState *qts = qtest_initf(NG_MACHINE, cases[i].props);
         uint64_t ecap = qtest_readq(qts, Q35_HOST_BRIDGE_IOMMU_ADDR +
                                     DMAR_ECAP_REG);
         uint64_t cap = qtest_readq(qts, Q35_HOST_BRIDGE_IOMMU_ADDR +
@@ -868,6 +494,38 @@ static void test_capabilities(void)
         g_assert_cmphex(cap & VTD_CAP_SAGAW_MASK, ==,
                         VTD_CAP_SAGAW_39bit | VTD_CAP_SAGAW_48bit);
         qtest_quit(qts);
+    }
+}
+
+/* Each combination is an error before the machine starts */
+static void test_bad_properties(void)
+{
+    static const struct {
+        const char *props, *error;
+    } cases[] = {
+        { ",x-nested=on",
+          "x-nested=on needs x-scalable-mode=on,x-flts=on" },
+        { ",x-scalable-mode=off,x-nested=on",
+          "x-nested=on needs x-scalable-mode=on,x-flts=on" },
+        { ",x-flts=on,x-nested=on,dma-translation=off",
+          "x-nested=on needs dma-translation=on" },
+        { ",x-flts=on,x-nested=on,aw-bits=39",
+          "supported value for aw-bits is: 48" },
+    };
+
+    for (int i = 0; i < ARRAY_SIZE(cases); i++) {
+        /* The last device stops QEMU if the first one does not */
+        g_autofree char *command = g_strdup_printf(
+            "%s -accel qtest -display none " NG_MACHINE "-device no-such",
+            qtest_qemu_binary(NULL), cases[i].props);
+        g_autofree char *output = NULL;
+        int status;
+
+        g_assert_true(g_spawn_command_line_sync(command, NULL, &output,
+                                                &status, NULL));
+        g_assert_true(WIFEXITED(status));
+        g_assert_cmpint(WEXITSTATUS(status), ==, 1);
+        g_assert_nonnull(strstr(output, cases[i].error));
     }
 }
 
@@ -893,6 +551,8 @@ int main(int argc, char **argv)
 
     g_test_init(&argc, &argv, NULL);
     qtest_add_func("/q35/intel-iommu-nested/capabilities", test_capabilities);
+    qtest_add_func("/q35/intel-iommu-nested/bad-properties",
+                   test_bad_properties);
     for (i = 0; i < ARRAY_SIZE(access_cases); i++) {
         g_autofree char *path = g_strdup_printf(
             "/q35/intel-iommu-nested/access/%s", access_cases[i].name);

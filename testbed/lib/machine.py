@@ -26,7 +26,7 @@ L0_TRACE = {
                "vtd_ir_irte_get", "vtd_dmar_fault"],
 }
 QUT_TRACE = ["iommufd_*", "vtd_accel_*"]
-PORTS = ("l2", "report", "qut", "calls")
+PORTS = ("l2", "l2boot", "report", "qut", "calls")
 # Where the root ports are on pcie.0; guest/l1-lib.sh looks for them there.
 FIRST_PORT = 0x10
 
@@ -44,7 +44,7 @@ def l0_command(scenario, tools, files, interactive=False):
         "-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024M",
         "-device", iommu,
         "-kernel", tools["kernel"], "-initrd", files["initrd"],
-        "-append", "console=ttyS0 panic=-1 intel_iommu=on,sm_on",
+        "-append", "console=ttyS0 panic=-1 intel_iommu=on,sm_on no_timer_check tsc=nowatchdog",
         "-serial", "mon:stdio" if interactive else "file:" + files["l1_log"],
         "-device", "virtio-serial-pci,max_ports=8", "-D", files["trace"],
     ]
@@ -92,6 +92,8 @@ def qut_command(scenario, tag):
         # SVM into QEMU, which together take longer than all the rest of a boot.
         "-device", "virtio-serial-pci",
         "-chardev", "file,id=console,path=/run/port-l2", "-device", "virtconsole,chardev=console",
+        "-chardev", "file,id=boot,path=/run/port-l2boot",
+        "-device", "virtserialport,chardev=boot,name=boot",
         "-chardev", "pipe,id=report,path=/run/l2",
         "-device", "virtserialport,chardev=report,name=report",
         "-chardev", "pipe,id=qmp,path=/run/qmp", "-mon", "chardev=qmp,mode=control",

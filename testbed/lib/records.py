@@ -250,6 +250,6 @@ def collect(files, since):
         "qut_messages": other[-20:],
         "l0": read_l0_trace(files["trace"], since),
         "l1_trouble": trouble(_lines(files["l1_log"])),
-        "l2_trouble": trouble(_lines(files["l2"])),
+        "l2_trouble": trouble(_lines(files["l2_log"])),
         "timeout": None,
     }

@@ -97,7 +97,8 @@ static const Case cases[] = {
     }, {
         "pages-across-4g_not-joined", "nor may these become 8 GiB",
         D(PAGE(0xfffff000), PAGE(0x100000000ull)),
-        .calls = 1, .entries = 2, .list = "[0xfffff000:0x1:0,0x100000000:0x1:0]",
+        .calls = 1, .entries = 2,
+        .list = "[0xfffff000:0x1:0,0x100000000:0x1:0]",
     }, {
         "same-page-twice_once", "the same page twice is one entry",
         D(PAGE(0x7000), PAGE(0x7000)),

@@ -86,7 +86,7 @@ static FhHwpt *fh_hwpt_alloc_paging(FhIoas *ioas, FhIdev *idev,
     const FhVendor *vendor = iommu->vendor;
     FhHwpt *hwpt;
 
-    *err = EOPNOTSUPP;
+    *err = -EOPNOTSUPP;
     if (cmd->flags & ~valid ||
         ((cmd->flags & FH_HWPT_DIRTY_TRACKING) &&
          !vendor->can_track_dirty(iommu)) ||
@@ -132,12 +132,12 @@ static FhHwpt *fh_hwpt_alloc_nested(FhHwpt *parent, FhViommu *viommu,
     FhIommu *iommu = idev->dev->iommu;
     FhHwpt *hwpt;
 
-    *err = EOPNOTSUPP;
+    *err = -EOPNOTSUPP;
     if (cmd->flags & ~(FH_HWPT_FAULT_ID_VALID | FH_HWPT_PASID) ||
         !cmd->data_len || !iommu->vendor->alloc_nested) {
         return NULL;
     }
-    *err = EINVAL;
+    *err = -EINVAL;
     if (parent->auto_domain || !parent->nest_parent ||
         parent->iommu->vendor != iommu->vendor) {
         return NULL;
@@ -177,13 +177,13 @@ static FhHwpt *fh_hwpt_alloc_on(FhObj *pt, FhIdev *idev,
         return fh_hwpt_alloc_nested((FhHwpt *)pt, NULL, idev, cmd, err);
     case FAKEHOST_OBJ_VIOMMU:
         viommu = (FhViommu *)pt;
-        *err = EINVAL;
+        *err = -EINVAL;
         if (viommu->iommu != idev->dev->iommu) {
             return NULL;
         }
         return fh_hwpt_alloc_nested(viommu->parent, viommu, idev, cmd, err);
     default:
-        *err = EINVAL;
+        *err = -EINVAL;
         return NULL;
     }
 }

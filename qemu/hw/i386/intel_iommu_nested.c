@@ -131,13 +131,11 @@ int vtd_nested_check_pe(const IntelIOMMUState *s, const VTDPASIDEntry *pe)
     return 0;
 }
 
-bool vtd_nested_iotlb_usable(const VTDIOTLBEntry *entry, bool is_write)
+bool vtd_nested_iotlb_usable(const IntelIOMMUState *s,
+                             const VTDIOTLBEntry *entry, bool is_write)
 {
-    if (!entry) {
-        return false;
-    }
-    if (entry->pgtt != VTD_SM_PASID_ENTRY_NESTED) {
-        return true;
+    if (!entry || !s->nested) {
+        return entry;
     }
     return entry->access_flags & (is_write ? IOMMU_WO : IOMMU_RO);
 }
@@ -402,8 +400,9 @@ static int vtd_nested_set_flags(const VTDNestedUpdate *update)
         }
 #endif
     }
+    /* Tables that are not in RAM are bounced: nothing to write back then */
     dma_memory_unmap(&address_space_memory, ptep, len,
-                     DMA_DIRECTION_FROM_DEVICE, len);
+                     DMA_DIRECTION_FROM_DEVICE, ret ? 0 : len);
     return ret;
 }
 

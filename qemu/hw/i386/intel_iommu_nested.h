@@ -67,14 +67,18 @@ int vtd_nested_check_pe(const IntelIOMMUState *s, const VTDPASIDEntry *pe);
  * vtd_nested_iotlb_usable: whether an IOTLB entry can serve a request
  *
  * A nested entry that was filled by a read does not permit writes until the
- * dirty bit is set, which needs another walk.
+ * dirty bit is set, which needs another walk. So does any entry that lacks the
+ * permission: the walk finds and records the fault. Without x-nested, every
+ * entry is good.
  *
+ * @s: the IOMMU, its lock held
  * @entry: what the lookup found, may be NULL
  * @is_write: the request
  *
  * Returns false if the tables have to be walked.
  */
-bool vtd_nested_iotlb_usable(const VTDIOTLBEntry *entry, bool is_write);
+bool vtd_nested_iotlb_usable(const IntelIOMMUState *s,
+                             const VTDIOTLBEntry *entry, bool is_write);
 
 /**
  * vtd_nested_translate: translate through both stages

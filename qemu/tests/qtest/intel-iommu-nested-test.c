@@ -9,6 +9,13 @@
 #include "hw/i386/intel_iommu_nested.h"
 #include "intel-iommu-nested-guest.h"
 
+/* Data pages, all below the tables */
+#define IOVA            0x000012c007654000ULL
+#define GPA_BASE        0x000000344abcd000ULL
+#define GPA2_BASE       0x000000564123b000ULL
+#define HPA_BASE        0x0000000003335000ULL
+#define HPA2_BASE       0x0000000004ee6000ULL
+
 #define PAT1            0x1122334455667788ULL
 #define PAT2            0x99aabbccddeeff00ULL
 #define PAT_WRITE       0x0123456789abcdefULL
@@ -517,7 +524,7 @@ static void test_bad_properties(void)
         /* The last device stops QEMU if the first one does not */
         g_autofree char *command = g_strdup_printf(
             "%s -accel qtest -display none " NG_MACHINE "-device no-such",
-            qtest_qemu_binary(NULL), cases[i].props);
+            g_getenv("QTEST_QEMU_BINARY"), cases[i].props);
         g_autofree char *output = NULL;
         int status;
 

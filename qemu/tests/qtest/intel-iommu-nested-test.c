@@ -20,8 +20,6 @@
 #define PAT2            0x99aabbccddeeff00ULL
 #define PAT_WRITE       0x0123456789abcdefULL
 
-#define FS_RO           (VTD_FL_P | VTD_FL_US)
-
 /* Single accesses: where tables differ from a plain mapping, and what for */
 
 typedef enum Where {
@@ -388,30 +386,52 @@ static void test_page_size(const void *data)
 }
 
 /* A write after a read that has filled the IOTLB */
+
+typedef struct WriteCase {
+    const char *name;
+    const char *what;
+    int readonly_level;     /* of a first-stage entry, 0 for none */
+    uint64_t flags;         /* preset in the first-stage page entry */
+} WriteCase;
+
+static const WriteCase write_cases[] = {
+    { "clean-works", "the write walks again to set D", 0, 0 },
+    { "dirty-works", "nothing is left to be set", 0, A | D },
+    { "readonly-faults", "the write walks again to find the fault", 1, 0 },
+    { "dirty-readonly-faults", "D is no permission", 1, A | D },
+    { "dirty-readonly-table-faults", "nor is that of the page alone",
+      3, A | D },
+};
+
 static void test_write_after_read(const void *data)
 {
-    bool readonly = GPOINTER_TO_INT(data);
+    const WriteCase *c = data;
+    bool works = !c->readonly_level;
     uint64_t entry, hpa;
+    Tweak dirty = { FS, 1, 0, c->flags };
+    Tweak readonly = { FS, c->readonly_level, VTD_FL_RW, 0 };
     NGMachine m;
     NGDev *dev = &m.devs[0];
 
+    g_test_message("%s", c->what);
     ng_start(&m, 1);
     ng_setup_pe(&m, 0, VTD_SM_PASID_ENTRY_NESTED);
     hpa = ng_map_both(&m, dev, IOVA, GPA_BASE, HPA_BASE, 1, 1);
     entry = ng_fs_entry(&m, dev, IOVA, 1);
-    if (readonly) {
-        qtest_writeq(m.qts, entry, GPA | FS_RO);
+    apply_tweak(&m, dev, IOVA, GPA, &dirty);
+    if (c->readonly_level) {
+        apply_tweak(&m, dev, IOVA, GPA, &readonly);
     }
     qtest_writeq(m.qts, hpa, PAT1);
     ng_enable(&m);
 
     g_assert_cmphex(ng_dma_read(&m, dev, IOVA), ==, PAT1);
-    g_assert_cmphex(qtest_readq(m.qts, entry) & (A | D), ==, A);
+    g_assert_cmphex(qtest_readq(m.qts, entry) & (A | D), ==, A | c->flags);
     ng_dma_write(&m, dev, IOVA, PAT_WRITE);
     g_assert_cmphex(qtest_readq(m.qts, entry) & (A | D), ==,
-                    readonly ? A : A | D);
-    g_assert_cmphex(qtest_readq(m.qts, hpa), ==, readonly ? PAT1 : PAT_WRITE);
-    check_fault(&m, dev, IOVA, true, readonly ? VTD_FR_SM_WRITE : 0);
+                    A | c->flags | (works ? D : 0));
+    g_assert_cmphex(qtest_readq(m.qts, hpa), ==, works ? PAT_WRITE : PAT1);
+    check_fault(&m, dev, IOVA, true, works ? 0 : VTD_FR_SM_WRITE);
     ng_stop(&m);
 }
 
@@ -573,10 +593,12 @@ int main(int argc, char **argv)
         qtest_add_data_func(path, &flush_cases[i], test_flush);
     }
     add_page_size_tests();
-    qtest_add_data_func("/q35/intel-iommu-nested/write-after-read/writable",
-                        GINT_TO_POINTER(false), test_write_after_read);
-    qtest_add_data_func("/q35/intel-iommu-nested/write-after-read/read-only",
-                        GINT_TO_POINTER(true), test_write_after_read);
+    for (i = 0; i < ARRAY_SIZE(write_cases); i++) {
+        g_autofree char *path = g_strdup_printf(
+            "/q35/intel-iommu-nested/write-after-read/%s", write_cases[i].name);
+
+        qtest_add_data_func(path, &write_cases[i], test_write_after_read);
+    }
     qtest_add_func("/q35/intel-iommu-nested/mixed-types", test_mixed_types);
     return g_test_run();
 }

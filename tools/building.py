@@ -41,6 +41,7 @@ def build(tree, version, targets, asan=False):
         if not devices.exists():
             devices.symlink_to(ASAN_DEVICES)
     configure(where, what, tree, version, ASAN if asan else PRODUCT, env)
+    link_firmware(where)
     run_long(f"build {what}", ["ninja", "-C", where, *targets],
              where / "build.log", env=env)
     if tree == ROOT / "build/tree":
@@ -48,6 +49,15 @@ def build(tree, version, targets, asan=False):
         if not name.is_symlink():
             name.symlink_to(where.relative_to(name.parent))
     return where
+
+
+def link_firmware(where):
+    """A QEMU run from its build directory looks for every path below qemu-bundle."""
+    firmware = cache_dir() / "firmware"
+    link = where / "qemu-bundle" / firmware.relative_to("/")
+    if not link.is_symlink():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(firmware)
 
 
 def environment(tree):

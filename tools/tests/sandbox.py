@@ -18,7 +18,7 @@ class Sandbox(unittest.TestCase):
     def setUp(self):
         holder = tempfile.TemporaryDirectory(prefix="viommu-tools-")
         self.addCleanup(holder.cleanup)
-        self.top = Path(holder.name)
+        self.top = Path(holder.name).resolve()
         self.root, self.qemu = self.top / "project", self.top / "qemu"
         shutil.copytree(TOOLS, self.root / "tools",
                         ignore=shutil.ignore_patterns("__pycache__", "tests"))

@@ -9,12 +9,8 @@
 
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include "qemu/memfd.h"
-#include "fakehost/fakehost-control.h"
-#include "fakehost/fakehost-uapi.h"
-#include "tests/qtest/fakehost/fakehost-path.h"
+#include "fakehost/direct-calls.h"
 
 #define RAM_SIZE    (16 * 4096ull)
 #define MSI_IOVA    0xfee00000ull
@@ -37,159 +33,7 @@ static const char host[] =
     "device none iommu=none reset=0\n"
     "device unsafe iommu=full isolated-msi=0\n";
 
-static struct FakehostControl *page;
 static void *ram;
-
-/* --- raw, must succeed, must fail --- */
-
-static int raw(int fd, unsigned long cmd, void *arg)
-{
-    return ioctl(fd, cmd, arg) ? errno : 0;
-}
-
-#define ok(fd, cmd, arg)        g_assert_cmpint(raw(fd, cmd, arg), ==, 0)
-#define fails(fd, cmd, arg, e)  g_assert_cmpint(raw(fd, cmd, arg), ==, e)
-
-static int open_fake(const char *name)
-{
-    g_autofree char *full = g_strdup_printf("fakehost:%s", name);
-    int fd = memfd_create(full, MFD_CLOEXEC);
-
-    g_assert_cmpint(fd, >=, 0);
-    return fd;
-}
-
-static struct FakehostDevice *state(const char *name)
-{
-    for (uint32_t i = 0; i < page->devices_used; i++) {
-        if (g_str_equal(page->devices[i].name, name)) {
-            return &page->devices[i];
-        }
-    }
-    g_assert_not_reached();
-}
-
-static int raw_bind(int dev, int iommufd, uint32_t *id)
-{
-    struct fh_vfio_bind_iommufd bind = {
-        .argsz = sizeof(bind), .iommufd = iommufd,
-    };
-    int err = raw(dev, FH_VFIO_BIND_IOMMUFD, &bind);
-
-    *id = bind.out_devid;
-    return err;
-}
-
-static uint32_t bind_ok(int dev, int iommufd)
-{
-    uint32_t id;
-
-    g_assert_cmpint(raw_bind(dev, iommufd, &id), ==, 0);
-    return id;
-}
-
-static uint32_t ioas_alloc(int iommufd)
-{
-    struct iommu_ioas_alloc cmd = { .size = sizeof(cmd) };
-
-    ok(iommufd, IOMMU_IOAS_ALLOC, &cmd);
-    return cmd.out_ioas_id;
-}
-
-static int raw_destroy(int iommufd, uint32_t id)
-{
-    struct iommu_destroy cmd = { .size = sizeof(cmd), .id = id };
-
-    return raw(iommufd, IOMMU_DESTROY, &cmd);
-}
-
-#define destroy_ok(fd, id)          g_assert_cmpint(raw_destroy(fd, id), ==, 0)
-#define destroy_fails(fd, id, e)    g_assert_cmpint(raw_destroy(fd, id), ==, e)
-
-static int raw_hwpt(int iommufd, uint32_t dev_id, uint32_t pt_id,
-                    uint32_t flags, const struct fh_hwpt_vtd_s1 *s1,
-                    uint32_t *id)
-{
-    struct fh_iommu_hwpt_alloc cmd = {
-        .size = sizeof(cmd), .dev_id = dev_id, .pt_id = pt_id, .flags = flags,
-        .data_type = s1 ? FH_DATA_VTD_S1 : FH_DATA_NONE,
-        .data_len = s1 ? sizeof(*s1) : 0, .data_uptr = (uintptr_t)s1,
-    };
-    int err = raw(iommufd, FH_IOMMU_HWPT_ALLOC, &cmd);
-
-    *id = cmd.out_hwpt_id;
-    return err;
-}
-
-static uint32_t hwpt_ok(int iommufd, uint32_t dev_id, uint32_t pt_id,
-                        uint32_t flags, const struct fh_hwpt_vtd_s1 *s1)
-{
-    uint32_t id;
-
-    g_assert_cmpint(raw_hwpt(iommufd, dev_id, pt_id, flags, s1, &id), ==, 0);
-    return id;
-}
-
-static void hwpt_fails(int iommufd, uint32_t dev_id, uint32_t pt_id,
-                       uint32_t flags, const struct fh_hwpt_vtd_s1 *s1,
-                       int err)
-{
-    uint32_t id;
-
-    g_assert_cmpint(raw_hwpt(iommufd, dev_id, pt_id, flags, s1, &id), ==, err);
-}
-
-static int raw_map(int iommufd, uint32_t ioas, uint64_t iova, uint64_t len,
-                   const void *va, bool writable)
-{
-    struct iommu_ioas_map cmd = {
-        .size = sizeof(cmd), .ioas_id = ioas, .iova = iova, .length = len,
-        .user_va = (uintptr_t)va,
-        .flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
-                 (writable ? IOMMU_IOAS_MAP_WRITEABLE : 0),
-    };
-
-    return raw(iommufd, IOMMU_IOAS_MAP, &cmd);
-}
-
-static int raw_unmap(int iommufd, uint32_t ioas, uint64_t iova, uint64_t len)
-{
-    struct iommu_ioas_unmap cmd = {
-        .size = sizeof(cmd), .ioas_id = ioas, .iova = iova, .length = len,
-    };
-
-    return raw(iommufd, IOMMU_IOAS_UNMAP, &cmd);
-}
-
-static int raw_attach(int dev, uint32_t pt_id)
-{
-    struct fh_vfio_attach_pt cmd = { .argsz = sizeof(cmd), .pt_id = pt_id };
-
-    return raw(dev, FH_VFIO_ATTACH_IOMMUFD_PT, &cmd);
-}
-
-static int raw_attach_pasid(int dev, uint32_t pt_id, uint32_t pasid)
-{
-    struct fh_vfio_attach_pt cmd = {
-        .argsz = sizeof(cmd), .pt_id = pt_id, .pasid = pasid,
-        .flags = FH_ATTACH_PASID,
-    };
-
-    return raw(dev, FH_VFIO_ATTACH_IOMMUFD_PT, &cmd);
-}
-
-static void detach(int dev)
-{
-    struct fh_vfio_detach_pt cmd = { .argsz = sizeof(cmd) };
-
-    ok(dev, FH_VFIO_DETACH_IOMMUFD_PT, &cmd);
-}
-
-static void expect_state(const char *name, uint32_t books, uint32_t hardware)
-{
-    g_assert_cmpuint(state(name)->pt_id, ==, books);
-    g_assert_cmpuint(state(name)->hw_pt_id, ==, hardware);
-}
 
 static const struct fh_hwpt_vtd_s1 s1 = {
     .pgtbl_addr = 0x40000000, .addr_width = 48,
@@ -206,19 +50,19 @@ typedef struct Fixture {
 
 static void setup(Fixture *f, const void *name)
 {
-    f->iommufd = open_fake("iommufd0");
-    f->dev = open_fake(name);
-    f->dev_id = bind_ok(f->dev, f->iommufd);
-    f->ioas = ioas_alloc(f->iommufd);
+    f->iommufd = direct_open("iommufd0");
+    f->dev = direct_open(name);
+    f->dev_id = direct_bind_ok(f->dev, f->iommufd);
+    f->ioas = direct_ioas_alloc(f->iommufd);
 }
 
 static void teardown(Fixture *f, const void *name)
 {
-    memset(page->rules, 0, sizeof(page->rules));
+    memset(direct_page->rules, 0, sizeof(direct_page->rules));
     close(f->dev);
     close(f->iommufd);
     for (unsigned i = 0; i < FAKEHOST_OBJ_TYPES; i++) {
-        g_assert_cmpuint(page->objects[i], ==, 0);
+        g_assert_cmpuint(direct_page->objects[i], ==, 0);
     }
 }
 
@@ -226,43 +70,43 @@ static void teardown(Fixture *f, const void *name)
 
 static void test_ids(Fixture *f, const void *name)
 {
-    uint32_t a = ioas_alloc(f->iommufd);
-    uint32_t b = ioas_alloc(f->iommufd);
+    uint32_t a = direct_ioas_alloc(f->iommufd);
+    uint32_t b = direct_ioas_alloc(f->iommufd);
 
     g_assert_cmpuint(b, ==, a + 1);
-    destroy_ok(f->iommufd, a);
-    destroy_fails(f->iommufd, a, ENOENT);
-    g_assert_cmpuint(ioas_alloc(f->iommufd), ==, a);
-    destroy_fails(f->iommufd, f->dev_id, EBUSY);
-    destroy_fails(f->iommufd, 0, ENOENT);
+    direct_destroy_ok(f->iommufd, a);
+    direct_destroy_fails(f->iommufd, a, ENOENT);
+    g_assert_cmpuint(direct_ioas_alloc(f->iommufd), ==, a);
+    direct_destroy_fails(f->iommufd, f->dev_id, EBUSY);
+    direct_destroy_fails(f->iommufd, 0, ENOENT);
 }
 
 static void test_lifetimes(Fixture *f, const void *name)
 {
-    uint32_t s2 = hwpt_ok(f->iommufd, f->dev_id, f->ioas, FH_HWPT_NEST_PARENT,
-                          NULL);
-    uint32_t nested = hwpt_ok(f->iommufd, f->dev_id, s2, 0, &s1);
+    uint32_t s2 = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
+                                 FH_HWPT_NEST_PARENT, NULL);
+    uint32_t nested = direct_hwpt_ok(f->iommufd, f->dev_id, s2, 0, &s1);
 
-    destroy_fails(f->iommufd, f->ioas, EBUSY);
-    destroy_fails(f->iommufd, s2, EBUSY);
-    g_assert_cmpint(raw_attach(f->dev, nested), ==, 0);
-    destroy_fails(f->iommufd, nested, EBUSY);
-    g_assert_cmpint(raw_attach(f->dev, s2), ==, 0);
-    destroy_ok(f->iommufd, nested);
-    destroy_fails(f->iommufd, s2, EBUSY);
-    detach(f->dev);
-    destroy_ok(f->iommufd, s2);
-    destroy_ok(f->iommufd, f->ioas);
+    direct_destroy_fails(f->iommufd, f->ioas, EBUSY);
+    direct_destroy_fails(f->iommufd, s2, EBUSY);
+    g_assert_cmpint(direct_raw_attach(f->dev, nested), ==, 0);
+    direct_destroy_fails(f->iommufd, nested, EBUSY);
+    g_assert_cmpint(direct_raw_attach(f->dev, s2), ==, 0);
+    direct_destroy_ok(f->iommufd, nested);
+    direct_destroy_fails(f->iommufd, s2, EBUSY);
+    direct_detach(f->dev);
+    direct_destroy_ok(f->iommufd, s2);
+    direct_destroy_ok(f->iommufd, f->ioas);
 }
 
 static void test_auto_domain(Fixture *f, const void *name)
 {
-    g_assert_cmpint(raw_attach(f->dev, f->ioas), ==, 0);
-    g_assert_cmpuint(page->objects[FAKEHOST_OBJ_HWPT_PAGING], ==, 1);
-    destroy_fails(f->iommufd, f->ioas, EBUSY);
-    detach(f->dev);
-    g_assert_cmpuint(page->objects[FAKEHOST_OBJ_HWPT_PAGING], ==, 0);
-    destroy_ok(f->iommufd, f->ioas);
+    g_assert_cmpint(direct_raw_attach(f->dev, f->ioas), ==, 0);
+    g_assert_cmpuint(direct_page->objects[FAKEHOST_OBJ_HWPT_PAGING], ==, 1);
+    direct_destroy_fails(f->iommufd, f->ioas, EBUSY);
+    direct_detach(f->dev);
+    g_assert_cmpuint(direct_page->objects[FAKEHOST_OBJ_HWPT_PAGING], ==, 0);
+    direct_destroy_ok(f->iommufd, f->ioas);
 }
 
 static void test_struct_sizes(Fixture *f, const void *name)
@@ -273,12 +117,12 @@ static void test_struct_sizes(Fixture *f, const void *name)
     } d = { .cmd = { .id = 12345 } };
 
     d.cmd.size = 4;
-    fails(f->iommufd, IOMMU_DESTROY, &d, EINVAL);
+    direct_fails(f->iommufd, IOMMU_DESTROY, &d, EINVAL);
     d.cmd.size = sizeof(d);
-    fails(f->iommufd, IOMMU_DESTROY, &d, ENOENT);
+    direct_fails(f->iommufd, IOMMU_DESTROY, &d, ENOENT);
     d.more = 1;
-    fails(f->iommufd, IOMMU_DESTROY, &d, E2BIG);
-    fails(f->iommufd, _IO(FH_IOCTL_TYPE, 0x94), &d, ENOTTY);
+    direct_fails(f->iommufd, IOMMU_DESTROY, &d, E2BIG);
+    direct_fails(f->iommufd, _IO(FH_IOCTL_TYPE, 0x94), &d, ENOTTY);
 }
 
 static void test_map(Fixture *f, const void *name)
@@ -286,55 +130,57 @@ static void test_map(Fixture *f, const void *name)
     int fd = f->iommufd;
 
     /* Without a page table alignment does not matter */
-    g_assert_cmpint(raw_map(fd, f->ioas, 0x10, 0x10, ram, true), ==, 0);
-    g_assert_cmpint(raw_unmap(fd, f->ioas, 0, U64_ALL), ==, 0);
-    hwpt_ok(fd, f->dev_id, f->ioas, FH_HWPT_NEST_PARENT, NULL);
+    g_assert_cmpint(direct_raw_map(fd, f->ioas, 0x10, 0x10, ram, true), ==, 0);
+    g_assert_cmpint(direct_raw_unmap(fd, f->ioas, 0, U64_ALL), ==, 0);
+    direct_hwpt_ok(fd, f->dev_id, f->ioas, FH_HWPT_NEST_PARENT, NULL);
 
-    g_assert_cmpint(raw_map(fd, f->ioas, 0x10, 0x1000, ram, true), ==, EINVAL);
-    g_assert_cmpint(raw_map(fd, f->ioas, 0, 0, ram, true), ==, EINVAL);
-    g_assert_cmpint(raw_map(fd, 999, 0, 0x1000, ram, true), ==, ENOENT);
-    g_assert_cmpint(raw_map(fd, f->ioas, 0, 0x3000, ram, true), ==, 0);
-    g_assert_cmpint(raw_map(fd, f->ioas, 0x2000, 0x1000, ram, true), ==,
+    g_assert_cmpint(direct_raw_map(fd, f->ioas, 0x10, 0x1000, ram, true), ==,
+                    EINVAL);
+    g_assert_cmpint(direct_raw_map(fd, f->ioas, 0, 0, ram, true), ==, EINVAL);
+    g_assert_cmpint(direct_raw_map(fd, 999, 0, 0x1000, ram, true), ==, ENOENT);
+    g_assert_cmpint(direct_raw_map(fd, f->ioas, 0, 0x3000, ram, true), ==, 0);
+    g_assert_cmpint(direct_raw_map(fd, f->ioas, 0x2000, 0x1000, ram, true), ==,
                     EEXIST);
     /* 48 bits and no more; erratum 772415: nothing read-only */
-    g_assert_cmpint(raw_map(fd, f->ioas, 1ull << 48, 0x1000, ram, true), ==,
-                    EINVAL);
-    g_assert_cmpint(raw_map(fd, f->ioas, 0x8000, 0x1000, ram, false), ==,
-                    EINVAL);
-    g_assert_cmpint(raw_map(fd, f->ioas, 0x8000, 0x1000, NULL, true), ==,
-                    EFAULT);
+    g_assert_cmpint(direct_raw_map(fd, f->ioas, 1ull << 48, 0x1000, ram, true),
+                    ==, EINVAL);
+    g_assert_cmpint(direct_raw_map(fd, f->ioas, 0x8000, 0x1000, ram, false),
+                    ==, EINVAL);
+    g_assert_cmpint(direct_raw_map(fd, f->ioas, 0x8000, 0x1000, NULL, true),
+                    ==, EFAULT);
     /* A mapping goes whole */
-    g_assert_cmpint(raw_unmap(fd, f->ioas, 0x1000, 0x1000), ==, ENOENT);
-    g_assert_cmpint(raw_unmap(fd, f->ioas, 0x8000, 0x1000), ==, ENOENT);
-    g_assert_cmpint(raw_unmap(fd, f->ioas, 0, 0x100000), ==, 0);
-    g_assert_cmpuint(page->areas, ==, 0);
+    g_assert_cmpint(direct_raw_unmap(fd, f->ioas, 0x1000, 0x1000), ==, ENOENT);
+    g_assert_cmpint(direct_raw_unmap(fd, f->ioas, 0x8000, 0x1000), ==, ENOENT);
+    g_assert_cmpint(direct_raw_unmap(fd, f->ioas, 0, 0x100000), ==, 0);
+    g_assert_cmpuint(direct_page->areas, ==, 0);
 }
 
 static void test_map_before_hwpt(Fixture *f, const void *name)
 {
     /* What is mapped already, a new table has to be able to take */
-    g_assert_cmpint(raw_map(f->iommufd, f->ioas, 0, 0x1000, ram, false), ==,
-                    0);
-    hwpt_fails(f->iommufd, f->dev_id, f->ioas, FH_HWPT_NEST_PARENT, NULL,
-               EINVAL);
-    hwpt_ok(f->iommufd, f->dev_id, f->ioas, 0, NULL);
+    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, 0, 0x1000, ram, false),
+                    ==, 0);
+    direct_hwpt_fails(f->iommufd, f->dev_id, f->ioas, FH_HWPT_NEST_PARENT,
+                      NULL, EINVAL);
+    direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas, 0, NULL);
 }
 
 static void test_reserved(Fixture *f, const void *name)
 {
-    uint32_t s2 = hwpt_ok(f->iommufd, f->dev_id, f->ioas, FH_HWPT_NEST_PARENT,
-                          NULL);
+    uint32_t s2 = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
+                                 FH_HWPT_NEST_PARENT, NULL);
 
-    g_assert_cmpint(raw_map(f->iommufd, f->ioas, MSI_IOVA, 0x1000, ram, true),
+    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, MSI_IOVA, 0x1000, ram,
+                                   true), ==, 0);
+    g_assert_cmpint(direct_raw_attach(f->dev, s2), ==, EADDRINUSE);
+    g_assert_cmpint(direct_raw_unmap(f->iommufd, f->ioas, MSI_IOVA, 0x1000),
                     ==, 0);
-    g_assert_cmpint(raw_attach(f->dev, s2), ==, EADDRINUSE);
-    g_assert_cmpint(raw_unmap(f->iommufd, f->ioas, MSI_IOVA, 0x1000), ==, 0);
-    g_assert_cmpint(raw_attach(f->dev, s2), ==, 0);
-    g_assert_cmpint(raw_map(f->iommufd, f->ioas, MSI_IOVA, 0x1000, ram, true),
-                    ==, EINVAL);
-    detach(f->dev);
-    g_assert_cmpint(raw_map(f->iommufd, f->ioas, MSI_IOVA, 0x1000, ram, true),
-                    ==, 0);
+    g_assert_cmpint(direct_raw_attach(f->dev, s2), ==, 0);
+    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, MSI_IOVA, 0x1000, ram,
+                                   true), ==, EINVAL);
+    direct_detach(f->dev);
+    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, MSI_IOVA, 0x1000, ram,
+                                   true), ==, 0);
 }
 
 static void test_iova_ranges(Fixture *f, const void *name)
@@ -343,15 +189,15 @@ static void test_iova_ranges(Fixture *f, const void *name)
     struct iommu_ioas_iova_ranges cmd = {
         .size = sizeof(cmd), .ioas_id = f->ioas,
     };
-    uint32_t s2 = hwpt_ok(f->iommufd, f->dev_id, f->ioas, FH_HWPT_NEST_PARENT,
-                          NULL);
+    uint32_t s2 = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
+                                 FH_HWPT_NEST_PARENT, NULL);
 
-    g_assert_cmpint(raw_attach(f->dev, s2), ==, 0);
-    fails(f->iommufd, IOMMU_IOAS_IOVA_RANGES, &cmd, EMSGSIZE);
+    g_assert_cmpint(direct_raw_attach(f->dev, s2), ==, 0);
+    direct_fails(f->iommufd, IOMMU_IOAS_IOVA_RANGES, &cmd, EMSGSIZE);
     g_assert_cmpuint(cmd.num_iovas, ==, 2);
     cmd.num_iovas = 4;
     cmd.allowed_iovas = (uintptr_t)ranges;
-    ok(f->iommufd, IOMMU_IOAS_IOVA_RANGES, &cmd);
+    direct_ok(f->iommufd, IOMMU_IOAS_IOVA_RANGES, &cmd);
     g_assert_cmphex(ranges[0].start, ==, 0);
     g_assert_cmphex(ranges[0].last, ==, MSI_IOVA - 1);
     g_assert_cmphex(ranges[1].start, ==, MSI_IOVA + 0x100000);
@@ -362,164 +208,171 @@ static void test_iova_ranges(Fixture *f, const void *name)
 /* Without a nesting parent it is a first-stage table: the lower half only */
 static void test_first_stage_aperture(Fixture *f, const void *name)
 {
-    hwpt_ok(f->iommufd, f->dev_id, f->ioas, 0, NULL);
-    g_assert_cmpint(raw_map(f->iommufd, f->ioas, 1ull << 47, 0x1000, ram,
-                            true), ==, EINVAL);
-    g_assert_cmpint(raw_map(f->iommufd, f->ioas, (1ull << 47) - 0x1000, 0x1000,
-                            ram, true), ==, 0);
+    direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas, 0, NULL);
+    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, 1ull << 47, 0x1000,
+                                   ram, true), ==, EINVAL);
+    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, (1ull << 47) - 0x1000,
+                                   0x1000, ram, true), ==, 0);
 }
 
 static void test_hwpt_alloc(Fixture *f, const void *name)
 {
-    uint32_t s2 = hwpt_ok(f->iommufd, f->dev_id, f->ioas, FH_HWPT_NEST_PARENT,
-                          NULL);
-    uint32_t plain = hwpt_ok(f->iommufd, f->dev_id, f->ioas, 0, NULL);
-    uint32_t nested = hwpt_ok(f->iommufd, f->dev_id, s2, 0, &s1);
+    uint32_t s2 = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
+                                 FH_HWPT_NEST_PARENT, NULL);
+    uint32_t plain = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas, 0, NULL);
+    uint32_t nested = direct_hwpt_ok(f->iommufd, f->dev_id, s2, 0, &s1);
     struct fh_iommu_hwpt_alloc cmd = {
         .size = sizeof(cmd), .dev_id = f->dev_id, .pt_id = s2,
         .data_type = FH_DATA_VTD_S1,
     };
 
-    hwpt_fails(f->iommufd, 999, f->ioas, 0, NULL, ENOENT);
-    hwpt_fails(f->iommufd, f->dev_id, 999, 0, NULL, EINVAL);
-    hwpt_fails(f->iommufd, f->dev_id, f->dev_id, 0, NULL, EINVAL);
-    hwpt_fails(f->iommufd, f->dev_id, nested, 0, &s1, EINVAL);
-    hwpt_fails(f->iommufd, f->dev_id, plain, 0, &s1, EINVAL);
-    hwpt_fails(f->iommufd, f->dev_id, f->ioas, 0, &s1, EOPNOTSUPP);
-    hwpt_fails(f->iommufd, f->dev_id, f->ioas, 1 << 8, NULL, EOPNOTSUPP);
-    hwpt_fails(f->iommufd, f->dev_id, s2, FH_HWPT_NEST_PARENT, &s1,
-               EOPNOTSUPP);
+    direct_hwpt_fails(f->iommufd, 999, f->ioas, 0, NULL, ENOENT);
+    direct_hwpt_fails(f->iommufd, f->dev_id, 999, 0, NULL, EINVAL);
+    direct_hwpt_fails(f->iommufd, f->dev_id, f->dev_id, 0, NULL, EINVAL);
+    direct_hwpt_fails(f->iommufd, f->dev_id, nested, 0, &s1, EINVAL);
+    direct_hwpt_fails(f->iommufd, f->dev_id, plain, 0, &s1, EINVAL);
+    direct_hwpt_fails(f->iommufd, f->dev_id, f->ioas, 0, &s1, EOPNOTSUPP);
+    direct_hwpt_fails(f->iommufd, f->dev_id, f->ioas, 1 << 8, NULL,
+                      EOPNOTSUPP);
+    direct_hwpt_fails(f->iommufd, f->dev_id, s2, FH_HWPT_NEST_PARENT, &s1,
+                      EOPNOTSUPP);
     /* A fault queue goes on the nested table, never on the parent */
-    hwpt_fails(f->iommufd, f->dev_id, f->ioas,
-               FH_HWPT_NEST_PARENT | FH_HWPT_FAULT_ID_VALID, NULL, EOPNOTSUPP);
-    hwpt_fails(f->iommufd, f->dev_id, s2, FH_HWPT_FAULT_ID_VALID, &s1, ENOENT);
+    direct_hwpt_fails(f->iommufd, f->dev_id, f->ioas,
+                      FH_HWPT_NEST_PARENT | FH_HWPT_FAULT_ID_VALID, NULL,
+        EOPNOTSUPP);
+    direct_hwpt_fails(f->iommufd, f->dev_id, s2, FH_HWPT_FAULT_ID_VALID, &s1,
+                      ENOENT);
     /* This host has no SSADS */
-    hwpt_fails(f->iommufd, f->dev_id, f->ioas, FH_HWPT_DIRTY_TRACKING, NULL,
-               EOPNOTSUPP);
-    fails(f->iommufd, FH_IOMMU_HWPT_ALLOC, &cmd, EINVAL);
+    direct_hwpt_fails(f->iommufd, f->dev_id, f->ioas, FH_HWPT_DIRTY_TRACKING,
+                      NULL, EOPNOTSUPP);
+    direct_fails(f->iommufd, FH_IOMMU_HWPT_ALLOC, &cmd, EINVAL);
     cmd.data_len = sizeof(s1) - 1;
     cmd.data_uptr = (uintptr_t)&s1;
-    fails(f->iommufd, FH_IOMMU_HWPT_ALLOC, &cmd, EINVAL);
+    direct_fails(f->iommufd, FH_IOMMU_HWPT_ALLOC, &cmd, EINVAL);
     cmd.data_type = FH_DATA_ARM_SMMUV3;
-    fails(f->iommufd, FH_IOMMU_HWPT_ALLOC, &cmd, EOPNOTSUPP);
+    direct_fails(f->iommufd, FH_IOMMU_HWPT_ALLOC, &cmd, EOPNOTSUPP);
 }
 
 static void test_no_nesting(Fixture *f, const void *name)
 {
-    hwpt_fails(f->iommufd, f->dev_id, f->ioas, FH_HWPT_NEST_PARENT, NULL,
-               EOPNOTSUPP);
+    direct_hwpt_fails(f->iommufd, f->dev_id, f->ioas, FH_HWPT_NEST_PARENT,
+                      NULL, EOPNOTSUPP);
 }
 
 /* A failed attach: the books keep the old table, the hardware blocks */
 static void test_attach_fails(Fixture *f, const void *name)
 {
     struct fh_hwpt_vtd_s1 wide = { .addr_width = 57 };
-    uint32_t s2 = hwpt_ok(f->iommufd, f->dev_id, f->ioas, FH_HWPT_NEST_PARENT,
-                          NULL);
-    uint32_t good = hwpt_ok(f->iommufd, f->dev_id, s2, 0, &s1);
+    uint32_t s2 = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
+                                 FH_HWPT_NEST_PARENT, NULL);
+    uint32_t good = direct_hwpt_ok(f->iommufd, f->dev_id, s2, 0, &s1);
     uint32_t bad, odd;
 
     wide.addr_width = 49;
-    odd = hwpt_ok(f->iommufd, f->dev_id, s2, 0, &wide);
+    odd = direct_hwpt_ok(f->iommufd, f->dev_id, s2, 0, &wide);
     wide.addr_width = 48;
     wide.flags = FH_VTD_S1_EAFE;
-    bad = hwpt_ok(f->iommufd, f->dev_id, s2, 0, &wide);
-    g_assert_cmpint(raw_attach(f->dev, 999), ==, ENOENT);
-    g_assert_cmpint(raw_attach(f->dev, good), ==, 0);
-    expect_state("dev0", good, good);
-    g_assert_cmpint(raw_attach(f->dev, bad), ==, EINVAL);
-    expect_state("dev0", good, 0);
+    bad = direct_hwpt_ok(f->iommufd, f->dev_id, s2, 0, &wide);
+    g_assert_cmpint(direct_raw_attach(f->dev, 999), ==, ENOENT);
+    g_assert_cmpint(direct_raw_attach(f->dev, good), ==, 0);
+    direct_expect_state("dev0", good, good);
+    g_assert_cmpint(direct_raw_attach(f->dev, bad), ==, EINVAL);
+    direct_expect_state("dev0", good, 0);
     /* The kernel takes this for a no-op, the hardware stays blocked */
-    g_assert_cmpint(raw_attach(f->dev, good), ==, 0);
-    expect_state("dev0", good, 0);
-    detach(f->dev);
-    expect_state("dev0", 0, 0);
-    g_assert_cmpint(raw_attach(f->dev, good), ==, 0);
-    expect_state("dev0", good, good);
-    g_assert_cmpint(raw_attach(f->dev, odd), ==, EINVAL);
-    detach(f->dev);
+    g_assert_cmpint(direct_raw_attach(f->dev, good), ==, 0);
+    direct_expect_state("dev0", good, 0);
+    direct_detach(f->dev);
+    direct_expect_state("dev0", 0, 0);
+    g_assert_cmpint(direct_raw_attach(f->dev, good), ==, 0);
+    direct_expect_state("dev0", good, good);
+    g_assert_cmpint(direct_raw_attach(f->dev, odd), ==, EINVAL);
+    direct_detach(f->dev);
 }
 
 static void test_in_reset(Fixture *f, const void *name)
 {
-    uint32_t s2 = hwpt_ok(f->iommufd, f->dev_id, f->ioas, FH_HWPT_NEST_PARENT,
-                          NULL);
-    uint32_t nested = hwpt_ok(f->iommufd, f->dev_id, s2, 0, &s1);
+    uint32_t s2 = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
+                                 FH_HWPT_NEST_PARENT, NULL);
+    uint32_t nested = direct_hwpt_ok(f->iommufd, f->dev_id, s2, 0, &s1);
 
-    g_assert_cmpint(raw_attach(f->dev, s2), ==, 0);
-    state("dev0")->flags |= FAKEHOST_DEV_IN_RESET;
-    g_assert_cmpint(raw_attach(f->dev, nested), ==, EBUSY);
-    expect_state("dev0", s2, 0);
-    state("dev0")->flags &= ~FAKEHOST_DEV_IN_RESET;
-    g_assert_cmpint(raw_attach(f->dev, s2), ==, 0);
-    expect_state("dev0", s2, s2);
-    g_assert_cmpint(raw_attach(f->dev, nested), ==, 0);
-    expect_state("dev0", nested, nested);
+    g_assert_cmpint(direct_raw_attach(f->dev, s2), ==, 0);
+    direct_state("dev0")->flags |= FAKEHOST_DEV_IN_RESET;
+    g_assert_cmpint(direct_raw_attach(f->dev, nested), ==, EBUSY);
+    direct_expect_state("dev0", s2, 0);
+    direct_state("dev0")->flags &= ~FAKEHOST_DEV_IN_RESET;
+    g_assert_cmpint(direct_raw_attach(f->dev, s2), ==, 0);
+    direct_expect_state("dev0", s2, s2);
+    g_assert_cmpint(direct_raw_attach(f->dev, nested), ==, 0);
+    direct_expect_state("dev0", nested, nested);
 }
 
 /* Tables of one unit on another: coherent or not, wide or not */
 static void test_other_unit(Fixture *f, const void *name)
 {
-    uint32_t s2 = hwpt_ok(f->iommufd, f->dev_id, f->ioas, FH_HWPT_NEST_PARENT,
-                          NULL);
-    int nosc = open_fake("nosc"), five = open_fake("five");
-    uint32_t nosc_id = bind_ok(nosc, f->iommufd);
-    uint32_t five_id = bind_ok(five, f->iommufd);
+    uint32_t s2 = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
+                                 FH_HWPT_NEST_PARENT, NULL);
+    int nosc = direct_open("nosc"), five = direct_open("five");
+    uint32_t nosc_id = direct_bind_ok(nosc, f->iommufd);
+    uint32_t five_id = direct_bind_ok(five, f->iommufd);
     uint32_t own;
 
-    g_assert_cmpint(raw_attach(nosc, s2), ==, EINVAL);
-    expect_state("nosc", 0, 0);
-    own = hwpt_ok(f->iommufd, nosc_id, f->ioas, FH_HWPT_NEST_PARENT, NULL);
-    g_assert_cmpint(raw_attach(nosc, own), ==, 0);
+    g_assert_cmpint(direct_raw_attach(nosc, s2), ==, EINVAL);
+    direct_expect_state("nosc", 0, 0);
+    own = direct_hwpt_ok(f->iommufd, nosc_id, f->ioas, FH_HWPT_NEST_PARENT,
+                         NULL);
+    g_assert_cmpint(direct_raw_attach(nosc, own), ==, 0);
     /* The other way round it works */
-    g_assert_cmpint(raw_attach(f->dev, own), ==, 0);
-    g_assert_cmpint(raw_attach(five, s2), ==, 0);
-    own = hwpt_ok(f->iommufd, five_id, f->ioas, FH_HWPT_NEST_PARENT, NULL);
-    g_assert_cmpint(raw_attach(f->dev, own), ==, EINVAL);
+    g_assert_cmpint(direct_raw_attach(f->dev, own), ==, 0);
+    g_assert_cmpint(direct_raw_attach(five, s2), ==, 0);
+    own = direct_hwpt_ok(f->iommufd, five_id, f->ioas, FH_HWPT_NEST_PARENT,
+                         NULL);
+    g_assert_cmpint(direct_raw_attach(f->dev, own), ==, EINVAL);
     close(nosc);
     close(five);
 }
 
 static void test_group(Fixture *f, const void *name)
 {
-    int other = open_fake("pair1");
-    uint32_t a = hwpt_ok(f->iommufd, f->dev_id, f->ioas, 0, NULL);
-    uint32_t b = hwpt_ok(f->iommufd, f->dev_id, f->ioas, 0, NULL);
+    int other = direct_open("pair1");
+    uint32_t a = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas, 0, NULL);
+    uint32_t b = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas, 0, NULL);
 
-    bind_ok(other, f->iommufd);
-    g_assert_cmpint(raw_attach(f->dev, a), ==, 0);
-    expect_state("pair1", 0, a);
-    g_assert_cmpint(raw_attach(other, b), ==, EINVAL);
-    g_assert_cmpint(raw_attach(other, a), ==, 0);
-    g_assert_cmpint(raw_attach(f->dev, b), ==, 0);
-    expect_state("pair0", b, b);
-    expect_state("pair1", b, b);
-    destroy_ok(f->iommufd, a);
-    detach(f->dev);
-    expect_state("pair0", 0, b);
-    detach(other);
-    expect_state("pair0", 0, 0);
-    destroy_ok(f->iommufd, b);
+    direct_bind_ok(other, f->iommufd);
+    g_assert_cmpint(direct_raw_attach(f->dev, a), ==, 0);
+    direct_expect_state("pair1", 0, a);
+    g_assert_cmpint(direct_raw_attach(other, b), ==, EINVAL);
+    g_assert_cmpint(direct_raw_attach(other, a), ==, 0);
+    g_assert_cmpint(direct_raw_attach(f->dev, b), ==, 0);
+    direct_expect_state("pair0", b, b);
+    direct_expect_state("pair1", b, b);
+    direct_destroy_ok(f->iommufd, a);
+    direct_detach(f->dev);
+    direct_expect_state("pair0", 0, b);
+    direct_detach(other);
+    direct_expect_state("pair0", 0, 0);
+    direct_destroy_ok(f->iommufd, b);
     close(other);
 }
 
 static void test_pasid(Fixture *f, const void *name)
 {
-    uint32_t plain = hwpt_ok(f->iommufd, f->dev_id, f->ioas,
-                             FH_HWPT_NEST_PARENT, NULL);
-    uint32_t s2 = hwpt_ok(f->iommufd, f->dev_id, f->ioas,
-                          FH_HWPT_NEST_PARENT | FH_HWPT_PASID, NULL);
-    uint32_t nested = hwpt_ok(f->iommufd, f->dev_id, s2, FH_HWPT_PASID, &s1);
+    uint32_t plain = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
+                                    FH_HWPT_NEST_PARENT, NULL);
+    uint32_t s2 = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
+                                 FH_HWPT_NEST_PARENT | FH_HWPT_PASID, NULL);
+    uint32_t nested = direct_hwpt_ok(f->iommufd, f->dev_id, s2, FH_HWPT_PASID,
+                                     &s1);
 
-    g_assert_cmpint(raw_attach(f->dev, plain), ==, 0);
-    g_assert_cmpint(raw_attach_pasid(f->dev, nested, 5), ==, EINVAL);
-    g_assert_cmpint(raw_attach(f->dev, s2), ==, 0);
-    g_assert_cmpint(raw_attach_pasid(f->dev, plain, 5), ==, EINVAL);
-    g_assert_cmpint(raw_attach_pasid(f->dev, nested, 1 << 20), ==, EINVAL);
-    g_assert_cmpint(raw_attach_pasid(f->dev, nested, 5), ==, 0);
-    g_assert_cmpuint(state("dev0")->pasids, ==, 1);
-    g_assert_cmpint(raw_attach(f->dev, plain), ==, EINVAL);
-    destroy_fails(f->iommufd, nested, EBUSY);
+    g_assert_cmpint(direct_raw_attach(f->dev, plain), ==, 0);
+    g_assert_cmpint(direct_raw_attach_pasid(f->dev, nested, 5), ==, EINVAL);
+    g_assert_cmpint(direct_raw_attach(f->dev, s2), ==, 0);
+    g_assert_cmpint(direct_raw_attach_pasid(f->dev, plain, 5), ==, EINVAL);
+    g_assert_cmpint(direct_raw_attach_pasid(f->dev, nested, 1 << 20), ==,
+                    EINVAL);
+    g_assert_cmpint(direct_raw_attach_pasid(f->dev, nested, 5), ==, 0);
+    g_assert_cmpuint(direct_state("dev0")->pasids, ==, 1);
+    g_assert_cmpint(direct_raw_attach(f->dev, plain), ==, EINVAL);
+    direct_destroy_fails(f->iommufd, nested, EBUSY);
 }
 
 static void invalidate(Fixture *f, uint32_t id,
@@ -532,7 +385,8 @@ static void invalidate(Fixture *f, uint32_t id,
         .entry_num = num,
     };
 
-    g_assert_cmpint(raw(f->iommufd, FH_IOMMU_HWPT_INVALIDATE, &cmd), ==, err);
+    g_assert_cmpint(direct_raw(f->iommufd, FH_IOMMU_HWPT_INVALIDATE, &cmd), ==,
+                    err);
     g_assert_cmpuint(cmd.entry_num, ==, handled);
 }
 
@@ -547,9 +401,9 @@ static void test_invalidate(Fixture *f, const void *name)
     static const struct fh_vtd_s1_invalidate flag[] = { { 0, 1, 2 } };
     static const struct fh_vtd_s1_invalidate all[] = { { 0x1000, U64_ALL } };
     static const struct fh_vtd_s1_invalidate reserved[] = { { 0, 1, 0, 1 } };
-    uint32_t s2 = hwpt_ok(f->iommufd, f->dev_id, f->ioas, FH_HWPT_NEST_PARENT,
-                          NULL);
-    uint32_t nested = hwpt_ok(f->iommufd, f->dev_id, s2, 0, &s1);
+    uint32_t s2 = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
+                                 FH_HWPT_NEST_PARENT, NULL);
+    uint32_t nested = direct_hwpt_ok(f->iommufd, f->dev_id, s2, 0, &s1);
     struct fh_iommu_hwpt_invalidate cmd = {
         .size = sizeof(cmd), .hwpt_id = nested, .data_uptr = (uintptr_t)good,
         .data_type = FH_INVALIDATE_ARM_SMMUV3, .entry_len = sizeof(good[0]),
@@ -566,7 +420,7 @@ static void test_invalidate(Fixture *f, const void *name)
     invalidate(f, nested, good, FH_INVALIDATE_ENTRIES_MAX + 1, EINVAL, 0);
     invalidate(f, s2, good, 1, EINVAL, 0);
     invalidate(f, 999, good, 1, ENOENT, 0);
-    fails(f->iommufd, FH_IOMMU_HWPT_INVALIDATE, &cmd, EINVAL);
+    direct_fails(f->iommufd, FH_IOMMU_HWPT_INVALIDATE, &cmd, EINVAL);
 }
 
 static void test_injection(Fixture *f, const void *name)
@@ -574,10 +428,10 @@ static void test_injection(Fixture *f, const void *name)
     static const struct fh_vtd_s1_invalidate inv[] = {
         { 0x1000, 1 }, { 0x2000, 1 }, { 0x3000, 1 },
     };
-    uint32_t s2 = hwpt_ok(f->iommufd, f->dev_id, f->ioas, FH_HWPT_NEST_PARENT,
-                          NULL);
-    uint32_t nested = hwpt_ok(f->iommufd, f->dev_id, s2, 0, &s1);
-    struct FakehostRule *rule = &page->rules[0];
+    uint32_t s2 = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
+                                 FH_HWPT_NEST_PARENT, NULL);
+    uint32_t nested = direct_hwpt_ok(f->iommufd, f->dev_id, s2, 0, &s1);
+    struct FakehostRule *rule = &direct_page->rules[0];
 
     *rule = (struct FakehostRule) {
         .call = "HWPT_INVALIDATE", .action = FAKEHOST_RULE_FAIL, .skip = 1,
@@ -592,15 +446,15 @@ static void test_injection(Fixture *f, const void *name)
         .call = "*", .action = FAKEHOST_RULE_FAIL, .times = 1, .err = ENOMEM,
     };
     /* Nothing can fail these */
-    detach(f->dev);
-    destroy_ok(f->iommufd, nested);
-    hwpt_fails(f->iommufd, f->dev_id, s2, 0, &s1, ENOMEM);
-    hwpt_ok(f->iommufd, f->dev_id, s2, 0, &s1);
+    direct_detach(f->dev);
+    direct_destroy_ok(f->iommufd, nested);
+    direct_hwpt_fails(f->iommufd, f->dev_id, s2, 0, &s1, ENOMEM);
+    direct_hwpt_ok(f->iommufd, f->dev_id, s2, 0, &s1);
 
     *rule = (struct FakehostRule) {
         .call = "IOMMU_DESTROY", .action = FAKEHOST_RULE_SWALLOW,
     };
-    destroy_ok(f->iommufd, 999);
+    direct_destroy_ok(f->iommufd, 999);
 }
 
 static void test_bind(Fixture *f, const void *name)
@@ -608,19 +462,19 @@ static void test_bind(Fixture *f, const void *name)
     struct fh_vfio_attach_pt attach = {
         .argsz = sizeof(attach), .pt_id = f->ioas,
     };
-    int second = open_fake(name), unsafe = open_fake("unsafe");
-    int elsewhere = open_fake("iommufd1"), pair0 = open_fake("pair0");
-    int pair1 = open_fake("pair1");
+    int second = direct_open(name), unsafe = direct_open("unsafe");
+    int elsewhere = direct_open("iommufd1"), pair0 = direct_open("pair0");
+    int pair1 = direct_open("pair1");
     uint32_t id;
 
-    fails(second, FH_VFIO_ATTACH_IOMMUFD_PT, &attach, EINVAL);
-    g_assert_cmpint(raw_bind(second, f->iommufd, &id), ==, EINVAL);
-    g_assert_cmpint(raw_bind(f->dev, f->iommufd, &id), ==, EINVAL);
-    g_assert_cmpint(raw_bind(unsafe, f->iommufd, &id), ==, EPERM);
-    g_assert_cmpint(raw_bind(pair0, pair1, &id), ==, EBADFD);
-    g_assert_cmpint(raw_bind(pair0, 999, &id), ==, EBADF);
-    bind_ok(pair0, f->iommufd);
-    g_assert_cmpint(raw_bind(pair1, elsewhere, &id), ==, EPERM);
+    direct_fails(second, FH_VFIO_ATTACH_IOMMUFD_PT, &attach, EINVAL);
+    g_assert_cmpint(direct_raw_bind(second, f->iommufd, &id), ==, EINVAL);
+    g_assert_cmpint(direct_raw_bind(f->dev, f->iommufd, &id), ==, EINVAL);
+    g_assert_cmpint(direct_raw_bind(unsafe, f->iommufd, &id), ==, EPERM);
+    g_assert_cmpint(direct_raw_bind(pair0, pair1, &id), ==, EBADFD);
+    g_assert_cmpint(direct_raw_bind(pair0, 999, &id), ==, EBADF);
+    direct_bind_ok(pair0, f->iommufd);
+    g_assert_cmpint(direct_raw_bind(pair1, elsewhere, &id), ==, EPERM);
     close(second);
     close(unsafe);
     close(pair0);
@@ -633,14 +487,14 @@ static void test_close(Fixture *f, const void *name)
 {
     int copy = dup(f->dev);
 
-    g_assert_cmpint(raw_attach(f->dev, f->ioas), ==, 0);
+    g_assert_cmpint(direct_raw_attach(f->dev, f->ioas), ==, 0);
     close(f->dev);
-    g_assert_true(state("dev0")->flags & FAKEHOST_DEV_BOUND);
+    g_assert_true(direct_state("dev0")->flags & FAKEHOST_DEV_BOUND);
     close(f->iommufd);
-    g_assert_cmpuint(page->objects[FAKEHOST_OBJ_IOAS], ==, 1);
+    g_assert_cmpuint(direct_page->objects[FAKEHOST_OBJ_IOAS], ==, 1);
     close(copy);
-    g_assert_false(state("dev0")->flags & FAKEHOST_DEV_BOUND);
-    g_assert_cmpuint(page->objects[FAKEHOST_OBJ_IOAS], ==, 0);
+    g_assert_false(direct_state("dev0")->flags & FAKEHOST_DEV_BOUND);
+    g_assert_cmpuint(direct_page->objects[FAKEHOST_OBJ_IOAS], ==, 0);
     f->dev = f->iommufd = -1;
 }
 
@@ -652,13 +506,13 @@ static void test_hw_info(Fixture *f, const void *name)
         .data_uptr = (uintptr_t)&vtd,
     };
 
-    ok(f->iommufd, FH_IOMMU_GET_HW_INFO, &cmd);
+    direct_ok(f->iommufd, FH_IOMMU_GET_HW_INFO, &cmd);
     g_assert_cmpuint(cmd.data_type, ==, FH_HW_INFO_INTEL_VTD);
     g_assert_cmphex(vtd.ecap_reg, ==, 0x1c998840000cb);
     g_assert_cmpuint(cmd.out_max_pasid_log2, ==, 20);
     cmd.flags = FH_HW_INFO_FLAG_INPUT_TYPE;
     cmd.data_type = FH_HW_INFO_ARM_SMMUV3;
-    fails(f->iommufd, FH_IOMMU_GET_HW_INFO, &cmd, EOPNOTSUPP);
+    direct_fails(f->iommufd, FH_IOMMU_GET_HW_INFO, &cmd, EOPNOTSUPP);
 }
 
 static void test_pci(Fixture *f, const void *name)
@@ -667,7 +521,7 @@ static void test_pci(Fixture *f, const void *name)
     uint64_t config;
     uint32_t v;
 
-    ok(f->dev, VFIO_DEVICE_GET_REGION_INFO, &info);
+    direct_ok(f->dev, VFIO_DEVICE_GET_REGION_INFO, &info);
     config = info.offset;
     g_assert_cmphex(info.size, ==, 4096);
     g_assert_cmpint(pread(f->dev, &v, 4, config), ==, 4);
@@ -680,8 +534,8 @@ static void test_pci(Fixture *f, const void *name)
     g_assert_cmpint(pread(f->dev, &v, 4, config + 0x10), ==, 4);
     g_assert_cmphex(v, ==, 0xffffc00c);
     info.index = 99;
-    fails(f->dev, VFIO_DEVICE_GET_REGION_INFO, &info, EINVAL);
-    ok(f->dev, VFIO_DEVICE_RESET, NULL);
+    direct_fails(f->dev, VFIO_DEVICE_GET_REGION_INFO, &info, EINVAL);
+    direct_ok(f->dev, VFIO_DEVICE_RESET, NULL);
 }
 
 /* The kernel cannot pin a BAR */
@@ -691,15 +545,15 @@ static void test_bar(Fixture *f, const void *name)
     uint32_t v = 0x12345678;
     void *bar;
 
-    ok(f->dev, VFIO_DEVICE_GET_REGION_INFO, &info);
+    direct_ok(f->dev, VFIO_DEVICE_GET_REGION_INFO, &info);
     bar = mmap(NULL, info.size, PROT_READ | PROT_WRITE, MAP_SHARED, f->dev,
                info.offset);
     g_assert_true(bar != MAP_FAILED);
     g_assert_cmpint(pwrite(f->dev, &v, 4, info.offset + 8), ==, 4);
     g_assert_cmphex(((uint32_t *)bar)[2], ==, v);
-    hwpt_ok(f->iommufd, f->dev_id, f->ioas, 0, NULL);
-    g_assert_cmpint(raw_map(f->iommufd, f->ioas, 0, 0x1000, bar, true), ==,
-                    EFAULT);
+    direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas, 0, NULL);
+    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, 0, 0x1000, bar, true),
+                    ==, EFAULT);
     munmap(bar, info.size);
 }
 
@@ -718,13 +572,14 @@ static int real_child(void)
             .size = sizeof(cmd), .hwpt_id = 7, .data_uptr = (uintptr_t)inv,
             .entry_len = sizeof(inv[0]), .entry_num = 2,
         };
+        int err = direct_raw(fd, FH_IOMMU_HWPT_INVALIDATE, &cmd);
 
-        if (raw(fd, FH_IOMMU_HWPT_INVALIDATE, &cmd) != expected[i] ||
-            cmd.entry_num != (expected[i] == EIO ? 1 : 2)) {
+        if (err != expected[i] || cmd.entry_num != (err == EIO ? 1 : 2)) {
             return EXIT_FAILURE;
         }
     }
-    return raw(fd, IOMMU_DESTROY, &destroy) ? EXIT_FAILURE : EXIT_SUCCESS;
+    return direct_raw(fd, IOMMU_DESTROY, &destroy) ? EXIT_FAILURE
+                                                   : EXIT_SUCCESS;
 }
 
 static void test_real_mode(void)
@@ -745,9 +600,7 @@ static void test_real_mode(void)
     env = g_environ_setenv(env, "FAKEHOST_FAIL", "HWPT_INVALIDATE@2=EIO/1",
                            true);
     env = g_environ_setenv(env, "FAKEHOST_SWALLOW", "IOMMU_DESTROY", true);
-    env = g_environ_setenv(env, "LD_PRELOAD",
-                           g_getenv("FAKEHOST_LIBRARY") ?: FAKEHOST_PATH,
-                           true);
+    env = g_environ_setenv(env, "LD_PRELOAD", direct_library(), true);
     g_assert_true(g_spawn_sync(NULL, (char **)args, env, G_SPAWN_DEFAULT, NULL,
                                NULL, NULL, NULL, &status, NULL));
     g_assert_cmpint(status, ==, 0);
@@ -758,47 +611,6 @@ static void test_real_mode(void)
     g_assert_nonnull(strstr(text, "total IOMMU_HWPT_INVALIDATE calls=3 "
                             "failed=3 entries=5\n"));
     g_unlink(log);
-}
-
-/* --- start: the library goes under this very program --- */
-
-static void reexec(char **argv)
-{
-    g_autofree char *dir = g_dir_make_tmp("fakehost-test-XXXXXX", NULL);
-    g_autofree char *host_path = g_build_filename(dir, "host", NULL);
-    g_autofree char *control = g_build_filename(dir, "control", NULL);
-    g_autofree char *zeros = g_malloc0(sizeof(*page));
-
-    g_assert_true(g_file_set_contents(host_path, host, -1, NULL));
-    g_assert_true(g_file_set_contents(control, zeros, sizeof(*page), NULL));
-    g_setenv("FAKEHOST_MODE", "fake", true);
-    g_setenv("FAKEHOST_HOST", host_path, true);
-    g_setenv("FAKEHOST_CONTROL", control, true);
-    g_setenv("ASAN_OPTIONS", "verify_asan_link_order=0:detect_leaks=0", true);
-    g_setenv("LD_PRELOAD", g_getenv("FAKEHOST_LIBRARY") ?: FAKEHOST_PATH,
-             true);
-    execv("/proc/self/exe", argv);
-    g_error("cannot run again: %s", strerror(errno));
-}
-
-static void map_control(void)
-{
-    const char *control = g_getenv("FAKEHOST_CONTROL");
-    g_autofree char *dir = g_path_get_dirname(control);
-    int fd = open(control, O_RDWR | O_CLOEXEC);
-
-    g_assert_cmpint(fd, >=, 0);
-    page = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-                0);
-    close(fd);
-    g_unlink(control);
-    g_unlink(g_getenv("FAKEHOST_HOST"));
-    g_rmdir(dir);
-    g_assert_true(page != MAP_FAILED);
-    if (page->magic != FAKEHOST_CONTROL_MAGIC) {
-        g_error("the library is not there: LD_PRELOAD=%s",
-                g_getenv("LD_PRELOAD"));
-    }
 }
 
 int main(int argc, char **argv)
@@ -836,11 +648,7 @@ int main(int argc, char **argv)
     if (argc == 2 && g_str_equal(argv[1], "--real-child")) {
         return real_child();
     }
-    if (!g_getenv("FAKEHOST_MODE")) {
-        reexec(argv);
-    }
-    map_control();
-    g_unsetenv("LD_PRELOAD");
+    direct_start(host, argv);
     ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE,
                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     g_test_init(&argc, &argv, NULL);
@@ -852,5 +660,5 @@ int main(int argc, char **argv)
                    teardown);
     }
     g_test_add_func("/fakehost/real-mode_counts", test_real_mode);
-    return g_test_run();
+    return direct_end(g_test_run());
 }

@@ -4,6 +4,8 @@
  * FAKEHOST_HOST names a text file; one object per line, # starts a comment:
  *
  *   iommu NAME type=vtd cap=0x… ecap=0x… [errata=0x…]
+ *   iommu NAME type=smmuv3 idr0=0x… … idr5=0x… [iidr=0x…] [aidr=0x…]
+ *              [canwbs=1]
  *   iommu NAME type=none
  *   device NAME iommu=NAME [key=value …]
  *
@@ -15,6 +17,7 @@
  *   ats=1            ATS may be used
  *   coherent=1       its IOMMU can keep DMA coherent
  *   isolated-msi=1   its interrupts are remapped
+ *   streams=1        SMMUv3 stream ids that it has
  *   reset=1          it has a function-level reset
  *   vendor=0x1b36 device=0x10 class=0x010802
  *   bar0=0x4000      size of the 64-bit memory BAR, a power of two; 0: none
@@ -39,7 +42,7 @@ static FhVfioDev *fh_devices;
 static unsigned fh_nr_devices;
 
 static const FhVendor *const fh_vendors[] = {
-    &fh_vendor_vtd, &fh_vendor_none,
+    &fh_vendor_vtd, &fh_vendor_smmuv3, &fh_vendor_none,
 };
 
 static const struct {
@@ -51,6 +54,7 @@ static const struct {
     KEY("ats", ats), KEY("coherent", coherent),
     KEY("isolated-msi", isolated_msi), KEY("reset", has_reset),
     KEY("vendor", vendor_id), KEY("device", device_id),
+    KEY("streams", streams),
     KEY("class", class_code), KEY("bar0", bar0_size), KEY("msix", msix),
 #undef KEY
 };
@@ -180,6 +184,7 @@ static FhVfioDev *fh_config_new_device(const char *name)
     dev->ats = 1;
     dev->coherent = 1;
     dev->isolated_msi = 1;
+    dev->streams = 1;
     dev->has_reset = 1;
     dev->vendor_id = 0x1b36;
     dev->device_id = 0x0010;

@@ -90,6 +90,7 @@ struct FakehostControl {
     uint32_t objects[FAKEHOST_OBJ_TYPES];
     uint32_t areas;             /* mappings in all IOASes */
     uint64_t mapped_bytes;
+    uint64_t executed;          /* invalidations, by the hardware */
     struct FakehostRule rules[FAKEHOST_RULES];
     struct FakehostCallCount counts[FAKEHOST_CALLS];
     struct FakehostDevice devices[FAKEHOST_DEVICES];

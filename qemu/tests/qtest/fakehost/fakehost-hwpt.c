@@ -4,11 +4,14 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "fakehost-model.h"
 
@@ -399,7 +402,7 @@ int fh_viommu_alloc(FhCtx *ctx, void *arg)
     return 0;
 }
 
-static bool fh_viommu_has_vdevice(const FhViommu *viommu, uint64_t virt_id)
+bool fh_viommu_has_vdevice(const FhViommu *viommu, uint64_t virt_id)
 {
     FhCtx *ctx = viommu->obj.ctx;
 
@@ -450,18 +453,42 @@ int fh_vdevice_alloc(FhCtx *ctx, void *arg)
 }
 
 /*
- * A stream: one read takes as many events as fit, as the kernel's does. The
- * end to write to stays here.
+ * A queue is a FIFO in the directory FAKEHOST_EVENTS, called KIND-ID, into
+ * which a test writes what the kernel would: headers and events. One read takes
+ * as many of them as fit. Our own end keeps it from ever being at its end.
  *
  * Limitation: the kernel counts an open queue fd as a user of the object,
  * IOMMU_DESTROY is EBUSY until it is closed. Here the order does not matter.
  */
-static int fh_queue_open(int *write_fd, uint32_t *user_fd)
+static int fh_queue_open(const char *kind, uint32_t id, int *write_fd,
+                         uint32_t *user_fd)
 {
+    const char *dir = getenv("FAKEHOST_EVENTS");
+    char path[256];
     int fds[2];
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds)) {
+    if (!dir) {
+        if (pipe2(fds, O_CLOEXEC)) {
+            return -errno;
+        }
+        *user_fd = fds[0];
+        *write_fd = fds[1];
+        return 0;
+    }
+    snprintf(path, sizeof(path), "%s/%s-%u", dir, kind, id);
+    if (mkfifo(path, 0600) && errno != EEXIST) {
         return -errno;
+    }
+    fds[1] = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+    if (fds[1] < 0) {
+        return -errno;
+    }
+    fds[0] = open(path, O_RDONLY | O_CLOEXEC);
+    if (fds[0] < 0) {
+        int err = errno;
+
+        fh_close(fds[1]);
+        return -err;
     }
     *user_fd = fds[0];
     *write_fd = fds[1];
@@ -473,7 +500,7 @@ int fh_veventq_alloc(FhCtx *ctx, void *arg)
     struct fh_iommu_veventq_alloc *cmd = arg;
     FhViommu *viommu;
     FhVeventq *veventq;
-    int write_fd = -1, err;
+    int err;
 
     if (cmd->flags || cmd->__reserved || !cmd->type) {
         return -EOPNOTSUPP;
@@ -492,16 +519,18 @@ int fh_veventq_alloc(FhCtx *ctx, void *arg)
             return -EEXIST;
         }
     }
-    err = fh_queue_open(&write_fd, &cmd->out_veventq_fd);
-    if (err) {
-        return err;
-    }
     veventq = fh_obj_new(ctx, FAKEHOST_OBJ_VEVENTQ, sizeof(*veventq));
     veventq->viommu = viommu;
     veventq->type = cmd->type;
     veventq->depth = cmd->veventq_depth;
-    veventq->write_fd = write_fd;
+    veventq->write_fd = -1;
     viommu->obj.users++;
+    err = fh_queue_open("veventq", veventq->obj.id, &veventq->write_fd,
+                        &cmd->out_veventq_fd);
+    if (err) {
+        fh_obj_free(&veventq->obj);
+        return err;
+    }
     cmd->out_veventq_id = veventq->obj.id;
     return 0;
 }
@@ -510,17 +539,19 @@ int fh_fault_alloc(FhCtx *ctx, void *arg)
 {
     struct fh_iommu_fault_alloc *cmd = arg;
     FhFault *fault;
-    int write_fd = -1, err;
+    int err;
 
     if (cmd->flags) {
         return -EOPNOTSUPP;
     }
-    err = fh_queue_open(&write_fd, &cmd->out_fault_fd);
+    fault = fh_obj_new(ctx, FAKEHOST_OBJ_FAULT, sizeof(*fault));
+    fault->write_fd = -1;
+    err = fh_queue_open("fault", fault->obj.id, &fault->write_fd,
+                        &cmd->out_fault_fd);
     if (err) {
+        fh_obj_free(&fault->obj);
         return err;
     }
-    fault = fh_obj_new(ctx, FAKEHOST_OBJ_FAULT, sizeof(*fault));
-    fault->write_fd = write_fd;
     cmd->out_fault_id = fault->obj.id;
     return 0;
 }

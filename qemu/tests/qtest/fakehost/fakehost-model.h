@@ -190,7 +190,7 @@ struct FhIommu {
     FhIommu *next;
     struct fh_hw_info_vtd vtd;
     struct fh_hw_info_arm_smmuv3 smmu;
-    bool s2fwb_or_canwbs;
+    bool canwbs;                    /* SMMUv3: IORT's CANWBS */
 };
 
 /* A host device, opened or not */
@@ -205,6 +205,7 @@ struct FhVfioDev {
     uint64_t ats;
     uint64_t coherent;
     uint64_t isolated_msi;
+    uint64_t streams;
     uint64_t has_reset;
     uint64_t vendor_id, device_id, class_code;
     uint64_t bar0_size;
@@ -223,6 +224,7 @@ void fh_config_load(const char *path);
 FhVfioDev *fh_config_device(const char *name);
 FhVfioDev *fh_config_devices(void);
 extern const FhVendor fh_vendor_vtd;
+extern const FhVendor fh_vendor_smmuv3;
 extern const FhVendor fh_vendor_none;
 
 /* --- fakehost-object.c --- */
@@ -272,6 +274,7 @@ int fh_hwpt_invalidate(FhCtx *ctx, void *cmd);
 int fh_hwpt_set_dirty(FhCtx *ctx, void *cmd);
 int fh_hwpt_get_dirty(FhCtx *ctx, void *cmd);
 int fh_viommu_alloc(FhCtx *ctx, void *cmd);
+bool fh_viommu_has_vdevice(const FhViommu *viommu, uint64_t virt_id);
 int fh_vdevice_alloc(FhCtx *ctx, void *cmd);
 int fh_veventq_alloc(FhCtx *ctx, void *cmd);
 int fh_fault_alloc(FhCtx *ctx, void *cmd);
@@ -313,5 +316,7 @@ ssize_t fh_pci_config_rw(FhVfioDev *dev, void *buf, size_t count,
 
 /* The iommufd context behind @fd, or NULL */
 FhCtx *fh_file_ctx(int fd);
+/* close() for the library's own descriptors: the other one takes the lock */
+int fh_close(int fd);
 
 #endif /* FAKEHOST_MODEL_H */

@@ -114,6 +114,13 @@ void *fh_obj_get(FhCtx *ctx, uint32_t id, uint32_t type)
     return obj;
 }
 
+static void fh_queue_close(int fd)
+{
+    if (fd >= 0) {
+        fh_close(fd);
+    }
+}
+
 static void fh_obj_drop_references(FhObj *obj)
 {
     switch (obj->type) {
@@ -125,7 +132,7 @@ static void fh_obj_drop_references(FhObj *obj)
         fh_hwpt_release((FhHwpt *)obj);
         break;
     case FAKEHOST_OBJ_FAULT:
-        close(((FhFault *)obj)->write_fd);
+        fh_queue_close(((FhFault *)obj)->write_fd);
         break;
     case FAKEHOST_OBJ_VIOMMU:
         ((FhViommu *)obj)->parent->obj.users--;
@@ -136,7 +143,7 @@ static void fh_obj_drop_references(FhObj *obj)
         break;
     case FAKEHOST_OBJ_VEVENTQ:
         ((FhVeventq *)obj)->viommu->obj.users--;
-        close(((FhVeventq *)obj)->write_fd);
+        fh_queue_close(((FhVeventq *)obj)->write_fd);
         break;
     }
 }

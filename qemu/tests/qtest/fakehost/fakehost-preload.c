@@ -3,7 +3,8 @@
  *
  * To build it alone, in the root of a QEMU source tree:
  *
- *   gcc -shared -fPIC -O2 -Wall -pthread -I linux-headers \
+ *   gcc -shared -fPIC -O2 -Wall -fvisibility=hidden -pthread \
+ *       -I linux-headers \
  *       -o libfakehost.so tests/qtest/fakehost/fakehost-*.c -ldl
  *
  * FAKEHOST_MODE chooses what it does:
@@ -29,6 +30,8 @@
  *                          of that name (+: and all later ones), after HANDLED
  *                          entries of a HWPT_INVALIDATE have been executed.
  *   FAKEHOST_SWALLOW=list  CALL,…  returns success without executing.
+ *   FAKEHOST_EVENTS=dir    Fake mode: where the FIFOs of event and fault queues
+ *                          are made; a test writes into them.
  *   FAKEHOST_CONTROL=path  Page shared with a test, see fakehost-control.h.
  *
  * Limitations: only the iommufd backend is understood; the ioctls of VFIO's
@@ -108,7 +111,7 @@ static int ioctl_next(int fd, unsigned long cmd, void *arg)
     return next(fd, cmd, arg);
 }
 
-static int close_next(int fd)
+int fh_close(int fd)
 {
     static FhCloseFn *next;
 
@@ -464,7 +467,7 @@ int close(int fd)
         }
         pthread_mutex_unlock(&fh_lock);
     }
-    return close_next(fd);
+    return fh_close(fd);
 }
 
 /*

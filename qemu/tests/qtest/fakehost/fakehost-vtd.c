@@ -285,6 +285,7 @@ static int vtd_invalidate(FhHwpt *hwpt, FhViommu *viommu,
             return err;
         }
         cmd->entry_num++;
+        fh_control()->executed++;
     }
     return 0;
 }

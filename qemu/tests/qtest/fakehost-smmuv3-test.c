@@ -1,0 +1,418 @@
+/*
+ * QTest: fakehost's SMMUv3, held against what Linux 7.3 does
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <glib/gstdio.h>
+#include "fakehost/direct-calls.h"
+
+#define VSID        0x10
+#define OTHER_VSID  0x11
+
+/* IDR0: both stages, ATS, 16-bit ASIDs; IDR3: FWB, RIL; OAS 44 bits */
+#define SMMU        "idr0=0x1413 idr1=0x500 idr5=0x74"
+
+static const char host[] =
+    "iommu a type=smmuv3 " SMMU " idr3=0x500\n"
+    "iommu b type=smmuv3 " SMMU " idr3=0x500\n"
+    "iommu nofwb type=smmuv3 " SMMU " idr3=0\n"
+    "iommu canwbs type=smmuv3 " SMMU " idr3=0 canwbs=1\n"
+    "iommu onestage type=smmuv3 idr0=0x1012 idr1=0 idr3=0 idr5=0x75\n"
+    "device dev0 iommu=a\n"
+    "device dev1 iommu=a\n"
+    "device alias iommu=a streams=2\n"
+    "device other iommu=b\n"
+    "device nofwb iommu=nofwb\n"
+    "device canwbs iommu=canwbs\n"
+    "device onestage iommu=onestage\n";
+
+/* Stream table entries: V, and translate, bypass or abort */
+static const uint64_t ste_s1[2] = { 5 << 1 | 1 | 0x40000000, 0 };
+static const uint64_t ste_bypass[2] = { 4 << 1 | 1, 0 };
+static const uint64_t ste_abort[2] = { 1, 0 };
+static const uint64_t ste_invalid[2] = { 0, 0 };
+
+typedef struct Fixture {
+    int iommufd;
+    int dev;
+    uint32_t dev_id;
+    uint32_t ioas;
+    uint32_t s2;
+} Fixture;
+
+static void setup(Fixture *f, const void *name)
+{
+    f->iommufd = direct_open("iommufd0");
+    f->dev = direct_open(name);
+    f->dev_id = direct_bind_ok(f->dev, f->iommufd);
+    f->ioas = direct_ioas_alloc(f->iommufd);
+}
+
+static void teardown(Fixture *f, const void *name)
+{
+    close(f->dev);
+    close(f->iommufd);
+    for (unsigned i = 0; i < FAKEHOST_OBJ_TYPES; i++) {
+        g_assert_cmpuint(direct_page->objects[i], ==, 0);
+    }
+}
+
+static void setup_s2(Fixture *f, const void *name)
+{
+    setup(f, name);
+    f->s2 = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
+                           FH_HWPT_NEST_PARENT, NULL);
+}
+
+/* --- the calls that only a vIOMMU needs --- */
+
+static int raw_viommu(Fixture *f, uint32_t dev_id, uint32_t hwpt, uint32_t type,
+                      uint32_t *id)
+{
+    struct fh_iommu_viommu_alloc cmd = {
+        .size = sizeof(cmd), .type = type, .dev_id = dev_id, .hwpt_id = hwpt,
+    };
+    int err = direct_raw(f->iommufd, FH_IOMMU_VIOMMU_ALLOC, &cmd);
+
+    *id = cmd.out_viommu_id;
+    return err;
+}
+
+static uint32_t viommu_ok(Fixture *f)
+{
+    uint32_t id;
+
+    g_assert_cmpint(raw_viommu(f, f->dev_id, f->s2,
+                               FH_VIOMMU_TYPE_ARM_SMMUV3, &id), ==, 0);
+    return id;
+}
+
+static int raw_vdevice(Fixture *f, uint32_t viommu, uint32_t dev_id,
+                       uint64_t virt_id, uint32_t *id)
+{
+    struct fh_iommu_vdevice_alloc cmd = {
+        .size = sizeof(cmd), .viommu_id = viommu, .dev_id = dev_id,
+        .virt_id = virt_id,
+    };
+    int err = direct_raw(f->iommufd, FH_IOMMU_VDEVICE_ALLOC, &cmd);
+
+    *id = cmd.out_vdevice_id;
+    return err;
+}
+
+static int raw_nested(Fixture *f, uint32_t pt_id, const uint64_t ste[2],
+                      uint32_t flags, uint32_t *id)
+{
+    struct fh_iommu_hwpt_alloc cmd = {
+        .size = sizeof(cmd), .dev_id = f->dev_id, .pt_id = pt_id,
+        .flags = flags, .data_type = FH_DATA_ARM_SMMUV3,
+        .data_len = 2 * sizeof(ste[0]), .data_uptr = (uintptr_t)ste,
+    };
+    int err = direct_raw(f->iommufd, FH_IOMMU_HWPT_ALLOC, &cmd);
+
+    *id = cmd.out_hwpt_id;
+    return err;
+}
+
+static uint32_t nested_ok(Fixture *f, uint32_t viommu, const uint64_t ste[2])
+{
+    uint32_t id;
+
+    g_assert_cmpint(raw_nested(f, viommu, ste, 0, &id), ==, 0);
+    return id;
+}
+
+static int raw_invalidate(Fixture *f, uint32_t id, const uint64_t *cmds,
+                          uint32_t *num)
+{
+    struct fh_iommu_hwpt_invalidate cmd = {
+        .size = sizeof(cmd), .hwpt_id = id, .data_uptr = (uintptr_t)cmds,
+        .data_type = FH_INVALIDATE_ARM_SMMUV3,
+        .entry_len = 2 * sizeof(cmds[0]), .entry_num = *num,
+    };
+    int err = direct_raw(f->iommufd, FH_IOMMU_HWPT_INVALIDATE, &cmd);
+
+    *num = cmd.entry_num;
+    return err;
+}
+
+/* --- tests --- */
+
+/* The flag stands alone, and on one SMMU */
+static void test_parent(Fixture *f, const void *name)
+{
+    int other = direct_open("other");
+
+    direct_bind_ok(other, f->iommufd);
+    direct_hwpt_fails(f->iommufd, f->dev_id, f->ioas,
+                      FH_HWPT_NEST_PARENT | FH_HWPT_DIRTY_TRACKING, NULL,
+                      EOPNOTSUPP);
+    direct_hwpt_fails(f->iommufd, f->dev_id, f->ioas,
+                      FH_HWPT_NEST_PARENT | FH_HWPT_PASID, NULL, EOPNOTSUPP);
+    f->s2 = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
+                           FH_HWPT_NEST_PARENT, NULL);
+    g_assert_cmpint(direct_raw_attach(other, f->s2), ==, EINVAL);
+    g_assert_cmpint(direct_raw_attach(f->dev, f->s2), ==, 0);
+    direct_expect_state("dev0", f->s2, f->s2);
+    /* The window for MSIs is not the guest's; 44 bits are */
+    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, 0x08000000, 0x1000,
+                                   direct_page, true), ==, EINVAL);
+    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, 1ull << 44, 0x1000,
+                                   direct_page, true), ==, EINVAL);
+    close(other);
+}
+
+static void test_one_stage(Fixture *f, const void *name)
+{
+    direct_hwpt_fails(f->iommufd, f->dev_id, f->ioas, FH_HWPT_NEST_PARENT,
+                      NULL, EOPNOTSUPP);
+}
+
+static void test_viommu(Fixture *f, const void *name)
+{
+    uint32_t plain = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas, 0, NULL);
+    int other = direct_open("other");
+    uint32_t other_id = direct_bind_ok(other, f->iommufd);
+    uint32_t id;
+
+    g_assert_cmpint(raw_viommu(f, f->dev_id, f->s2, 0, &id), ==, EOPNOTSUPP);
+    g_assert_cmpint(raw_viommu(f, f->dev_id, f->s2, 9, &id), ==, EOPNOTSUPP);
+    g_assert_cmpint(raw_viommu(f, 999, f->s2, 1, &id), ==, ENOENT);
+    g_assert_cmpint(raw_viommu(f, f->dev_id, 999, 1, &id), ==, ENOENT);
+    g_assert_cmpint(raw_viommu(f, f->dev_id, plain, 1, &id), ==, EINVAL);
+    g_assert_cmpint(raw_viommu(f, other_id, f->s2, 1, &id), ==, EINVAL);
+    id = viommu_ok(f);
+    direct_destroy_fails(f->iommufd, f->s2, EBUSY);
+    direct_destroy_ok(f->iommufd, id);
+    direct_destroy_ok(f->iommufd, f->s2);
+    close(other);
+}
+
+/* Without FWB the bus has to keep memory coherent */
+static void test_no_fwb(Fixture *f, const void *name)
+{
+    uint32_t id;
+
+    g_assert_cmpint(raw_viommu(f, f->dev_id, f->s2, 1, &id), ==, EOPNOTSUPP);
+}
+
+static void test_canwbs(Fixture *f, const void *name)
+{
+    viommu_ok(f);
+}
+
+static void test_vdevice(Fixture *f, const void *name)
+{
+    uint32_t viommu = viommu_ok(f), id, id1;
+    int dev1 = direct_open("dev1"), other = direct_open("other");
+    int alias = direct_open("alias");
+    uint32_t dev1_id = direct_bind_ok(dev1, f->iommufd);
+    uint32_t other_id = direct_bind_ok(other, f->iommufd);
+    uint32_t alias_id = direct_bind_ok(alias, f->iommufd);
+
+    g_assert_cmpint(raw_vdevice(f, viommu, f->dev_id, VSID, &id), ==, 0);
+    g_assert_cmpint(raw_vdevice(f, viommu, f->dev_id, OTHER_VSID, &id1), ==,
+                    EEXIST);
+    g_assert_cmpint(raw_vdevice(f, viommu, dev1_id, VSID, &id1), ==, EEXIST);
+    g_assert_cmpint(raw_vdevice(f, viommu, other_id, OTHER_VSID, &id1), ==,
+                    EINVAL);
+    g_assert_cmpint(raw_vdevice(f, viommu, alias_id, OTHER_VSID, &id1), ==,
+                    EOPNOTSUPP);
+    g_assert_cmpint(raw_vdevice(f, viommu, dev1_id, OTHER_VSID, &id1), ==, 0);
+    direct_destroy_fails(f->iommufd, viommu, EBUSY);
+    direct_destroy_ok(f->iommufd, id);
+    /* The other one goes with its device */
+    close(dev1);
+    g_assert_cmpuint(direct_page->objects[FAKEHOST_OBJ_VDEVICE], ==, 0);
+    direct_destroy_ok(f->iommufd, viommu);
+    close(other);
+    close(alias);
+}
+
+static void test_ste(Fixture *f, const void *name)
+{
+    static const uint64_t refused[][2] = {
+        { 6 << 1 | 1 },                 /* stage 2 is not the guest's */
+        { 7 << 1 | 1 },
+        { 5 << 1 | 1 | 1ull << 55 },    /* reserved */
+        { 5 << 1 | 1, 1ull << 40 },
+        { 5 << 1 | 1, 2ull << 28 },     /* EATS: split-stage ATS */
+    };
+    uint32_t viommu = viommu_ok(f), id;
+
+    for (size_t i = 0; i < ARRAY_SIZE(refused); i++) {
+        g_assert_cmpint(raw_nested(f, viommu, refused[i], 0, &id), ==, EIO);
+    }
+    g_assert_cmpint(raw_nested(f, f->s2, ste_s1, 0, &id), ==, EOPNOTSUPP);
+    g_assert_cmpint(raw_nested(f, viommu, ste_s1, FH_HWPT_PASID, &id), ==,
+                    EOPNOTSUPP);
+    direct_destroy_ok(f->iommufd, nested_ok(f, viommu, ste_bypass));
+    direct_destroy_ok(f->iommufd, nested_ok(f, viommu, ste_invalid));
+}
+
+/* To translate, a device needs a vDEVICE first; failures change nothing */
+static void test_attach(Fixture *f, const void *name)
+{
+    uint32_t viommu = viommu_ok(f), id;
+    uint32_t s1 = nested_ok(f, viommu, ste_s1);
+    uint32_t bypass = nested_ok(f, viommu, ste_bypass);
+    uint32_t abort_id = nested_ok(f, viommu, ste_abort);
+
+    g_assert_cmpint(direct_raw_attach(f->dev, abort_id), ==, 0);
+    g_assert_cmpint(direct_raw_attach(f->dev, bypass), ==, 0);
+    g_assert_cmpint(direct_raw_attach(f->dev, s1), ==, ENOENT);
+    direct_expect_state("dev0", bypass, bypass);
+    g_assert_cmpint(raw_vdevice(f, viommu, f->dev_id, VSID, &id), ==, 0);
+    g_assert_cmpint(direct_raw_attach(f->dev, s1), ==, 0);
+    direct_expect_state("dev0", s1, s1);
+    direct_destroy_fails(f->iommufd, s1, EBUSY);
+    direct_destroy_fails(f->iommufd, viommu, EBUSY);
+}
+
+static void test_commands(Fixture *f, const void *name)
+{
+    static const struct {
+        uint64_t cmd[2];
+        int err;
+    } cases[] = {
+        { { 0x30 } },                               /* TLBI_NSNH_ALL */
+        { { 0x10 | 7ull << 32 } },                  /* NH_ALL, a VMID */
+        { { 0x11 | 3ull << 48 } },                  /* NH_ASID */
+        { { 0x12 | 3ull << 48, 0x1000 } },          /* NH_VA */
+        { { 0x12 | 3ull << 12, 0x1000 | 1 << 10 } },    /* a range */
+        { { 0x13, 0x1001 } },                       /* NH_VAA, leaf */
+        { { 0x40 | (uint64_t)VSID << 32, 52 } },    /* ATC_INV, all */
+        { { 0x05 | (uint64_t)VSID << 32, 1 } },     /* CFGI_CD */
+        { { 0x06 | (uint64_t)VSID << 32 } },        /* CFGI_CD_ALL */
+        { { 0x03 | (uint64_t)VSID << 32 }, EIO },   /* CFGI_STE */
+        { { 0x46 }, EIO },                          /* CMD_SYNC */
+        { { 0x20 }, EIO },                          /* EL2 */
+        { { 0x06 | (uint64_t)OTHER_VSID << 32 }, EIO },
+        { { 0x30 | 1 << 20 }, EIO },                /* reserved */
+        { { 0x13 | 3ull << 48 }, EIO },             /* VAA has no ASID */
+        { { 0x12 | 3ull << 12, 0x1000 }, EIO },     /* a range without TG */
+        { { 0x40 | (uint64_t)VSID << 32, 53 }, EIO },
+    };
+    uint32_t viommu = viommu_ok(f), id;
+
+    g_assert_cmpint(raw_vdevice(f, viommu, f->dev_id, VSID, &id), ==, 0);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        uint32_t num = 1;
+
+        g_test_message("command 0x%" PRIx64, (uint64_t)cases[i].cmd[0]);
+        g_assert_cmpint(raw_invalidate(f, viommu, cases[i].cmd, &num), ==,
+                        cases[i].err);
+        g_assert_cmpuint(num, ==, cases[i].err ? 0 : 1);
+    }
+}
+
+/* The number of handled entries is not that of executed ones */
+static void test_handled(Fixture *f, const void *name)
+{
+    uint32_t viommu = viommu_ok(f), num = 0;
+    uint64_t cmds[200] = { 0 }, before = direct_page->executed;
+
+    g_assert_cmpint(raw_invalidate(f, viommu, cmds, &num), ==, EINVAL);
+    for (unsigned i = 0; i < 100; i++) {
+        cmds[i * 2] = 0x30;
+    }
+    num = 100;
+    g_assert_cmpint(raw_invalidate(f, viommu, cmds, &num), ==, 0);
+    g_assert_cmpuint(num, ==, 100);
+    g_assert_cmpuint(direct_page->executed - before, ==, 100);
+    cmds[90 * 2] = 0x46;
+    before = direct_page->executed;
+    g_assert_cmpint(raw_invalidate(f, viommu, cmds, &num), ==, EIO);
+    g_assert_cmpuint(num, ==, 90);
+    g_assert_cmpuint(direct_page->executed - before, ==, 63);
+    g_assert_cmpint(raw_invalidate(f, f->s2, cmds, &num), ==, EINVAL);
+}
+
+/* A test plays the hardware: it writes events, the program reads many at once */
+static void test_events(Fixture *f, const void *name)
+{
+    struct {
+        struct fh_vevent_header header;
+        uint64_t evt[4];
+    } in[100] = { 0 }, out[100];
+    uint32_t viommu = viommu_ok(f);
+    struct fh_iommu_veventq_alloc cmd = {
+        .size = sizeof(cmd), .viommu_id = viommu,
+        .type = FH_VEVENTQ_TYPE_ARM_SMMUV3, .veventq_depth = 128,
+    };
+    g_autofree char *fifo = NULL;
+    int fd;
+
+    cmd.veventq_depth = 0;
+    direct_fails(f->iommufd, FH_IOMMU_VEVENTQ_ALLOC, &cmd, EINVAL);
+    cmd.veventq_depth = 128;
+    direct_ok(f->iommufd, FH_IOMMU_VEVENTQ_ALLOC, &cmd);
+    fifo = g_strdup_printf("%s/veventq-%u", g_getenv("FAKEHOST_EVENTS"),
+                           cmd.out_veventq_id);
+    fd = open(fifo, O_WRONLY | O_CLOEXEC);
+    g_assert_cmpint(fd, >=, 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(in); i++) {
+        in[i].header.sequence = i;
+        in[i].evt[0] = 0x10 | (uint64_t)VSID << 32;
+    }
+    g_assert_cmpint(write(fd, in, sizeof(in)), ==, sizeof(in));
+    g_assert_cmpint(read(cmd.out_veventq_fd, out, sizeof(out)), ==,
+                    sizeof(out));
+    g_assert_cmpmem(in, sizeof(in), out, sizeof(out));
+    direct_fails(f->iommufd, FH_IOMMU_VEVENTQ_ALLOC, &cmd, EEXIST);
+    direct_destroy_fails(f->iommufd, viommu, EBUSY);
+    close(cmd.out_veventq_fd);
+    direct_destroy_ok(f->iommufd, cmd.out_veventq_id);
+    close(fd);
+    g_unlink(fifo);
+}
+
+static void test_hw_info(Fixture *f, const void *name)
+{
+    struct fh_hw_info_arm_smmuv3 smmu;
+    struct fh_iommu_hw_info cmd = {
+        .size = sizeof(cmd), .dev_id = f->dev_id, .data_len = sizeof(smmu),
+        .data_uptr = (uintptr_t)&smmu,
+    };
+
+    direct_ok(f->iommufd, FH_IOMMU_GET_HW_INFO, &cmd);
+    g_assert_cmpuint(cmd.data_type, ==, FH_HW_INFO_ARM_SMMUV3);
+    g_assert_cmphex(smmu.idr[0], ==, 0x1413);
+    g_assert_cmphex(smmu.idr[5], ==, 0x74);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        const char *device;
+        void (*setup)(Fixture *f, const void *name);
+        void (*test)(Fixture *f, const void *name);
+    } tests[] = {
+        { "parent_checked", "dev0", setup, test_parent },
+        { "one-stage_no-parent", "onestage", setup, test_one_stage },
+        { "viommu_checked", "dev0", setup_s2, test_viommu },
+        { "no-fwb_no-viommu", "nofwb", setup_s2, test_no_fwb },
+        { "canwbs_viommu", "canwbs", setup_s2, test_canwbs },
+        { "vdevice_checked", "dev0", setup_s2, test_vdevice },
+        { "ste_checked", "dev0", setup_s2, test_ste },
+        { "attach_needs-vdevice", "dev0", setup_s2, test_attach },
+        { "commands_checked", "dev0", setup_s2, test_commands },
+        { "handled_not-executed", "dev0", setup_s2, test_handled },
+        { "events_many-per-read", "dev0", setup_s2, test_events },
+        { "hw-info_reported", "dev0", setup, test_hw_info },
+    };
+
+    direct_start(host, argv);
+    g_test_init(&argc, &argv, NULL);
+    for (size_t i = 0; i < ARRAY_SIZE(tests); i++) {
+        g_autofree char *path = g_strdup_printf("/fakehost/smmuv3/%s",
+                                                tests[i].name);
+
+        g_test_add(path, Fixture, tests[i].device, tests[i].setup,
+                   tests[i].test, teardown);
+    }
+    return direct_end(g_test_run());
+}

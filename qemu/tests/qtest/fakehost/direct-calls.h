@@ -1,0 +1,75 @@
+/*
+ * The calls of iommufd and VFIO, made by a test itself instead of by QEMU
+ *
+ * There are up to three of each: raw returns 0 or an errno, ok must succeed,
+ * fails must fail with the errno given.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef FAKEHOST_DIRECT_CALLS_H
+#define FAKEHOST_DIRECT_CALLS_H
+
+#include "fakehost-control.h"
+#include "fakehost-uapi.h"
+
+/* What the library shares with us */
+extern struct FakehostControl *direct_page;
+
+/**
+ * direct_start: get the library under this very program
+ * @host: the host's description
+ * @argv: main()'s
+ *
+ * Call it first in main(). The program starts again, once.
+ */
+void direct_start(const char *host, char **argv);
+/* Tidy up; returns @status */
+int direct_end(int status);
+/* Path of the library */
+const char *direct_library(void);
+
+int direct_raw(int fd, unsigned long cmd, void *arg);
+#define direct_ok(fd, cmd, arg) \
+    g_assert_cmpint(direct_raw(fd, cmd, arg), ==, 0)
+#define direct_fails(fd, cmd, arg, err) \
+    g_assert_cmpint(direct_raw(fd, cmd, arg), ==, err)
+
+/* Open a device of the description, or an iommufd */
+int direct_open(const char *name);
+struct FakehostDevice *direct_state(const char *name);
+/* What the books and the hardware say the device translates by */
+void direct_expect_state(const char *name, uint32_t books,
+                         uint32_t hardware);
+
+int direct_raw_bind(int dev, int iommufd, uint32_t *id);
+uint32_t direct_bind_ok(int dev, int iommufd);
+
+uint32_t direct_ioas_alloc(int iommufd);
+
+int direct_raw_destroy(int iommufd, uint32_t id);
+#define direct_destroy_ok(fd, id) \
+    g_assert_cmpint(direct_raw_destroy(fd, id), ==, 0)
+#define direct_destroy_fails(fd, id, err) \
+    g_assert_cmpint(direct_raw_destroy(fd, id), ==, err)
+
+/* @s1: NULL for tables of the kernel's own */
+int direct_raw_hwpt(int iommufd, uint32_t dev_id, uint32_t pt_id,
+                    uint32_t flags, const struct fh_hwpt_vtd_s1 *s1,
+                    uint32_t *id);
+uint32_t direct_hwpt_ok(int iommufd, uint32_t dev_id, uint32_t pt_id,
+                        uint32_t flags, const struct fh_hwpt_vtd_s1 *s1);
+void direct_hwpt_fails(int iommufd, uint32_t dev_id, uint32_t pt_id,
+                       uint32_t flags, const struct fh_hwpt_vtd_s1 *s1,
+                       int err);
+
+int direct_raw_map(int iommufd, uint32_t ioas, uint64_t iova,
+                   uint64_t len, const void *va, bool writable);
+int direct_raw_unmap(int iommufd, uint32_t ioas, uint64_t iova,
+                     uint64_t len);
+
+int direct_raw_attach(int dev, uint32_t pt_id);
+int direct_raw_attach_pasid(int dev, uint32_t pt_id, uint32_t pasid);
+void direct_detach(int dev);
+
+#endif /* FAKEHOST_DIRECT_CALLS_H */

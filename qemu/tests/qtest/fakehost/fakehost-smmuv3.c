@@ -28,7 +28,7 @@
 #define STE0_CFG_ABORT      0
 #define STE0_CFG_BYPASS     4
 #define STE0_CFG_S1         5
-#define STE0_ALLOWED        0xf80fffffffffffffull   /* CDMax, CtxPtr, Fmt, … */
+#define STE0_ALLOWED        0xf80fffffffffffffull   /* S1CDMax, ContextPtr */
 #define STE1_EATS(w)        (((w) >> 28) & 3)
 #define STE1_EATS_TRANS     1
 #define STE1_ALLOWED        0x380000ffull           /* EATS, STALLD, S1* */

@@ -8,7 +8,8 @@ import re
 from pathlib import Path
 
 import series
-from common import Failure, ROOT, need_space, note, output, remove
+from common import (Failure, ROOT, cache_dir, locked, need_space, note, output,
+                    remove)
 from series import Repo
 
 
@@ -48,6 +49,10 @@ class Tree:
 
     def update(self, base):
         """Create the tree, or bring it up to patches/; returns its path."""
+        with locked(cache_dir() / "tree.lock"):
+            return self.update_locked(base)
+
+    def update_locked(self, base):
         patches = series.load()
         if not self.exists():
             self.create(base, patches)
@@ -164,6 +169,10 @@ class Tree:
 
     def refresh(self):
         """Write the commits back as patches/; returns the paths written."""
+        with locked(cache_dir() / "tree.lock"):
+            return self.refresh_locked()
+
+    def refresh_locked(self):
         if not self.state_file.is_file():
             raise Failure(f"there is no scratch tree in {self.name}: make tree")
         state = self.state

@@ -17,6 +17,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,13 +154,25 @@ static int do_tag(int fd, uint64_t first)
     return write_all(STDOUT_FILENO, buf, LINE) ? die("stdout") : 0;
 }
 
+static uint64_t number(const char *text)
+{
+    uint64_t value;
+
+    if (sscanf(text, "%" SCNu64, &value) != 1) {
+        fprintf(stderr, "dmacheck: %s is no number\n", text);
+        exit(2);
+    }
+    return value;
+}
+
 int main(int argc, char **argv)
 {
     int fd, write_mode;
     uint64_t first;
 
     if (argc < 4) {
-        fprintf(stderr, "usage: dmacheck read|write|tag DEV FIRST [BLOCKS [TAG]]\n");
+        fprintf(stderr,
+                "usage: dmacheck read|write|tag DEV FIRST [BLOCKS [TAG]]\n");
         return 2;
     }
     write_mode = !strcmp(argv[1], "write");
@@ -167,12 +180,12 @@ int main(int argc, char **argv)
     if (fd < 0) {
         return die(argv[2]);
     }
-    first = strtoull(argv[3], NULL, 0);
+    first = number(argv[3]);
     if (write_mode && argc == 6) {
-        return do_write(fd, first, strtoull(argv[4], NULL, 0), argv[5]);
+        return do_write(fd, first, number(argv[4]), argv[5]);
     }
     if (!strcmp(argv[1], "read") && argc == 5) {
-        return do_read(fd, first, strtoull(argv[4], NULL, 0));
+        return do_read(fd, first, number(argv[4]));
     }
     if (!strcmp(argv[1], "tag")) {
         return do_tag(fd, first);

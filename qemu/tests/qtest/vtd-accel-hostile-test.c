@@ -48,7 +48,6 @@ static const DescCase desc_cases[] = {
     { "piotlb-reserved-low", { PIOTLB(2) | 1ull << 63 } },
     { "piotlb-reserved-high", { PIOTLB(3), 1 << 8 } },
     { "piotlb-reserved-upper", { PIOTLB(2), 0, 1 } },
-    { "piotlb-mask-too-large", { PIOTLB(3), 0x3f } },
     { "pasid-cache-granularity-two", { PC(2) } },
     { "pasid-cache-reserved-low", { PC(3) | 1 << 6 } },
     { "pasid-cache-reserved-high", { PC(3), 1 } },

@@ -68,6 +68,14 @@ static const Case cases[] = {
         D(PAGES(0x40000000, 9)),
         .calls = 1, .entries = 1, .list = "[0x40000000:0x200:0]",
     }, {
+        "mask-above-mamv_forwarded", "CAP.MAMV is not for first-stage tables",
+        D(PAGES(0x4000000000, 24)),
+        .calls = 1, .entries = 1, .list = "[0x4000000000:0x1000000:0]",
+    }, {
+        "mask-of-everything_forwarded", "and no mask is too large",
+        D(PAGES(0, 0x3f)),
+        .calls = 1, .entries = 1, .list = "[" ALL "]",
+    }, {
         "leaf_forwarded", "the invalidation hint becomes the leaf flag",
         D({ PIOTLB, VTD_PIOTLB_PAGE, DID, 0, 0x5000, 0, true }),
         .calls = 1, .entries = 1, .list = "[0x5000:0x1:1]",

@@ -34,6 +34,8 @@ static void direct_reexec(const char *host, char **argv)
     g_setenv("FAKEHOST_HOST", host_path, true);
     g_setenv("FAKEHOST_CONTROL", control, true);
     g_setenv("FAKEHOST_EVENTS", dir, true);
+    /* Printing the calls is part of what is tested */
+    g_setenv("FAKEHOST_LOG", "/dev/null", true);
     g_setenv("ASAN_OPTIONS", "verify_asan_link_order=0:detect_leaks=0", true);
     g_setenv("LD_PRELOAD", direct_library(), true);
     execv("/proc/self/exe", argv);

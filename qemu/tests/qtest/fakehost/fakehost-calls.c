@@ -55,11 +55,15 @@ static void fh_print_entries(FhText *t, const void *arg)
     const struct fh_iommu_hwpt_invalidate *cmd = arg;
     uint32_t shown = cmd->entry_num;
 
+    /* Where the kernel does not look, there may be nothing to see */
+    if (!cmd->data_uptr || cmd->entry_num > FH_INVALIDATE_ENTRIES_MAX) {
+        return;
+    }
     fh_text_printf(t, " entries=[");
     if (shown > FH_PRINT_ENTRIES_MAX) {
         shown = FH_PRINT_ENTRIES_MAX;
     }
-    for (uint32_t i = 0; cmd->data_uptr && i < shown; i++) {
+    for (uint32_t i = 0; i < shown; i++) {
         const void *e = (const char *)(uintptr_t)cmd->data_uptr +
                         (size_t)i * cmd->entry_len;
 

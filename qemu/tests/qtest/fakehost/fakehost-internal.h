@@ -87,7 +87,7 @@ struct FakehostControl *fh_control(void);
  * rules' skip and times.
  */
 struct FakehostRule *fh_rule_take(const FhCall *call);
-/* Is a path for the log, or a control page, set? */
+/* Is there a log to write to? */
 bool fh_log_enabled(void);
 /* Write one line; adds the sequence number and the newline */
 void fh_log_line(const char *text);

@@ -335,7 +335,9 @@ static int fh_real_ioctl(int fd, const FhCall *call, void *arg)
     rule = fh_rule_take(call);
     pthread_mutex_unlock(&fh_lock);
 
-    fh_call_print(&in, call, arg, FH_FIELD_IN);
+    if (fh_log_enabled()) {
+        fh_call_print(&in, call, arg, FH_FIELD_IN);
+    }
     if (rule && rule->action == FAKEHOST_RULE_FAIL) {
         via = FH_VIA_FAIL_RULE;
         fh_real_handle_some(fd, call, arg, rule);
@@ -397,7 +399,9 @@ static int fh_fake_ioctl(FhFile *file, int fd, const FhCall *call, void *arg)
     FhText in = { 0 };
     int err = 0;
 
-    fh_call_print(&in, call, arg, FH_FIELD_IN);
+    if (fh_log_enabled()) {
+        fh_call_print(&in, call, arg, FH_FIELD_IN);
+    }
     if (rule && rule->action == FAKEHOST_RULE_FAIL) {
         via = FH_VIA_FAIL_RULE;
         err = rule->err;

@@ -66,7 +66,7 @@ static const Case cases[] = {
         "caching-mode-off_refused",
         "without caching mode new entries would never be seen",
         .setup.iommu_props = VTD_ACCEL_PROPS ",caching-mode=off",
-        .error = { "caching-mode" },
+        .error = { "x-flts=on", "remove caching-mode=off" },
     }, {
         "legacy-container_refused",
         "the legacy container cannot nest: the error says what to add",

@@ -340,4 +340,3 @@ void ng_dma_write(NGMachine *m, NGDev *dev, uint64_t addr, uint64_t val)
     ng_buffer(m, dev, &val, true);
     ng_dma(m, dev, addr, true);
 }
-

@@ -2,7 +2,7 @@
 # A thin front door: the work is done by tools/ and testbed/.
 
 .PHONY: help demo check check-quick build tree refresh export check-patches \
-	check-each vm clean python
+	check-each vm bench clean python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,11 @@ check-each: ## build every commit of the series (slow)
 
 vm: ## run one scenario: RUN=name; with L1=shell a shell in L1 instead
 	@testbed/run $(if $(filter shell,$(L1)),--shell) $(or $(RUN),--list)
+
+bench: python ## measure the cost per descriptor on fakehost (PEER=another QEMU)
+	@tools/deps
+	@tools/build qemu-system-x86_64 tests/qtest/fakehost/libfakehost.so
+	@bench/run
 
 clean: ## remove build/ (downloads and kernels stay in the cache)
 	rm -rf build

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The control page of the fakehost library, as in fakehost-control.h."""
+import ctypes
+import mmap
+
+MAGIC = 0x46484B31
+OBJECTS = ("none", "device", "hwpt-paging", "hwpt-nested", "ioas", "fault", "viommu",
+           "vdevice", "veventq")
+
+U32, U64 = ctypes.c_uint32, ctypes.c_uint64
+
+
+class Rule(ctypes.Structure):
+    _fields_ = [("call", ctypes.c_char * 40), ("action", U32), ("skip", U32), ("times", U32),
+                ("err", ctypes.c_int32), ("handled", U32), ("hits", U32)]
+
+
+class CallCount(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char * 40), ("calls", U64), ("failed", U64),
+                ("entries", U64)]
+
+
+class Device(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char * 40), ("flags", U32), ("dev_id", U32),
+                ("pt_id", U32), ("hw_pt_id", U32), ("pasids", U32), ("resets", U32),
+                ("irqs", U32 * 5)]
+
+
+class Control(ctypes.Structure):
+    _fields_ = [("magic", U32), ("calls_used", U32), ("devices_used", U32), ("unused", U32),
+                ("ioctls", U64), ("objects", U32 * len(OBJECTS)), ("areas", U32),
+                ("mapped_bytes", U64), ("executed", U64), ("rules", Rule * 16),
+                ("counts", CallCount * 64), ("devices", Device * 128)]
+
+
+class Page:
+    """What the library has counted so far, read while QEMU waits for us."""
+
+    def __init__(self, path):
+        size = ctypes.sizeof(Control)
+        with open(path, "w+b") as file:
+            file.truncate(size)
+            self.map = mmap.mmap(file.fileno(), size)
+        self.control = Control.from_buffer(self.map)
+
+    def ready(self):
+        return self.control.magic == MAGIC
+
+    def counts(self):
+        """Name of each call that was made: how often."""
+        return {count.name.decode(): count.calls
+                for count in self.control.counts[:self.control.calls_used]}
+
+    def entries(self):
+        return sum(count.entries for count in self.control.counts[:self.control.calls_used])
+
+    def failed(self):
+        return sum(count.failed for count in self.control.counts[:self.control.calls_used])
+
+    def objects(self, kind):
+        return self.control.objects[OBJECTS.index(kind)]
+
+    def bound_to(self):
+        """The page tables that each device is attached to, by name; 0: blocked."""
+        return {device.name.decode(): device.hw_pt_id
+                for device in self.control.devices[:self.control.devices_used]}
+
+
+def describe(devices):
+    """A host for the library: one VT-d that can nest, and devices behind it."""
+    cap = (6 | 1 << 9 | 1 << 10         # domains; 39 and 48 bits wide
+           | 47 << 16                   # 48 bits of guest address
+           | 3 << 34 | 1 << 39          # large pages, page-selective invalidation
+           | 1 << 56)                   # 1 GiB pages in the first stage
+    ecap = (1 | 1 << 1 | 1 << 3 | 1 << 6 | 1 << 7    # C, QI, IR, PT, SC
+            | 1 << 26                   # NEST
+            | 1 << 31                   # SRS
+            | 1 << 40 | 19 << 35        # PASID, 20 bits
+            | 1 << 43 | 1 << 46 | 1 << 47 | 1 << 48)  # SMTS, SSTS, FSTS, SMPWC
+    lines = [f"iommu iommu0 type=vtd cap={cap:#x} ecap={ecap:#x} errata=1"]
+    lines += [f"device dev{number} iommu=iommu0" for number in range(devices)]
+    return "\n".join(lines) + "\n"

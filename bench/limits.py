@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the cost is to be, computed from rows and from what was built."""
+from collections import namedtuple
+
+Limit = namedtuple("Limit", "text measured holds")     # holds: None if not measured
+
+JOINED_PAGES = (*range(1, 33), 40)      # a burst that fills blocks, off alignment, and a hole
+
+
+def find(rows, workload, devices, burst, pasids=1):
+    wanted = {"workload": workload, "devices": devices, "burst": burst, "pasids": pasids}
+    found = [row for row in rows if wanted.items() <= row.items()]
+    return found[0] if found else None
+
+
+def blocks(pages):
+    """The fewest naturally aligned power-of-two blocks that are just these pages."""
+    left, found = set(pages), []
+    while left:
+        start, size = min(left), 1
+        while start % (size * 2) == 0 and left >= set(range(start, start + size * 2)):
+            size *= 2
+        left -= set(range(start, start + size))
+        found.append((start, size))
+    return found
+
+
+def one_call(rows, devices):
+    row = find(rows, "piotlb-burst", devices, 32)
+    text = f"32 page-selective PIOTLB + wait, {devices} device{'s'[:devices > 1]}: 1 call"
+    if not row:
+        return Limit(text, "no row", None)
+    return Limit(text, f"calls: {row['ioctls']}, entries: {row['entries']}", row["ioctls"] == 1)
+
+
+def nothing_changed(rows, workload, text, reads_per_device):
+    row = find(rows, workload, 8, 1)
+    text = f"{text}, unchanged, 8 devices: no call, at most {reads_per_device} reads for each"
+    if not row:
+        return Limit(text, "no row", None)
+    reads = row["guest_reads"]
+    if row["ioctls"]:
+        return Limit(text, f"calls: {row['ioctls']}", False)
+    if reads is None:
+        return Limit(text, "no call; reads not counted", None)
+    return Limit(text, f"no call, {reads} reads for 8", reads <= 8 * reads_per_device)
+
+
+def built_once(one, eight):
+    text = "8 devices: 1 IOAS, 1 stage-2 HWPT, guest memory mapped once"
+    if not one or not eight:
+        return Limit(text, "not measured", None)
+    measured = (f"{eight.ioas} IOAS, {eight.paging} HWPT, {eight.mapped >> 10} KiB mapped "
+                f"({one.mapped >> 10} KiB with 1 device)")
+    return Limit(text, measured,
+                 (eight.ioas, eight.paging, eight.mapped) == (1, 1, one.mapped))
+
+
+def joined(asked, sent):
+    text = "4 KiB pages that fill aligned power-of-two blocks: joined, nothing wider"
+    if sent is None:
+        return Limit(text, "not measured", None)
+    return Limit(text, f"{len(asked)} pages in {len(sent)} entries, fewest are "
+                 f"{len(blocks(asked))}", sorted(sent) == blocks(asked))
+
+
+def growth(rows):
+    """Instructions per descriptor of a burst of 32."""
+    text = "instructions per PIOTLB descriptor, 64 devices × 64 PASIDs: within 1.3 × of 1 × 1"
+    few, many = find(rows, "piotlb-burst", 1, 32), find(rows, "piotlb-burst", 64, 32, 64)
+    devices_only = find(rows, "piotlb-burst", 64, 32)
+    if few and many and few["instructions"] and many["instructions"]:
+        ratio = many["instructions"] / few["instructions"]
+        return Limit(text, f"{ratio:.2f} ×", ratio <= 1.3)
+    if few and devices_only and few["instructions"] and devices_only["instructions"]:
+        ratio = devices_only["instructions"] / few["instructions"]
+        return Limit(text, f"no row with 64 PASIDs; 64 × 1: {ratio:.2f} ×", None)
+    return Limit(text, "not counted", None)
+
+
+def evaluate(rows, one, eight, sent):
+    """All limits for one QEMU."""
+    return [
+        one_call(rows, 1),
+        one_call(rows, 8),
+        nothing_changed(rows, "pasid-cache-selective-unchanged",
+                        "PASID-selective PASID-cache invalidation", 3),
+        nothing_changed(rows, "pasid-cache-global-unchanged",
+                        "global PASID-cache invalidation", 40),
+        built_once(one, eight),
+        growth(rows),
+        joined(JOINED_PAGES, sent),
+    ]

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A QEMU on fakehost, driven over the qtest and QMP protocols.
+
+Only public interfaces of QEMU are used, so that any binary will do.
+"""
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import fakehost
+
+FIRST_SLOT = 4                  # devices sit on the root bus, 8 to a slot
+RAM_MB = 64
+START_SECONDS = 20              # without valgrind
+ANSWER_SECONDS = 60
+SLOWER = 6                      # what valgrind may stretch these by
+
+
+class Unusable(Exception):
+    """This QEMU cannot be measured."""
+
+
+def devfn(number):
+    return (FIRST_SLOT << 3) + number
+
+
+def properties(help_text):
+    """What turns on nesting, from the names that this QEMU has."""
+    known = set(re.findall(r"^\s+([\w-]+)=<", help_text, re.M))
+    chosen = []
+    for names in (("x-scalable-mode", "scalable-mode"), ("x-flts", "fsts")):
+        found = [name for name in names if name in known]
+        if not found:
+            raise Unusable(f"its intel-iommu has none of {', '.join(names)}")
+        chosen.append(f"{found[0]}=on")
+    return ",".join(chosen)
+
+
+def ask_properties(binary):
+    try:
+        done = subprocess.run([binary, "-device", "intel-iommu,help"], check=False,
+                              capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unusable(f"cannot run it: {error}") from error
+    return properties(done.stdout)
+
+
+class Machine:
+    """One running QEMU with that many devices; use it in a with statement."""
+
+    def __init__(self, binary, library, props, devices, wrapper=(), log=False):
+        self.patience = SLOWER if wrapper else 1
+        self.dir = tempfile.mkdtemp(prefix="bench-")
+        self.process = None
+        self.sockets = []
+        try:
+            self.page = fakehost.Page(self.path("control"))
+            self.start(binary, library, props, devices, wrapper, log)
+        except BaseException:
+            self.stop()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    # --- start and stop ---
+
+    def start(self, binary, library, props, devices, wrapper, log):
+        with open(self.path("host"), "w", encoding="utf-8") as file:
+            file.write(fakehost.describe(devices))
+        with open(self.path("bios"), "wb") as file:
+            file.truncate(64 * 1024)
+        listeners = [self.listen(name) for name in ("qtest", "qmp")]
+        files = {name: os.memfd_create(f"fakehost:{name}", 0)
+                 for name in ["iommufd0", *[f"dev{number}" for number in range(devices)]]}
+        try:
+            self.spawn([*wrapper, binary, *self.arguments(props, files)], library, files, log)
+        finally:
+            for fd in files.values():
+                os.close(fd)
+        for listener in listeners:
+            self.sockets.append(self.accept(listener))
+        self.qtest, self.qmp = [sock.makefile("rwb") for sock in self.sockets]
+        self.line(self.qmp, "start")
+        self.qmp_command("qmp_capabilities")
+        if not self.page.ready():
+            raise Unusable("the fakehost library was not loaded into it")
+
+    def arguments(self, props, files):
+        args = ["-M", "q35", "-accel", "qtest", "-display", "none", "-nodefaults",
+                "-m", f"{RAM_MB}M", "-bios", self.path("bios"),
+                "-qtest", f"unix:{self.path('qtest')}", "-qtest-log", "none",
+                "-chardev", f"socket,path={self.path('qmp')},id=qmp",
+                "-mon", "chardev=qmp,mode=control",
+                "-device", f"intel-iommu,{props}",
+                "-object", f"iommufd,id=iommufd0,fd={files['iommufd0']}"]
+        for number in range(len(files) - 1):
+            slot, function = divmod(devfn(number), 8)
+            multi = ",multifunction=on" if function == 0 else ""
+            args += ["-device", f"vfio-pci,fd={files[f'dev{number}']},iommufd=iommufd0,"
+                                f"bus=pcie.0,addr={slot:#x}.{function}{multi}"]
+        return args
+
+    def spawn(self, command, library, files, log):
+        for fd in files.values():
+            os.set_inheritable(fd, True)
+        env = dict(os.environ, LD_PRELOAD=str(library), FAKEHOST_MODE="fake",
+                   FAKEHOST_HOST=self.path("host"), FAKEHOST_CONTROL=self.path("control"),
+                   ASAN_OPTIONS="detect_leaks=0:verify_asan_link_order=0")
+        for name in ("FAKEHOST_LOG", "FAKEHOST_FAIL", "FAKEHOST_SWALLOW"):
+            env.pop(name, None)
+        if log:
+            env["FAKEHOST_LOG"] = self.path("log")
+        with open(self.path("err"), "wb") as err:
+            self.process = subprocess.Popen(
+                command, env=env, cwd=self.dir, stdin=subprocess.DEVNULL, stdout=err,
+                stderr=err, pass_fds=list(files.values()))
+
+    def listen(self, name):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(self.path(name))
+        sock.listen(1)
+        sock.settimeout(0.2)
+        return sock
+
+    def accept(self, listener):
+        deadline = time.monotonic() + START_SECONDS * self.patience
+        while time.monotonic() < deadline:
+            try:
+                sock = listener.accept()[0]
+                sock.settimeout(ANSWER_SECONDS * self.patience)
+                listener.close()
+                return sock
+            except socket.timeout:
+                if self.process.poll() is not None:
+                    raise Unusable(f"it ended at start: {self.last_words()}") from None
+        raise Unusable("it did not start in time")
+
+    def stop(self):
+        if self.process:
+            if self.process.poll() is None:
+                self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(START_SECONDS * self.patience)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        for sock in self.sockets:
+            sock.close()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def log(self):
+        """What fakehost has logged; it was asked for at start."""
+        with open(self.path("log"), encoding="utf-8") as file:
+            return file.read()
+
+    def last_words(self):
+        with open(self.path("err"), encoding="utf-8", errors="replace") as file:
+            lines = [line.strip() for line in file if line.strip()
+                     and not line.startswith("==")]
+        return lines[-1] if lines else f"no message, status {self.process.poll()}"
+
+    # --- protocols ---
+
+    def line(self, file, what):
+        try:
+            data = file.readline()
+        except socket.timeout:
+            raise Unusable(f"no answer to {what} in time") from None
+        except ConnectionError:
+            data = b""
+        if not data:
+            raise Unusable(f"it ended at {what}: {self.last_words()}")
+        return data
+
+    def send(self, file, data, what):
+        try:
+            file.write(data + b"\n")
+            file.flush()
+        except ConnectionError:
+            raise Unusable(f"it ended at {what}: {self.last_words()}") from None
+
+    def qmp_command(self, name):
+        self.send(self.qmp, json.dumps({"execute": name}).encode(), name)
+        while True:
+            answer = json.loads(self.line(self.qmp, name))
+            if "return" in answer:
+                return answer["return"]
+            if "error" in answer:
+                raise Unusable(f"{name}: {answer['error']['desc']}")
+
+    def qtest_command(self, command):
+        self.send(self.qtest, command.encode(), command[:40])
+        answer = self.line(self.qtest, command[:40]).split()
+        if answer[:1] != [b"OK"]:
+            raise Unusable(f"{command[:40]}: {b' '.join(answer).decode()}")
+        return answer[1:]
+
+    def read(self, address, size):
+        name = {4: "readl", 8: "readq"}[size]
+        return int(self.qtest_command(f"{name} {address:#x}")[0], 16)
+
+    def write(self, address, size, value):
+        name = {4: "writel", 8: "writeq"}[size]
+        self.qtest_command(f"{name} {address:#x} {value:#x}")
+
+    def write_memory(self, address, data):
+        text = base64.b64encode(data).decode()
+        self.qtest_command(f"b64write {address:#x} {len(data):#x} {text}")

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The guest's side, the page shared with fakehost, what is asked of a QEMU."""
+import ctypes
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+
+BENCH = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, BENCH)
+import fakehost  # noqa: E402
+import machine  # noqa: E402
+import vtd  # noqa: E402
+import workloads  # noqa: E402
+
+HEADER = os.path.join(os.path.dirname(BENCH), "qemu/tests/qtest/fakehost/fakehost-control.h")
+
+
+class Memory:
+    """Takes the place of a machine; waits complete when the doorbell rings."""
+
+    def __init__(self, completes=True):
+        self.bytes, self.registers, self.completes = {}, {}, completes
+
+    def write_memory(self, address, data):
+        self.bytes.update({address + at: byte for at, byte in enumerate(data)})
+
+    def word(self, address):
+        data = bytes(self.bytes.get(address + at, 0) for at in range(8))
+        return struct.unpack("<Q", data)[0]
+
+    def read(self, address, size):
+        register = address - vtd.BASE
+        if register == vtd.GSTS:
+            return self.registers.get(vtd.GCMD, 0)
+        if register in (vtd.FSTS, vtd.IQH):
+            return 0
+        return self.word(address) & (1 << size * 8) - 1
+
+    def write(self, address, _, value):
+        register = address - vtd.BASE
+        self.registers[register] = value
+        if register == vtd.IQT and value and self.completes:
+            queue = self.registers[vtd.IQA] & ~0xFFF
+            last = queue + (value - vtd.DESCRIPTOR) % (vtd.SLOTS * vtd.DESCRIPTOR)
+            self.write_memory(self.word(last + 8), struct.pack("<I", self.word(last) >> 32))
+
+
+class Guest(unittest.TestCase):
+    def test_tables_lead_to_the_pasid_entry(self):
+        memory = Memory()
+        guest = vtd.Guest(memory)
+        guest.add_device(0x21)
+        guest.set_pasid(0x21, 5)
+        context = (memory.word(guest.root) & ~0xFFF) + 0x21 * 32
+        self.assertEqual(memory.word(context) & 1, 1)
+        self.assertEqual(memory.word(context) >> 9 & 7, 7)
+        table = memory.word(memory.word(context) & ~0xFFF)
+        self.assertEqual(table & 1, 1)
+        self.assertEqual(memory.word(table & ~0xFFF), 1 << 6 | 1)
+        self.assertEqual(memory.word((table & ~0xFFF) + 8), 5)
+        guest.clear_pasid(0x21)
+        self.assertEqual(memory.word(table & ~0xFFF), 0)
+
+    def test_directories_do_not_overlap(self):
+        guest = vtd.Guest(Memory())
+        first, second = guest.allocate(vtd.PASID_DIRECTORY), guest.allocate(vtd.PAGE)
+        self.assertEqual(first % vtd.PASID_DIRECTORY, 0)
+        self.assertGreaterEqual(second, first + vtd.PASID_DIRECTORY)
+
+    def test_the_queue_wraps(self):
+        memory = Memory()
+        guest = vtd.Guest(memory)
+        guest.enable()
+        guest.tail = vtd.SLOTS - 1
+        guest.post([(1, 2), (3, 4)])
+        self.assertEqual(memory.word(guest.queue + (vtd.SLOTS - 1) * vtd.DESCRIPTOR), 1)
+        self.assertEqual(memory.word(guest.queue), 3)
+        self.assertEqual(guest.tail, 1)
+
+    def test_a_wait_that_does_not_complete_is_seen(self):
+        unit = workloads.piotlb_burst(1, 4)
+        for completes in (True, False):
+            guest = vtd.Guest(Memory(completes))
+            guest.enable()
+            if completes:
+                workloads.run(guest, unit)
+            else:
+                self.assertRaises(vtd.QueueError, workloads.run, guest, unit)
+
+
+class Workloads(unittest.TestCase):
+    def test_bursts_have_their_length(self):
+        for workload in workloads.WORKLOADS:
+            for burst in workload.bursts:
+                for doorbell in workload.unit(8, burst):
+                    self.assertEqual(len(doorbell.descriptors), burst, workload.name)
+
+    def test_pages_of_a_burst_have_no_neighbours(self):
+        pages = [high >> 12 for _, high in workloads.piotlb_burst(1, 256)[0].descriptors]
+        self.assertFalse({page + 1 for page in pages} & set(pages))
+
+    def test_bind_unbind_touches_every_device_twice(self):
+        self.assertEqual(workloads.descriptors(workloads.bind_unbind(8, 2)), 8 * 4)
+
+
+class Shared(unittest.TestCase):
+    def test_control_page_is_that_of_the_header(self):
+        fields = ["ioctls", "objects", "areas", "mapped_bytes", "rules", "counts", "devices"]
+        offsets = " ".join(f'printf(" %zu", offsetof(struct FakehostControl, {field}));'
+                           for field in fields)
+        source = (f'#include <stdio.h>\n#include <stddef.h>\n#include "{HEADER}"\n'
+                  "int main(void) { printf(\"%u %zu\", FAKEHOST_CONTROL_MAGIC, "
+                  f"sizeof(struct FakehostControl)); {offsets} return 0; }}\n")
+        with tempfile.TemporaryDirectory() as directory:
+            program = os.path.join(directory, "offsets")
+            subprocess.run(["gcc", "-x", "c", "-", "-o", program], input=source, text=True,
+                           check=True)
+            found = subprocess.run([program], capture_output=True, text=True, check=True)
+        expected = [fakehost.MAGIC, ctypes.sizeof(fakehost.Control),
+                    *[getattr(fakehost.Control, field).offset for field in fields]]
+        self.assertEqual([int(word) for word in found.stdout.split()], expected)
+
+    def test_page_of_a_program_that_ran_without_the_library(self):
+        with tempfile.TemporaryDirectory() as directory:
+            page = fakehost.Page(os.path.join(directory, "control"))
+            self.assertFalse(page.ready())
+            self.assertEqual(page.entries(), 0)
+
+    def test_names_of_properties(self):
+        old = "  x-scalable-mode=<bool>   - on/off\n  x-flts=<bool> - on/off\n"
+        new = "  x-scalable-mode=<bool>   - on/off\n  fsts=<bool> - on/off\n"
+        self.assertEqual(machine.properties(old), "x-scalable-mode=on,x-flts=on")
+        self.assertEqual(machine.properties(new), "x-scalable-mode=on,fsts=on")
+        with self.assertRaises(machine.Unusable):
+            machine.properties("  x-scalable-mode=<bool>   - on/off\n")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Limits, table and plot from made-up rows."""
+import os
+import sys
+import unittest
+import xml.etree.ElementTree as ElementTree
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import limits  # noqa: E402
+import measure  # noqa: E402
+import plot  # noqa: E402
+import report  # noqa: E402
+
+
+def row(**changes):
+    found = {"qemu": "series 10.0.13", "model": "vtd", "workload": "piotlb-burst",
+             "devices": 1, "pasids": 1, "burst": 32, "descriptors": 32, "ioctls": 1,
+             "entries": 32, "guest_reads": 33, "instructions": 3200, "seconds": 1e-5}
+    return {**found, **changes}
+
+
+def judge(rows, one=measure.Built(1, 1, 4096), eight=measure.Built(1, 1, 4096), sent=None):
+    return [limit.holds for limit in limits.evaluate(rows, one, eight, sent)]
+
+
+ONE, EIGHT, SELECTIVE, GLOBAL, BUILT, GROWTH, JOINED = range(7)
+
+
+class Limits(unittest.TestCase):
+    def test_without_rows_nothing_holds_and_nothing_fails(self):
+        self.assertEqual(judge([], None, None), [None] * 7)
+
+    def test_one_call_for_a_burst(self):
+        rows = [row(), row(devices=8, ioctls=8)]
+        self.assertEqual(judge(rows)[:2], [True, False])
+
+    def test_a_burst_of_another_length_is_no_evidence(self):
+        self.assertIsNone(judge([row(burst=16)])[ONE])
+
+    def test_reads_per_entry(self):
+        base = {"workload": "pasid-cache-selective-unchanged", "devices": 8, "burst": 1,
+                "ioctls": 0}
+        for reads, holds in ((24, True), (25, False), (None, None)):
+            self.assertIs(judge([row(**base, guest_reads=reads)])[SELECTIVE], holds)
+
+    def test_a_call_is_a_call_though_reads_are_unknown(self):
+        rows = [row(workload="pasid-cache-global-unchanged", devices=8, burst=1, ioctls=1,
+                    guest_reads=None)]
+        self.assertIs(judge(rows)[GLOBAL], False)
+
+    def test_global_reads(self):
+        base = {"workload": "pasid-cache-global-unchanged", "devices": 8, "burst": 1,
+                "ioctls": 0}
+        for reads, holds in ((320, True), (321, False)):
+            self.assertIs(judge([row(**base, guest_reads=reads)])[GLOBAL], holds)
+
+    def test_memory_mapped_twice_or_two_parents(self):
+        for eight in (measure.Built(1, 1, 8192), measure.Built(1, 2, 4096),
+                      measure.Built(8, 1, 4096)):
+            self.assertIs(judge([], eight=eight)[BUILT], False)
+        self.assertIs(judge([])[BUILT], True)
+
+    def test_growth_needs_the_row_with_64_pasids(self):
+        rows = [row(), row(devices=64, instructions=99999)]
+        self.assertIsNone(judge(rows)[GROWTH])
+        for instructions, holds in ((4160, True), (4162, False)):
+            more = [*rows, row(devices=64, pasids=64, instructions=instructions)]
+            self.assertIs(judge(more)[GROWTH], holds)
+
+    def test_blocks(self):
+        self.assertEqual(limits.blocks(range(1, 8)), [(1, 1), (2, 2), (4, 4)])
+        self.assertEqual(limits.blocks([3, 4, 9]), [(3, 1), (4, 1), (9, 1)])
+        self.assertEqual(limits.blocks([]), [])
+
+    def test_joined_exactly(self):
+        best = limits.blocks(limits.JOINED_PAGES)
+        self.assertIs(judge([], sent=best[::-1])[JOINED], True)
+        self.assertIs(judge([], sent=[(0, 64)])[JOINED], False)
+        self.assertIs(judge([], sent=[(page, 1) for page in limits.JOINED_PAGES])[JOINED],
+                      False)
+
+    def test_log_lines_that_are_no_success_do_not_count(self):
+        log = ("7 iommufd0 IOMMU_HWPT_INVALIDATE hwpt_id=4 entry_num=2 "
+               "[0x1000:1:0x0 0x2000:2:0x0] = 0\n"
+               "8 iommufd0 IOMMU_HWPT_INVALIDATE hwpt_id=4 [0x9000:1:0x0] = -1 EIO injected\n"
+               "9 dev0 VFIO_DEVICE_RESET = 0\n")
+        self.assertEqual(measure.logged_entries(log), [(1, 1), (2, 2)])
+
+
+class Table(unittest.TestCase):
+    def lines(self, rows, qemus):
+        return report.table(rows, qemus).splitlines()
+
+    def test_a_line_per_unit_a_group_per_qemu(self):
+        rows = [row(), row(qemu="peer 11.0.0", ioctls=32, seconds=3e-5), row(devices=8)]
+        lines = self.lines(rows, ["series 10.0.13", "peer 11.0.0"])
+        self.assertIn("series 10.0.13", lines[0])
+        self.assertIn("peer 11.0.0", lines[0])
+        self.assertEqual(lines[2], "piotlb-burst")
+        first, second = [line.split("|") for line in lines[4:]]
+        self.assertEqual(first[0].split(), ["1", "1", "32", "32"])
+        self.assertEqual(first[1].split(), ["1", "32", "33", "100", "1.00", "×"])
+        self.assertEqual(first[2].split(), ["32", "32", "33", "100", "3.00", "×"])
+        self.assertEqual(second[2].split(), ["-"] * 5)
+
+    def test_what_was_not_measured_is_not_a_number(self):
+        line = self.lines([row(guest_reads=None, instructions=None)], ["series 10.0.13"])[-1]
+        self.assertEqual(line.split("|")[1].split(), ["1", "32", "-", "-", "1.00", "×"])
+
+    def test_zero_is_a_number(self):
+        line = self.lines([row(ioctls=0, entries=0)], ["series 10.0.13"])[-1]
+        self.assertEqual(line.split("|")[1].split()[:2], ["0", "0"])
+
+    def test_limits(self):
+        words = report.limits([limits.Limit("a", "b", held) for held in (True, False, None)])
+        self.assertEqual([line.split("  a")[0].strip() for line in words.splitlines()],
+                         ["holds", "does not hold", "not measured"])
+
+
+class Plot(unittest.TestCase):
+    def shapes(self, rows, tag):
+        root = ElementTree.fromstring(plot.plot(rows))
+        return root.findall(f"{{http://www.w3.org/2000/svg}}{tag}")
+
+    def test_a_line_per_measure(self):
+        rows = [row(devices=devices) for devices in (1, 8, 64)]
+        self.assertEqual(len(self.shapes(rows, "polyline")), len(plot.MEASURES))
+        self.assertEqual(len(self.shapes(rows, "circle")), 3 * len(plot.MEASURES))
+
+    def test_what_was_not_measured_is_said(self):
+        words = [text.text for text in self.shapes([row(guest_reads=None)], "text")]
+        self.assertIn("not measured", words)
+        self.assertEqual(len(self.shapes([row(guest_reads=None)], "circle")),
+                         len(plot.MEASURES) - 1)
+
+    def test_names_are_escaped(self):
+        words = [text.text for text in self.shapes([row(qemu="<a & b>")], "text")]
+        self.assertIn("<a & b>", words)
+
+    def test_everything_is_inside(self):
+        rows = [row(devices=devices, ioctls=devices) for devices in (1, 8, 64)]
+        root = ElementTree.fromstring(plot.plot(rows))
+        for circle in self.shapes(rows, "circle"):
+            self.assertTrue(0 < float(circle.get("cx")) < float(root.get("width")))
+            self.assertTrue(0 < float(circle.get("cy")) < float(root.get("height")))
+
+    def test_axis_ends(self):
+        for value, top in ((0, 1), (1, 1), (1.2, 1.5), (33, 40), (5999, 6000), (0.03, 0.03)):
+            self.assertAlmostEqual(plot.nice_top(value), top)
+
+    def test_few_bursts_are_shown(self):
+        self.assertEqual(plot.some_bursts([1, 4, 16, 32, 64, 128, 256]), [1, 32, 256])
+        self.assertEqual(plot.some_bursts([32, 1, 1]), [1, 32])
+
+
+if __name__ == "__main__":
+    unittest.main()

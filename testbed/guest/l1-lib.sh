@@ -14,12 +14,12 @@
 [ -e /proc/self/fd/5 ] || exec 5> /run/port-report
 say() { echo "$(uptime_now) $*" >&5; }
 
-# Root port N of the machine is device 0x10 + N on its root bus.
+# The devices are behind root ports, which are devices 0x10 and up of the root
+# bus, and come in the order of the ports and of their functions.
 bind_devices() {
     index=0
-    while [ "$index" -lt "$DEVICES" ]; do
-        root=$(printf '/sys/bus/pci/devices/0000:00:%02x.0' $((16 + index)))
-        host=$(cd "$root" && echo 0000:??:??.?)
+    for host in /sys/bus/pci/devices/0000:00:1?.0/0000:??:??.?; do
+        host=${host##*/}
         dev=/sys/bus/pci/devices/$host
         echo vfio-pci > "$dev/driver_override"
         [ ! -e "$dev/driver" ] || echo "$host" > "$dev/driver/unbind"

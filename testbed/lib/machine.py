@@ -52,11 +52,14 @@ def l0_command(scenario, tools, files, interactive=False):
         command += ["-chardev", "file,id=%s,path=%s" % (port, files[port]),
                     "-device", "virtserialport,chardev=%s,name=%s" % (port, port)]
     for index, _ in enumerate(scenario["devices"]):
+        # Functions of one slot, without ACS, are one IOMMU group
+        place = ("rp0,addr=0x0.%x,multifunction=on" if scenario["l0"]["one_slot"]
+                 else "rp%d") % index
         command += [
             "-device", "pcie-root-port,id=rp%d,addr=0x%x,chassis=%d"
             % (index, FIRST_PORT + index, index + 1),
             "-drive", "if=none,id=disk%d,format=raw,file=%s" % (index, files["disks"][index]),
-            "-device", "nvme,bus=rp%d,drive=disk%d,serial=disk%d" % (index, index, index)]
+            "-device", "nvme,bus=%s,drive=disk%d,serial=disk%d" % (place, index, index)]
     for event in L0_TRACE[scenario["arch"]]:
         command += ["-trace", event]
     return command
@@ -114,7 +117,7 @@ def scenario_archive(scenario, tag, interactive=False):
     if "fakehost" in scenario["needs"]:
         env = {"LD_PRELOAD": "/lib/libfakehost.so", "FAKEHOST_MODE": "real",
                "FAKEHOST_LOG": "/run/calls", **env}
-    settings = {"DEVICES": len(scenario["devices"]), "INTERACTIVE": int(interactive),
+    settings = {"INTERACTIVE": int(interactive),
                 "QUT_ENV": " ".join("%s=%s" % item for item in sorted(env.items())),
                 "CALLS": env.get("FAKEHOST_LOG", "")}
     arc = cpio.Archive()

@@ -15,7 +15,7 @@ DEFAULTS = {
     "checks": [],
     "limits": {},
     "needs": [],
-    "l0": {"nesting": True},
+    "l0": {"nesting": True, "one_slot": False},
     "qut": {"iommu": "x-scalable-mode=on,x-flts=on", "iommufd": True, "env": {}},
     "l2": {"cmdline": "iommu.strict=1", "program": ["read", "write"]},
     "on": {},

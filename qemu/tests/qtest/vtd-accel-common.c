@@ -14,39 +14,39 @@
 #define NATIVE_HOTPLUG  \
     "-global ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"
 
-/* --- config space of the root ports --- */
+/* --- config space --- */
 
-static uint32_t cfg_address(unsigned port, unsigned reg)
+static uint16_t port_bdf(unsigned port)
 {
-    return 1u << 31 | (FIRST_SLOT + port) << 11 | (reg & ~3u);
+    return (FIRST_SLOT + port) << 3;
 }
 
-static uint32_t cfg_readl(VtdAccelTest *t, unsigned port, unsigned reg)
+uint32_t vtd_accel_cfg_readl(VtdAccelTest *t, uint16_t bdf, unsigned reg)
 {
-    qtest_outl(t->host->qts, 0xcf8, cfg_address(port, reg));
+    qtest_outl(t->host->qts, 0xcf8, 1u << 31 | bdf << 8 | (reg & ~3u));
     return qtest_inl(t->host->qts, 0xcfc);
 }
 
-static void cfg_writew(VtdAccelTest *t, unsigned port, unsigned reg,
-                       uint16_t value)
+void vtd_accel_cfg_writew(VtdAccelTest *t, uint16_t bdf, unsigned reg,
+                          uint16_t value)
 {
-    qtest_outl(t->host->qts, 0xcf8, cfg_address(port, reg));
+    qtest_outl(t->host->qts, 0xcf8, 1u << 31 | bdf << 8 | (reg & ~3u));
     qtest_outw(t->host->qts, 0xcfc + (reg & 2), value);
 }
 
-static void cfg_writel(VtdAccelTest *t, unsigned port, unsigned reg,
-                       uint32_t value)
+void vtd_accel_cfg_writel(VtdAccelTest *t, uint16_t bdf, unsigned reg,
+                          uint32_t value)
 {
-    qtest_outl(t->host->qts, 0xcf8, cfg_address(port, reg));
+    qtest_outl(t->host->qts, 0xcf8, 1u << 31 | bdf << 8 | (reg & ~3u));
     qtest_outl(t->host->qts, 0xcfc, value);
 }
 
-static unsigned cfg_find_express(VtdAccelTest *t, unsigned port)
+static unsigned cfg_find_express(VtdAccelTest *t, uint16_t bdf)
 {
-    unsigned pos = cfg_readl(t, port, PCI_CAPABILITY_LIST) & 0xfc;
+    unsigned pos = vtd_accel_cfg_readl(t, bdf, PCI_CAPABILITY_LIST) & 0xfc;
 
     while (pos) {
-        uint32_t cap = cfg_readl(t, port, pos);
+        uint32_t cap = vtd_accel_cfg_readl(t, bdf, pos);
 
         if ((cap & 0xff) == PCI_CAP_ID_EXP) {
             return pos;
@@ -56,23 +56,30 @@ static unsigned cfg_find_express(VtdAccelTest *t, unsigned port)
     g_assert_not_reached();
 }
 
+void vtd_accel_number_bus(VtdAccelTest *t, uint16_t bdf, uint8_t first,
+                          uint8_t last)
+{
+    vtd_accel_cfg_writel(t, bdf, PCI_PRIMARY_BUS,
+                         bdf >> 8 | first << 8 | last << 16);
+}
+
 /* There is no firmware to number the busses */
 static void number_busses(VtdAccelTest *t)
 {
     for (unsigned i = 0; i < t->ports; i++) {
-        uint8_t bus = vtd_accel_bus(i);
-
-        cfg_writel(t, i, PCI_PRIMARY_BUS, bus << 8 | bus << 16);
+        vtd_accel_number_bus(t, port_bdf(i), vtd_accel_bus(i),
+                             vtd_accel_bus(i));
     }
 }
 
-/* What a guest does that agrees to an unplug: power the slot off */
-static void power_off(VtdAccelTest *t, unsigned port)
+void vtd_accel_set_power(VtdAccelTest *t, unsigned port, bool on)
 {
-    unsigned pos = cfg_find_express(t, port);
+    uint16_t bdf = port_bdf(port);
+    unsigned pos = cfg_find_express(t, bdf);
 
-    cfg_writew(t, port, pos + PCI_EXP_SLTCTL,
-               PCI_EXP_SLTCTL_PWR_IND_OFF | PCI_EXP_SLTCTL_PWR_OFF);
+    vtd_accel_cfg_writew(t, bdf, pos + PCI_EXP_SLTCTL, on ?
+                         PCI_EXP_SLTCTL_PWR_IND_ON | PCI_EXP_SLTCTL_PWR_ON :
+                         PCI_EXP_SLTCTL_PWR_IND_OFF | PCI_EXP_SLTCTL_PWR_OFF);
 }
 
 /* --- machine --- */
@@ -98,8 +105,11 @@ uint16_t vtd_accel_sid(unsigned n)
 
 static char *describe_host(const VtdAccelSetup *setup)
 {
-    GString *s = g_string_new(NULL);
+    GString *s = g_string_new(setup->host);
 
+    if (setup->host) {
+        return g_string_free(s, false);
+    }
     if (setup->host_type) {
         g_string_printf(s, "iommu iommu0 type=%s\n", setup->host_type);
     } else {
@@ -115,10 +125,33 @@ static char *describe_host(const VtdAccelSetup *setup)
     return g_string_free(s, false);
 }
 
+/* The objects that a device may name, and the devices that are there at once */
+static char *describe_devices(FakeHost *host, const VtdAccelSetup *setup)
+{
+    GString *s = g_string_new(NULL);
+
+    for (unsigned i = 0; i < MAX(setup->iommufds, 1); i++) {
+        g_autofree char *name = g_strdup_printf("iommufd%u", i);
+
+        g_string_append_printf(s, "-object iommufd,id=%s,fd=%d ", name,
+                               fakehost_fd(host, name));
+    }
+    g_string_append(s, setup->args ?: "");
+    for (unsigned i = 0; setup->cold && setup->cold[i]; i++) {
+        const char *name = vtd_accel_dev(i);
+
+        g_string_append_printf(s, " -device vfio-pci,id=%s,fd=%d,"
+                               "iommufd=iommufd0,%s", name,
+                               fakehost_fd(host, name), setup->cold[i]);
+    }
+    return g_string_free(s, false);
+}
+
 bool vtd_accel_start(VtdAccelTest *t, const VtdAccelSetup *setup)
 {
     g_autofree char *description = describe_host(setup);
     g_autoptr(GString) ports = g_string_new(NULL);
+    g_autofree char *devices = NULL;
 
     if (!fakehost_available()) {
         return false;
@@ -131,12 +164,10 @@ bool vtd_accel_start(VtdAccelTest *t, const VtdAccelSetup *setup)
                                FIRST_SLOT + i);
     }
     t->host = fakehost_new(description);
+    devices = describe_devices(t->host, setup);
     fakehost_start(t->host, "-M q35 " NATIVE_HOTPLUG " -m %dM "
-                   "-device intel-iommu,%s "
-                   "-object iommufd,id=iommufd0,fd=%d %s %s",
-                   VTD_GUEST_RAM_MB, setup->iommu_props ?: VTD_ACCEL_PROPS,
-                   fakehost_fd(t->host, "iommufd0"), ports->str,
-                   setup->args ?: "");
+                   "-device intel-iommu,%s %s %s", VTD_GUEST_RAM_MB,
+                   setup->iommu_props ?: VTD_ACCEL_PROPS, ports->str, devices);
     number_busses(t);
     vtd_guest_init(&t->guest, t->host->qts, setup->width ?: 32);
     for (unsigned i = 0; i < setup->devices; i++) {
@@ -171,7 +202,8 @@ void vtd_accel_unplug(VtdAccelTest *t, unsigned n)
     qtest_qmp_assert_success(t->host->qts, "{ 'execute': 'device_del',"
                              " 'arguments': { 'id': %s } }",
                              vtd_accel_dev(n));
-    power_off(t, n);
+    /* What a guest does that agrees */
+    vtd_accel_set_power(t, n, false);
     qtest_qmp_eventwait(t->host->qts, "DEVICE_DELETED");
 }
 
@@ -181,23 +213,30 @@ void vtd_accel_reset(VtdAccelTest *t)
     number_busses(t);
 }
 
-uint64_t vtd_accel_bind(VtdAccelTest *t, unsigned n,
-                        const VtdPasidEntry *entry)
+uint64_t vtd_accel_bind_sid(VtdAccelTest *t, uint16_t source_id,
+                            const VtdPasidEntry *entry)
 {
     VtdGuest *g = &t->guest;
-    uint64_t dir = vtd_guest_add_context(g, vtd_accel_bus(n), 0, 0);
+    uint64_t dir = vtd_guest_add_context(g, source_id >> 8, source_id & 0xff,
+                                         0);
 
     vtd_guest_write_pasid(g, dir, 0, entry);
     if (!vtd_guest_translates(g)) {
         vtd_guest_enable(g);
     }
-    vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, vtd_accel_sid(n));
+    vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, source_id);
     if (g->queue_width == 32) {
         /* There is no narrow form of it */
         vtd_guest_post_pc(g, VTD_PC_PASID, entry->domain_id, 0);
     }
     vtd_guest_sync(g);
     return dir;
+}
+
+uint64_t vtd_accel_bind(VtdAccelTest *t, unsigned n,
+                        const VtdPasidEntry *entry)
+{
+    return vtd_accel_bind_sid(t, vtd_accel_sid(n), entry);
 }
 
 VtdPasidEntry vtd_accel_fs_entry(uint16_t domain_id)

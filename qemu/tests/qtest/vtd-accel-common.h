@@ -51,6 +51,9 @@ typedef struct VtdAccelSetup {
     const char *iommu_props;    /* of intel-iommu; NULL: VTD_ACCEL_PROPS */
     uint64_t cap, ecap;         /* of the host; 0: HOST_CAP, HOST_ECAP */
     const char *host_type;      /* NULL: vtd */
+    const char *host;           /* the whole description instead of these */
+    unsigned iommufds;          /* iommufd0…; 0: one */
+    const char *const *cold;    /* properties of dev0…, plugged first */
     unsigned devices;           /* plugged at once, dev0… */
     unsigned ports;             /* root ports; 0: one per device, at least 2 */
     unsigned width;             /* bytes of a descriptor; 0: 32 */
@@ -80,6 +83,19 @@ uint8_t vtd_accel_bus(unsigned n);
 /* Requester id of device @n */
 uint16_t vtd_accel_sid(unsigned n);
 
+/* Config space of the function at @bdf, wherever it is now */
+uint32_t vtd_accel_cfg_readl(VtdAccelTest *t, uint16_t bdf, unsigned reg);
+void vtd_accel_cfg_writew(VtdAccelTest *t, uint16_t bdf, unsigned reg,
+                          uint16_t value);
+void vtd_accel_cfg_writel(VtdAccelTest *t, uint16_t bdf, unsigned reg,
+                          uint32_t value);
+/* Have the bridge at @bdf lead to the busses @first to @last */
+void vtd_accel_number_bus(VtdAccelTest *t, uint16_t bdf, uint8_t first,
+                          uint8_t last);
+
+/* Switch the slot of root port @port on or off, as a guest does */
+void vtd_accel_set_power(VtdAccelTest *t, unsigned port, bool on);
+
 /* device_add dev@n; @props as for fakehost_plug(). Returns NULL or the error */
 char *vtd_accel_try_plug(VtdAccelTest *t, unsigned n, const char *props);
 /* device_add that has to succeed */
@@ -96,6 +112,9 @@ void vtd_accel_reset(VtdAccelTest *t);
  */
 uint64_t vtd_accel_bind(VtdAccelTest *t, unsigned n,
                         const VtdPasidEntry *entry);
+/* The same under any requester id */
+uint64_t vtd_accel_bind_sid(VtdAccelTest *t, uint16_t source_id,
+                            const VtdPasidEntry *entry);
 
 /* A first-stage entry of domain @domain_id */
 VtdPasidEntry vtd_accel_fs_entry(uint16_t domain_id);

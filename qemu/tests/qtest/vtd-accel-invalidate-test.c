@@ -144,7 +144,27 @@ static const Case cases[] = {
     }, {
         "iotlb-page_forwarded", "by page",
         D({ IOTLB, VTD_IOTLB_PAGE, DID, 0, 0x6000 }),
-        .calls = 1, .entries = 1,
+        .calls = 1, .entries = 1, .list = "[0x6000:0x1:0]", .narrow = true,
+    }, {
+        "iotlb-pages_forwarded", "by pages, the address anywhere in them",
+        D({ IOTLB, VTD_IOTLB_PAGE, DID, 0, 0x13000, 3 }),
+        .calls = 1, .entries = 1, .list = "[0x10000:0x8:0]", .narrow = true,
+    }, {
+        "iotlb-largest-mask_forwarded", "by as many pages as CAP.MAMV allows",
+        D({ IOTLB, VTD_IOTLB_PAGE, DID, 0, 0x80000000, VTD_MAMV }),
+        .calls = 1, .entries = 1, .list = "[0x80000000:0x40000:0]",
+    }, {
+        "iotlb-page-other-domain_silent", "by page of a domain nobody is in",
+        D({ IOTLB, VTD_IOTLB_PAGE, OTHER_DID, 0, 0x6000 }), .narrow = true,
+    }, {
+        "iotlb-and-piotlb_one-call", "either kind goes into the same batch",
+        D({ IOTLB, VTD_IOTLB_PAGE, DID, 0, 0x8000 }, PAGE(0x9000)),
+        .calls = 1, .entries = 1, .list = "[0x8000:0x2:0]",
+    }, {
+        "iotlb-global-twice_once", "all of it twice is once",
+        D({ IOTLB, VTD_IOTLB_GLOBAL }, PAGE(0x1000), { IOTLB,
+          VTD_IOTLB_DOMAIN, DID }),
+        .calls = 1, .entries = 1, .list = "[" ALL "]",
     }, {
         "device-tlb_silent", "the kernel flushes the device's TLB by itself",
         D({ DEVICE_TLB, 0, 0, 0, 0x1000 }),
@@ -170,6 +190,17 @@ static const Case cases[] = {
         "own-domains_only-one-told", "domains are told apart",
         D(PAGE(0x1000)),
         .devices = 3, .own_domains = true, .calls = 1, .entries = 1,
+    }, {
+        "own-domains_iotlb-domain_only-one-told", "here as well",
+        D({ IOTLB, VTD_IOTLB_DOMAIN, DID + 2 }),
+        .devices = 3, .own_domains = true, .calls = 1, .entries = 1,
+        .narrow = true,
+    }, {
+        "own-domains_mixed_each-its-own",
+        "each HWPT has its own batch",
+        D(PAGE(0x1000), { IOTLB, VTD_IOTLB_DOMAIN, DID + 1 }, PAGE(0x1000),
+          { PIOTLB, VTD_PIOTLB_PAGE, DID + 2, 0, 0x1000 }),
+        .devices = 3, .own_domains = true, .calls = 3, .entries = 3,
     }, {
         "own-domains_global_all-told", "a global one concerns each",
         D({ IOTLB, VTD_IOTLB_GLOBAL }),

@@ -1,0 +1,423 @@
+/*
+ * QTest: the accelerated VT-d's invalidation queue, as a guest may use it
+ *
+ * Order is what counts here: a wait descriptor completes after all that was
+ * posted before it, and an error stops what comes after it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "hw/i386/intel_iommu_internal.h"
+#include "vtd-accel-common.h"
+
+#define DID         5
+#define WAITS       5
+#define MOST_WAITS  127     /* in a queue of 128-bit descriptors */
+
+/* --- wait descriptors with a status of their own --- */
+
+typedef struct Waits {
+    VtdAccelTest *t;
+    uint64_t status;            /* an array of these */
+    unsigned num;
+} Waits;
+
+static void waits_init(Waits *w, VtdAccelTest *t)
+{
+    *w = (Waits) { .t = t, .status = vtd_guest_alloc(&t->guest) };
+}
+
+static void post_wait(Waits *w)
+{
+    g_assert_cmpuint(w->num, <, MOST_WAITS);
+    vtd_guest_post(&w->t->guest, VTD_INV_DESC_WAIT | VTD_INV_DESC_WAIT_SW |
+                   (uint64_t)(w->num + 1) << VTD_INV_DESC_WAIT_DATA_SHIFT,
+                   w->status + w->num * sizeof(uint32_t));
+    w->num++;
+}
+
+/* The first @num have completed, and no other */
+static void expect_waited(Waits *w, unsigned num)
+{
+    for (unsigned i = 0; i < w->num; i++) {
+        g_assert_cmpuint(qtest_readl(w->t->host->qts, w->status +
+                                     i * sizeof(uint32_t)), ==,
+                         i < num ? i + 1 : 0);
+    }
+}
+
+static uint64_t calls(VtdAccelTest *t)
+{
+    return fakehost_calls(t->host, "IOMMU_HWPT_INVALIDATE");
+}
+
+/* In a queue of either width: what matters here is there in both */
+static void post_page(VtdGuest *g, uint64_t addr)
+{
+    vtd_guest_post_iotlb(g, VTD_IOTLB_PAGE, DID, addr, 0);
+}
+
+static void expect_error(VtdAccelTest *t, unsigned slot)
+{
+    g_assert_cmphex(vtd_guest_readl(&t->guest, DMAR_FSTS_REG) & VTD_FSTS_IQE,
+                    ==, VTD_FSTS_IQE);
+    g_assert_cmphex(vtd_guest_readq(&t->guest, DMAR_IQH_REG), ==,
+                    slot * t->guest.queue_width);
+}
+
+static bool start_bound(VtdAccelTest *t, unsigned width)
+{
+    VtdAccelSetup setup = { .devices = 1, .width = width };
+    VtdPasidEntry entry = vtd_accel_fs_entry(DID);
+
+    if (!vtd_accel_start(t, &setup)) {
+        return false;
+    }
+    vtd_accel_bind(t, 0, &entry);
+    vtd_accel_expect_s1(t, 0);
+    return true;
+}
+
+/*
+ * Of several wait descriptors in one doorbell, each but the first @data has
+ * work that the host can do neither by itself nor in another way.
+ */
+static void test_waits_in_order(const void *data)
+{
+    unsigned good = GPOINTER_TO_UINT(data), first;
+    uint64_t before;
+    VtdAccelTest t;
+    Waits w;
+
+    if (!start_bound(&t, 32)) {
+        return;
+    }
+    waits_init(&w, &t);
+    first = t.guest.tail;
+    before = calls(&t);
+    for (unsigned i = 0; i < WAITS; i++) {
+        vtd_guest_post_piotlb(&t.guest, VTD_PIOTLB_PAGE, DID, 0, i << 13, 0,
+                              false);
+        post_wait(&w);
+    }
+    if (good < WAITS) {
+        fakehost_fail(t.host, "HWPT_INVALIDATE", good + 1, 0, EIO, 0);
+        fakehost_fail(t.host, "HWPT_ALLOC", 1, 0, EIO, 0);
+        fakehost_fail(t.host, "DETACH_IOMMUFD_PT", 1, 0, EIO, 0);
+    }
+    vtd_guest_ring(&t.guest);
+    expect_waited(&w, good);
+    if (good < WAITS) {
+        g_assert_cmpuint(calls(&t) - before, ==, good + 1);
+        expect_error(&t, first + 2 * good + 1);
+
+        /* The host comes round: DMA is blocked, so nothing is stale */
+        fakehost_clear_rules(t.host);
+        vtd_guest_writel(&t.guest, DMAR_FSTS_REG, VTD_FSTS_IQE);
+        vtd_guest_ring(&t.guest);
+        vtd_accel_expect_blocked(&t, 0);
+        vtd_accel_expect_s1_hwpts(&t, 0);
+        expect_waited(&w, WAITS);
+        vtd_guest_flush_pasid_cache(&t.guest);
+    } else {
+        g_assert_cmpuint(calls(&t) - before, ==, WAITS);
+    }
+    vtd_accel_expect_s1(&t, 0);
+    vtd_accel_end(&t);
+}
+
+/* One doorbell for as much as the queue holds, from anywhere in it */
+static void test_full_queue(const void *data)
+{
+    unsigned width = GPOINTER_TO_UINT(data), pairs;
+    VtdAccelTest t;
+
+    if (!start_bound(&t, width)) {
+        return;
+    }
+    pairs = (t.guest.queue_slots - 1) / 2;
+    for (unsigned round = 0; round < 5; round++) {
+        uint64_t before = calls(&t), entries = fakehost_entries(t.host);
+        Waits w;
+
+        waits_init(&w, &t);
+        for (unsigned i = 0; i < pairs; i++) {
+            post_page(&t.guest, (uint64_t)i << 13);
+            post_wait(&w);
+        }
+        vtd_guest_ring(&t.guest);
+        expect_waited(&w, pairs);
+        g_assert_cmpuint(calls(&t) - before, ==, pairs);
+        g_assert_cmpuint(fakehost_entries(t.host) - entries, ==, pairs);
+        g_assert_cmphex(vtd_guest_readq(&t.guest, DMAR_IQH_REG), ==,
+                        t.guest.tail * width);
+        /* Start elsewhere next time */
+        for (unsigned i = 0; i < 7 * round; i++) {
+            vtd_guest_sync(&t.guest);
+        }
+    }
+    g_assert_cmphex(vtd_guest_readl(&t.guest, DMAR_FSTS_REG) & VTD_FSTS_IQE,
+                    ==, 0);
+    vtd_accel_end(&t);
+}
+
+/* --- a bad descriptor among good ones --- */
+
+typedef struct BadCase {
+    const char *name;
+    uint64_t lo, hi;
+    unsigned widths;            /* bad in queues of these widths */
+} BadCase;
+
+static const BadCase bad_cases[] = {
+    { "context-cache-granularity-0", VTD_INV_DESC_CC, 0, 16 | 32 },
+    { "iotlb-granularity-0", VTD_INV_DESC_IOTLB, 0, 16 | 32 },
+    { "piotlb-granularity-0", VTD_INV_DESC_PIOTLB, 0, 16 | 32 },
+    { "piotlb-granularity-1", VTD_INV_DESC_PIOTLB | 1 << 4, 0, 16 | 32 },
+    { "pasid-cache-granularity-2", VTD_INV_DESC_PC | 2 << 4, 0, 16 | 32 },
+    { "type-0", 0, 0, 16 | 32 },
+    { "wait-does-nothing", VTD_INV_DESC_WAIT, 0, 16 | 32 },
+    /* This descriptor is 256 bits wide, and good where it fits */
+    { "piotlb-narrow", VTD_INV_DESC_PIOTLB | VTD_PIOTLB_PASID << 4 |
+      DID << 16, 0, 16 },
+};
+
+static void run_bad(const BadCase *c, unsigned width)
+{
+    uint64_t before;
+    VtdAccelTest t;
+    unsigned bad;
+    VtdGuest *g;
+    Waits w;
+
+    if (!(c->widths & width) || !start_bound(&t, width)) {
+        return;
+    }
+    g = &t.guest;
+    waits_init(&w, &t);
+    before = calls(&t);
+    post_page(g, 0x1000);
+    post_wait(&w);
+    post_page(g, 0x5000);
+    bad = g->tail;
+    vtd_guest_post(g, c->lo, c->hi);
+    post_page(g, 0x9000);
+    post_wait(&w);
+    vtd_guest_ring(g);
+
+    /* What was before it is done, a wait descriptor or not */
+    expect_waited(&w, 1);
+    g_assert_cmpuint(calls(&t) - before, ==, 2);
+    expect_error(&t, bad);
+    /* The error stays, and the queue stands still */
+    vtd_guest_ring(g);
+    expect_waited(&w, 1);
+    g_assert_cmpuint(calls(&t) - before, ==, 2);
+    expect_error(&t, bad);
+
+    /* The guest puts something else there */
+    qtest_writeq(g->qts, g->queue + bad * width,
+                 VTD_INV_DESC_CC | VTD_CC_GLOBAL << 4);
+    qtest_writeq(g->qts, g->queue + bad * width + 8, 0);
+    vtd_guest_writel(g, DMAR_FSTS_REG, VTD_FSTS_IQE);
+    vtd_guest_ring(g);
+    expect_waited(&w, 2);
+    g_assert_cmpuint(calls(&t) - before, ==, 3);
+    g_assert_cmphex(vtd_guest_readl(g, DMAR_FSTS_REG) & VTD_FSTS_IQE, ==, 0);
+    vtd_accel_expect_s1(&t, 0);
+    vtd_accel_end(&t);
+}
+
+static void test_bad_256(const void *data)
+{
+    run_bad(data, 32);
+}
+
+static void test_bad_128(const void *data)
+{
+    run_bad(data, 16);
+}
+
+/* --- which devices look at their entries again --- */
+
+#define SLOT        0x00c0      /* requester id of function 0 */
+
+/* One bit per device below */
+#define FN(n)       (1u << (n))
+#define SELF        (FN(0) | FN(1) | FN(3) | FN(4) | FN(7))
+#define OTHER       (1u << 8)   /* function 0 of the next device */
+
+static const char *const functions[] = {
+    "addr=0x18.0,multifunction=on", "addr=0x18.1", "addr=0x18.3",
+    "addr=0x18.4", "addr=0x18.7", "addr=0x19", NULL
+};
+static const uint8_t function_numbers[] = { 0, 1, 3, 4, 7, 8 };
+
+typedef struct CacheCase {
+    const char *name;
+    const char *what;
+    uint64_t lo, hi;
+    bool context;               /* the context entries are gone, too */
+    unsigned told;              /* devices that have to notice … */
+    unsigned spared;            /* … and that must not yet */
+    bool narrow;
+} CacheCase;
+
+/* The domain of function @n */
+#define FN_DID(n)           ((uint64_t)(DID + (n)))
+#define CC_DEVICE(n, fm)    (VTD_INV_DESC_CC | VTD_CC_DEVICE << 4 | \
+                             (uint64_t)(SLOT + (n)) << 32 | \
+                             (uint64_t)(fm) << 48)
+
+static const CacheCase cache_cases[] = {
+    {
+        "cc-device_only-it", "one function",
+        CC_DEVICE(3, 0), .context = true, .narrow = true,
+        .told = FN(3), .spared = (SELF & ~FN(3)) | OTHER,
+    }, {
+        "cc-device-mask-1_pairs", "the upper bit of the function ignored",
+        CC_DEVICE(0, 1), .context = true,
+        .told = FN(0) | FN(4), .spared = FN(1) | FN(3) | FN(7) | OTHER,
+    }, {
+        "cc-device-mask-1-upper_pairs", "and the same from the other side",
+        CC_DEVICE(7, 1), .context = true,
+        .told = FN(3) | FN(7), .spared = FN(0) | FN(1) | FN(4) | OTHER,
+    }, {
+        "cc-device-mask-2_fours", "two bits ignored: the odd functions",
+        CC_DEVICE(1, 2), .context = true, .narrow = true,
+        .told = FN(1) | FN(3) | FN(7), .spared = FN(0) | FN(4) | OTHER,
+    }, {
+        "cc-device-mask-3_all-functions", "three bits ignored",
+        CC_DEVICE(4, 3), .context = true,
+        .told = SELF, .spared = OTHER,
+    }, {
+        "cc-device-of-nobody_silent", "a function that is not there",
+        CC_DEVICE(5, 0), .context = true, .narrow = true,
+        .spared = SELF | OTHER,
+    }, {
+        "cc-domain_all", "context entries of scalable mode have no domain",
+        VTD_INV_DESC_CC | VTD_CC_DOMAIN << 4 | FN_DID(0) << 16,
+        .context = true, .told = SELF | OTHER, .narrow = true,
+    }, {
+        "cc-global_all", "all context entries",
+        VTD_INV_DESC_CC | VTD_CC_GLOBAL << 4,
+        .context = true, .told = SELF | OTHER, .narrow = true,
+    }, {
+        "pc-global_all", "all PASID entries",
+        VTD_INV_DESC_PC | VTD_PC_GLOBAL << 4, .told = SELF | OTHER,
+    }, {
+        "pc-domain_that-one", "the PASID entries of a domain",
+        VTD_INV_DESC_PC | VTD_PC_DOMAIN << 4 | FN_DID(3) << 16,
+        .told = FN(3),
+    }, {
+        "pc-pasid_that-one", "a PASID entry of a domain",
+        VTD_INV_DESC_PC | VTD_PC_PASID << 4 | FN_DID(7) << 16,
+        .told = FN(7),
+    }, {
+        "pc-other-pasid_silent", "a PASID that no device uses",
+        VTD_INV_DESC_PC | VTD_PC_PASID << 4 | FN_DID(0) << 16 | 3ull << 32,
+        .spared = SELF | OTHER,
+    }, {
+        "iotlb-global_silent", "translations, not entries",
+        VTD_INV_DESC_IOTLB | VTD_IOTLB_GLOBAL << 4,
+        .context = true, .spared = SELF | OTHER, .narrow = true,
+    }, {
+        "piotlb_silent", "translations, not entries",
+        VTD_INV_DESC_PIOTLB | VTD_PIOTLB_PASID << 4 | FN_DID(0) << 16,
+        .context = true, .spared = SELF | OTHER,
+    }, {
+        "device-tlb_silent", "translations, not entries",
+        VTD_INV_DESC_DEVICE | (uint64_t)SLOT << 32, 0x7ffffffffffff001ull,
+        .context = true, .spared = SELF | OTHER,
+    },
+};
+
+static void run_cache(const CacheCase *c, unsigned width)
+{
+    VtdAccelSetup setup = { .cold = functions, .width = width };
+    uint64_t dir[ARRAY_SIZE(function_numbers)];
+    VtdAccelTest t;
+
+    g_test_message("%s", c->what);
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    for (size_t i = 0; functions[i]; i++) {
+        VtdPasidEntry entry = vtd_accel_fs_entry(FN_DID(function_numbers[i]));
+
+        dir[i] = vtd_accel_bind_sid(&t, SLOT + function_numbers[i], &entry);
+        vtd_accel_expect_s1(&t, i);
+    }
+    for (size_t i = 0; functions[i]; i++) {
+        uint16_t sid = SLOT + function_numbers[i];
+
+        vtd_guest_clear_pasid(&t.guest, dir[i], 0);
+        if (c->context) {
+            qtest_writeq(t.host->qts,
+                         vtd_guest_context(&t.guest, sid >> 8, sid & 0xff), 0);
+        }
+    }
+    vtd_guest_post(&t.guest, c->lo, c->hi);
+    vtd_guest_sync(&t.guest);
+    for (size_t i = 0; functions[i]; i++) {
+        if (c->told & FN(function_numbers[i])) {
+            vtd_accel_expect_blocked(&t, i);
+        }
+        if (c->spared & FN(function_numbers[i])) {
+            vtd_accel_expect_s1(&t, i);
+        }
+    }
+    vtd_accel_end(&t);
+}
+
+static void test_cache_256(const void *data)
+{
+    run_cache(data, 32);
+}
+
+static void test_cache_128(const void *data)
+{
+    run_cache(data, 16);
+}
+
+static void add(const char *group, const char *name, const void *data,
+                GTestDataFunc func)
+{
+    g_autofree char *path = g_strdup_printf("/vtd-accel/%s/%s", group, name);
+
+    qtest_add_data_func(path, data, func);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+
+    for (unsigned i = 0; i <= WAITS; i++) {
+        g_autofree char *name = g_strdup_printf("%u-of-%u-waits_in-order", i,
+                                                WAITS);
+
+        add("queue", name, GUINT_TO_POINTER(i), test_waits_in_order);
+    }
+    add("queue", "full_each-waits", GUINT_TO_POINTER(32), test_full_queue);
+    add("queue-128", "full_each-waits", GUINT_TO_POINTER(16),
+        test_full_queue);
+    for (size_t i = 0; i < ARRAY_SIZE(bad_cases); i++) {
+        if (bad_cases[i].widths & 32) {
+            add("queue/bad", bad_cases[i].name, &bad_cases[i], test_bad_256);
+        }
+        if (bad_cases[i].widths & 16) {
+            add("queue-128/bad", bad_cases[i].name, &bad_cases[i],
+                test_bad_128);
+        }
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(cache_cases); i++) {
+        add("queue/cache", cache_cases[i].name, &cache_cases[i],
+            test_cache_256);
+        if (cache_cases[i].narrow) {
+            add("queue-128/cache", cache_cases[i].name, &cache_cases[i],
+                test_cache_128);
+        }
+    }
+    return g_test_run();
+}

@@ -76,3 +76,8 @@ bool vtd_accel_sync(IntelIOMMUState *s)
 {
     return true;
 }
+
+char *vtd_accel_describe(IntelIOMMUState *s)
+{
+    return g_strdup("");
+}

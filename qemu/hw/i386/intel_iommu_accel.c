@@ -817,3 +817,40 @@ bool vtd_accel_sync(IntelIOMMUState *s)
     }
     return !s->accel->stuck;
 }
+
+char *vtd_accel_describe(IntelIOMMUState *s)
+{
+    GString *str = g_string_new(NULL);
+    VTDAccelDevice *dev;
+
+    if (!s->accel) {
+        return g_string_free(str, false);
+    }
+    QLIST_FOREACH(dev, &s->accel->devices, next) {
+        HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(dev->idev);
+        struct iommu_hw_info_vtd *vtd = &hiod->caps.vendor_caps.vtd;
+
+        g_string_append_printf(str, "%s%s: host CAP 0x%" PRIx64 " ECAP 0x%"
+                               PRIx64 ", ", str->len ? "; " : "",
+                               vtd_accel_name(dev), (uint64_t)vtd->cap_reg,
+                               (uint64_t)vtd->ecap_reg);
+        switch (dev->state) {
+        case VTD_ACCEL_BLOCKED:
+            g_string_append(str, "blocked");
+            break;
+        case VTD_ACCEL_S2:
+            g_string_append_printf(str, "guest memory (HWPT %u)",
+                                   dev->idev->hwpt_id);
+            break;
+        case VTD_ACCEL_S1:
+            g_string_append_printf(str, "first-stage table 0x%" PRIx64
+                                   ", %u bits, domain %u (HWPT %u on %u)",
+                                   dev->s1->key.pgtbl_addr,
+                                   dev->s1->key.addr_width,
+                                   dev->s1->key.domain_id, dev->s1->hwpt_id,
+                                   dev->s1->key.s2_hwpt_id);
+            break;
+        }
+    }
+    return g_string_free(str, false);
+}

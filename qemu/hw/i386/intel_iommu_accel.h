@@ -138,4 +138,12 @@ void vtd_accel_iotlb_invalidate_all(IntelIOMMUState *s);
  */
 bool vtd_accel_sync(IntelIOMMUState *s);
 
+/**
+ * vtd_accel_describe: what was found out about and agreed with the host
+ *
+ * Returns: for people, for each host device the capabilities of its IOMMU and
+ *          what the device is attached to; the caller frees it.
+ */
+char *vtd_accel_describe(IntelIOMMUState *s);
+
 #endif

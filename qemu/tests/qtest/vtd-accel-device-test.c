@@ -106,6 +106,43 @@ static void test_one_of_two(void)
     vtd_accel_end(&t);
 }
 
+static void expect_shown(VtdAccelTest *t, const char *text)
+{
+    g_autofree char *qtree = qtest_hmp(t->host->qts, "info qtree");
+
+    g_assert_nonnull(strstr(qtree, text));
+}
+
+/* "info qtree" tells what the host can do and what a device is attached to */
+static void test_shown(void)
+{
+    VtdAccelSetup setup = { .devices = 1 };
+    VtdPasidEntry entry = vtd_accel_fs_entry(DID);
+    g_autofree char *caps = g_strdup_printf("host CAP 0x%llx ECAP 0x%llx",
+                                            HOST_CAP, HOST_ECAP);
+    g_autofree char *s2 = NULL, *s1 = NULL;
+    uint64_t dir;
+    VtdAccelTest t;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    s2 = g_strdup_printf("guest memory (HWPT %u)", vtd_accel_s2_id(&t));
+    expect_shown(&t, caps);
+    expect_shown(&t, s2);
+
+    dir = vtd_accel_bind(&t, 0, &entry);
+    s1 = g_strdup_printf("48 bits, domain %d (HWPT %u on %u)", DID,
+                         fakehost_device(t.host, "dev0")->pt_id,
+                         vtd_accel_s2_id(&t));
+    expect_shown(&t, s1);
+
+    vtd_guest_clear_pasid(&t.guest, dir, 0);
+    vtd_guest_flush_pasid_cache(&t.guest);
+    expect_shown(&t, ", blocked");
+    vtd_accel_end(&t);
+}
+
 /* What RID_PASID is, the context entry says */
 static void test_rid_pasid(void)
 {
@@ -234,6 +271,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-accel/device/equal-entries_one-s1", test_shared_s1);
     qtest_add_func("/vtd-accel/device/context-of-one_other-untouched",
                    test_one_of_two);
+    qtest_add_func("/vtd-accel/device/info-qtree_shows-host", test_shown);
     qtest_add_func("/vtd-accel/device/rid-pasid_from-context",
                    test_rid_pasid);
     qtest_add_func("/vtd-accel/device/plug-under-translation_blocked",

@@ -166,9 +166,12 @@ bool vtd_accel_start(VtdAccelTest *t, const VtdAccelSetup *setup)
     t->host = fakehost_new(description);
     devices = describe_devices(t->host, setup);
     fakehost_start(t->host, "-M q35 " NATIVE_HOTPLUG " -m %dM "
-                   "-device intel-iommu,%s %s %s", VTD_GUEST_RAM_MB,
-                   setup->iommu_props ?: VTD_ACCEL_PROPS, ports->str, devices);
-    number_busses(t);
+                   "-device intel-iommu,%s %s %s %s", VTD_GUEST_RAM_MB,
+                   setup->iommu_props ?: VTD_ACCEL_PROPS, ports->str, devices,
+                   setup->incoming ? "-incoming defer" : "");
+    if (!setup->incoming) {
+        number_busses(t);
+    }
     vtd_guest_init(&t->guest, t->host->qts, setup->width ?: 32);
     for (unsigned i = 0; i < setup->devices; i++) {
         vtd_accel_plug(t, i);

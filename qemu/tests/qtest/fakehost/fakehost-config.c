@@ -19,6 +19,7 @@
  *   isolated-msi=1   its interrupts are remapped
  *   streams=1        SMMUv3 stream ids that it has
  *   reset=1          it has a function-level reset
+ *   migrate=0        its state can be saved and loaded
  *   vendor=0x1b36 device=0x10 class=0x010802
  *   bar0=0x4000      size of the 64-bit memory BAR, a power of two; 0: none
  *   msix=16          MSI-X vectors
@@ -53,6 +54,7 @@ static const struct {
     KEY("group", group), KEY("slot", slot), KEY("pasid-bits", pasid_bits),
     KEY("ats", ats), KEY("coherent", coherent),
     KEY("isolated-msi", isolated_msi), KEY("reset", has_reset),
+    KEY("migrate", migrate),
     KEY("vendor", vendor_id), KEY("device", device_id),
     KEY("streams", streams),
     KEY("class", class_code), KEY("bar0", bar0_size), KEY("msix", msix),
@@ -191,6 +193,7 @@ static FhVfioDev *fh_config_new_device(const char *name)
     dev->class_code = 0x010802;
     dev->bar0_size = 0x4000;
     dev->msix = 16;
+    fh_migration_init(dev);
     dev->state = &page->devices[fh_nr_devices++];
     page->devices_used = fh_nr_devices;
     strcpy(dev->state->name, dev->name);

@@ -85,7 +85,7 @@ struct FakehostControl {
     uint32_t magic;
     uint32_t calls_used;
     uint32_t devices_used;
-    uint32_t unused;
+    uint32_t transfers;         /* device states saved or loaded */
     uint64_t ioctls;            /* all that were seen */
     uint32_t objects[FAKEHOST_OBJ_TYPES];
     uint32_t areas;             /* mappings in all IOASes */

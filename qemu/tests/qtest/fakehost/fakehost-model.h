@@ -210,6 +210,9 @@ struct FhVfioDev {
     uint64_t vendor_id, device_id, class_code;
     uint64_t bar0_size;
     uint64_t msix;
+    uint64_t migrate;               /* it can */
+    uint32_t mig_state;             /* VFIO_DEVICE_STATE_… */
+    int mig_fd;                     /* of its data, or -1 */
     uint8_t config[FH_CONFIG_SIZE];
     uint8_t wmask[FH_CONFIG_SIZE];
     FhIdev *idev;                   /* while bound */
@@ -226,6 +229,15 @@ FhVfioDev *fh_config_devices(void);
 extern const FhVendor fh_vendor_vtd;
 extern const FhVendor fh_vendor_smmuv3;
 extern const FhVendor fh_vendor_none;
+
+/* --- fakehost-migration.c --- */
+
+void fh_migration_init(FhVfioDev *dev);
+/* A reset of the device ends a transfer, and it runs again */
+void fh_migration_reset(FhVfioDev *dev);
+/* VFIO_DEVICE_FEATURE with its @len bytes of @data */
+int fh_migration_feature(FhVfioDev *dev, uint32_t flags, void *data,
+                         uint32_t len);
 
 /* --- fakehost-object.c --- */
 

@@ -214,6 +214,7 @@ static int fh_vfio_reset(FhVfioDev *dev, void *arg)
         return -EINVAL;
     }
     dev->state->resets++;
+    fh_migration_reset(dev);
     return 0;
 }
 
@@ -287,8 +288,9 @@ static int fh_vfio_feature(FhVfioDev *dev, void *arg)
          (cmd->flags & get_set) == get_set)) {
         return -EINVAL;
     }
-    /* It cannot migrate, log DMA, or sleep */
-    return -ENOTTY;
+    /* It cannot log DMA, or sleep */
+    return fh_migration_feature(dev, cmd->flags, (char *)arg + sizeof(*cmd),
+                                cmd->argsz - sizeof(*cmd));
 }
 
 static int fh_vfio_attach(FhVfioDev *dev, void *arg)

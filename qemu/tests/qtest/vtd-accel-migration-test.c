@@ -1,0 +1,312 @@
+/*
+ * QTest: migration of the accelerated VT-d
+ *
+ * A guest with tables of its own moves to another QEMU, which has host devices
+ * in place: they have to end up where the guest's tables, which came along in
+ * its memory, want them.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <glib/gstdio.h>
+#include "qobject/qdict.h"
+#include "vtd-accel-common.h"
+
+#define DID         5
+#define DEVICES     3
+#define DEADLINE    30      /* seconds */
+
+/* --- moving --- */
+
+static char *query_status(QTestState *qts)
+{
+    QDict *info = qtest_qmp_assert_success_ref(qts,
+                                               "{ 'execute':"
+                                               " 'query-migrate' }");
+    char *status = g_strdup(qdict_get_try_str(info, "status"));
+
+    qobject_unref(info);
+    return status;
+}
+
+static void await_completed(QTestState *qts, const char *side)
+{
+    gint64 end = g_get_monotonic_time() + DEADLINE * G_USEC_PER_SEC;
+
+    for (;;) {
+        g_autofree char *status = query_status(qts);
+
+        if (!g_strcmp0(status, "completed")) {
+            return;
+        }
+        if (!g_strcmp0(status, "failed") || g_get_monotonic_time() > end) {
+            g_error("migration on the %s side: %s after %d s", side,
+                    status ?: "nothing", DEADLINE);
+        }
+        g_usleep(10 * 1000);
+    }
+}
+
+/* From @src to @dst, which takes over what the guest knows */
+static void migrate(VtdAccelTest *src, VtdAccelTest *dst)
+{
+    g_autofree char *path = g_build_filename(src->host->dir, "migration",
+                                             NULL);
+    g_autofree char *uri = g_strdup_printf("unix:%s", path);
+
+    qtest_qmp_assert_success(dst->host->qts, "{ 'execute': 'migrate-incoming',"
+                             " 'arguments': { 'uri': %s } }", uri);
+    qtest_qmp_assert_success(src->host->qts, "{ 'execute': 'migrate',"
+                             " 'arguments': { 'uri': %s } }", uri);
+    await_completed(src->host->qts, "sending");
+    await_completed(dst->host->qts, "receiving");
+    qtest_qmp_eventwait(dst->host->qts, "RESUME");
+    g_unlink(path);
+
+    dst->guest = src->guest;
+    dst->guest.qts = dst->host->qts;
+}
+
+/* --- bindings after load --- */
+
+typedef struct Case {
+    const char *name;
+    const char *what;
+    bool off;                   /* translation is off */
+    char wanted[DEVICES + 1];   /* 1: S1, 2: S2, -: blocked */
+} Case;
+
+static const Case cases[] = {
+    { "first-stage_bound", "each device has tables of its own", false, "111" },
+    { "pass-through_s2", "one device passes through", false, "121" },
+    { "not-present_blocked", "one device has no tables", false, "1-2" },
+    { "translation-off_s2", "tables, but translation is off", true, "222" },
+};
+
+static uint64_t write_entry(VtdAccelTest *t, unsigned n, char wanted)
+{
+    VtdPasidEntry entry = wanted == '2' ? vtd_accel_pt_entry(DID + n)
+                                        : vtd_accel_fs_entry(DID + n);
+    uint64_t dir = vtd_guest_add_context(&t->guest, vtd_accel_bus(n), 0, 0);
+
+    if (wanted != '-') {
+        vtd_guest_write_pasid(&t->guest, dir, 0, &entry);
+    }
+    return dir;
+}
+
+static void expect(VtdAccelTest *t, unsigned n, char wanted)
+{
+    if (wanted == '1') {
+        vtd_accel_expect_s1(t, n);
+    } else if (wanted == '2') {
+        vtd_accel_expect_s2(t, n);
+    } else {
+        vtd_accel_expect_blocked(t, n);
+    }
+}
+
+static void test_case(const void *data)
+{
+    const Case *c = data;
+    VtdAccelSetup from = { .ports = DEVICES };
+    VtdAccelSetup to = { .devices = DEVICES, .incoming = true };
+    VtdAccelTest src, dst;
+    uint64_t calls;
+
+    g_test_message("%s", c->what);
+    if (!vtd_accel_start(&src, &from)) {
+        return;
+    }
+    for (unsigned i = 0; i < DEVICES; i++) {
+        write_entry(&src, i, c->wanted[i]);
+    }
+    vtd_guest_enable(&src.guest);
+    vtd_guest_flush_pasid_cache(&src.guest);
+    if (c->off) {
+        vtd_guest_set_translation(&src.guest, false);
+    }
+
+    g_assert_true(vtd_accel_start(&dst, &to));
+    for (unsigned i = 0; i < DEVICES; i++) {
+        vtd_accel_expect_s2(&dst, i);
+    }
+    migrate(&src, &dst);
+    vtd_accel_end(&src);
+    for (unsigned i = 0; i < DEVICES; i++) {
+        expect(&dst, i, c->wanted[i]);
+    }
+
+    /* The queue goes on where it was; nothing has changed for the guest */
+    calls = fakehost_total_calls(dst.host);
+    vtd_guest_flush_pasid_cache(&dst.guest);
+    g_assert_cmpuint(fakehost_total_calls(dst.host), ==, calls);
+    if (c->wanted[0] == '1') {
+        vtd_guest_post_piotlb(&dst.guest, VTD_PIOTLB_PAGE, DID, 0, 0x1000, 0,
+                              false);
+        vtd_guest_sync(&dst.guest);
+        g_assert_cmpuint(fakehost_calls(dst.host, "IOMMU_HWPT_INVALIDATE"),
+                         ==, 1);
+    }
+    for (unsigned i = 0; i < DEVICES; i++) {
+        vtd_accel_unplug(&dst, i);
+    }
+    vtd_accel_expect_empty(&dst);
+    vtd_accel_end(&dst);
+}
+
+/* --- with devices on both sides --- */
+
+typedef struct MoveCase {
+    const char *name;
+    const char *what;
+    const char *device;         /* of the host description */
+    uint64_t ecap;
+    unsigned devices;
+    const char *error;          /* why not */
+} MoveCase;
+
+static const MoveCase move_cases[] = {
+    {
+        "device_moves", "the host tracks what a device makes dirty",
+        "migrate=1", HOST_ECAP | HOST_ECAP_SSADS, 1,
+    }, {
+        "devices_move", "and of several devices",
+        "migrate=1", HOST_ECAP | HOST_ECAP_SSADS, DEVICES,
+    }, {
+        "no-dirty-tracking_reason", "the host cannot track it",
+        "migrate=1", HOST_ECAP, 1, "dirty tracking",
+    }, {
+        "device-cannot_reason", "the device cannot move",
+        "migrate=0", HOST_ECAP | HOST_ECAP_SSADS, 1, "not supported in kernel",
+    },
+};
+
+static char *describe(const MoveCase *c)
+{
+    GString *s = g_string_new(NULL);
+
+    g_string_printf(s, "iommu iommu0 type=vtd cap=0x%" PRIx64 " ecap=0x%"
+                    PRIx64 " errata=1\n", (uint64_t)HOST_CAP, c->ecap);
+    for (unsigned i = 0; i < DEVICES; i++) {
+        g_string_append_printf(s, "device %s iommu=iommu0 %s\n",
+                               vtd_accel_dev(i), c->device);
+    }
+    return g_string_free(s, false);
+}
+
+static char *migrate_error(VtdAccelTest *t)
+{
+    QDict *resp = qtest_qmp(t->host->qts, "{ 'execute': 'migrate',"
+                            " 'arguments': { 'uri': 'exec:cat' } }");
+    char *desc;
+
+    g_assert_true(qdict_haskey(resp, "error"));
+    desc = g_strdup(qdict_get_str(qdict_get_qdict(resp, "error"), "desc"));
+    qobject_unref(resp);
+    return desc;
+}
+
+/* What the device translates by, which books and hardware agree about */
+static uint32_t table_of(VtdAccelTest *t, unsigned n)
+{
+    const struct FakehostDevice *dev = fakehost_device(t->host,
+                                                       vtd_accel_dev(n));
+
+    g_assert_cmpuint(dev->pt_id, ==, dev->hw_pt_id);
+    return dev->pt_id;
+}
+
+static void test_move(const void *data)
+{
+    const MoveCase *c = data;
+    g_autofree char *host = describe(c);
+    VtdAccelSetup from = { .host = host, .devices = c->devices };
+    VtdAccelSetup to = { .host = host, .devices = c->devices,
+                         .incoming = true };
+    uint32_t s2[DEVICES];
+    VtdAccelTest src, dst;
+
+    g_test_message("%s", c->what);
+    if (!vtd_accel_start(&src, &from)) {
+        return;
+    }
+    for (unsigned i = 0; i < c->devices; i++) {
+        VtdPasidEntry entry = vtd_accel_fs_entry(DID + i);
+
+        vtd_accel_bind(&src, i, &entry);
+    }
+    vtd_accel_expect_s1_hwpts(&src, c->devices);
+    if (c->error) {
+        g_autofree char *error = migrate_error(&src);
+
+        g_test_message("%s", error);
+        g_assert_nonnull(strstr(error, c->error));
+        g_assert_null(strstr(error, "vIOMMU"));
+        g_assert_cmpuint(table_of(&src, 0), !=, 0);
+        vtd_accel_expect_s1_hwpts(&src, c->devices);
+        vtd_accel_end(&src);
+        return;
+    }
+
+    g_assert_true(vtd_accel_start(&dst, &to));
+    for (unsigned i = 0; i < c->devices; i++) {
+        s2[i] = table_of(&dst, i);
+        g_assert_cmpuint(s2[i], !=, 0);
+    }
+    migrate(&src, &dst);
+    g_assert_cmpuint(src.host->page->transfers, ==, c->devices);
+    g_assert_cmpuint(dst.host->page->transfers, ==, c->devices);
+    vtd_accel_end(&src);
+    vtd_accel_expect_s1_hwpts(&dst, c->devices);
+    for (unsigned i = 0; i < c->devices; i++) {
+        g_assert_cmpuint(table_of(&dst, i), !=, s2[i]);
+        g_assert_cmpuint(table_of(&dst, i), !=, 0);
+        vtd_accel_unplug(&dst, i);
+    }
+    vtd_accel_expect_empty(&dst);
+    vtd_accel_end(&dst);
+}
+
+/* --- a device that must not move --- */
+
+static void test_disabled(void)
+{
+    VtdAccelSetup setup = { 0 };
+    g_autofree char *error = NULL;
+    g_autofree char *refusal = NULL;
+    VtdAccelTest t;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    error = vtd_accel_try_plug(&t, 0, ", 'iommufd': 'iommufd0',"
+                               " 'enable-migration': 'off'");
+    g_assert_cmpstr(error, ==, NULL);
+    refusal = migrate_error(&t);
+    g_test_message("%s", refusal);
+    g_assert_nonnull(strstr(refusal, "disabled"));
+    vtd_accel_end(&t);
+}
+
+static void add(const char *name, const void *data, GTestDataFunc func)
+{
+    g_autofree char *path = g_strdup_printf("/vtd-accel/migration/%s", name);
+
+    qtest_add_data_func(path, data, func);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        add(cases[i].name, &cases[i], test_case);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(move_cases); i++) {
+        add(move_cases[i].name, &move_cases[i], test_move);
+    }
+    qtest_add_func("/vtd-accel/migration/disabled_reason", test_disabled);
+    return g_test_run();
+}

@@ -31,7 +31,8 @@ static const char host[] =
     "device nosc iommu=nosc\n"
     "device five iommu=five\n"
     "device none iommu=none reset=0\n"
-    "device unsafe iommu=full isolated-msi=0\n";
+    "device unsafe iommu=full isolated-msi=0\n"
+    "device moves iommu=full migrate=1\n";
 
 static void *ram;
 
@@ -539,6 +540,68 @@ static void test_pci(Fixture *f, const void *name)
 }
 
 /* The kernel cannot pin a BAR */
+/* Returns 0 or the errno; @data_fd is set if the state comes with one */
+static int set_mig_state(int dev, uint32_t state, int32_t *data_fd)
+{
+    uint64_t buf[2] = { 0 };
+    struct vfio_device_feature *feature = (struct vfio_device_feature *)buf;
+    struct vfio_device_feature_mig_state *cmd =
+        (struct vfio_device_feature_mig_state *)feature->data;
+    int err;
+
+    QEMU_BUILD_BUG_ON(sizeof(buf) < sizeof(*feature) + sizeof(*cmd));
+    feature->argsz = sizeof(buf);
+    feature->flags = VFIO_DEVICE_FEATURE_SET |
+                     VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE;
+    cmd->device_state = state;
+    err = direct_raw(dev, VFIO_DEVICE_FEATURE, feature);
+    *data_fd = cmd->data_fd;
+    return err;
+}
+
+static void test_migration(Fixture *f, const void *name)
+{
+    char saved[64] = "";
+    int32_t fd, none;
+    ssize_t len;
+
+    g_assert_cmpint(set_mig_state(f->dev, VFIO_DEVICE_STATE_PRE_COPY, &fd),
+                    ==, EINVAL);
+    g_assert_cmpint(set_mig_state(f->dev, VFIO_DEVICE_STATE_STOP_COPY, &fd),
+                    ==, 0);
+    len = read(fd, saved, sizeof(saved));
+    g_assert_cmpint(len, >, 0);
+    g_assert_nonnull(strstr(saved, name));
+    close(fd);
+
+    /* What was saved can be loaded, nothing cannot */
+    g_assert_cmpint(set_mig_state(f->dev, VFIO_DEVICE_STATE_RESUMING, &fd),
+                    ==, 0);
+    g_assert_cmpint(write(fd, saved, len), ==, len);
+    close(fd);
+    g_assert_cmpint(set_mig_state(f->dev, VFIO_DEVICE_STATE_RUNNING, &none),
+                    ==, 0);
+    g_assert_cmpint(none, ==, -1);
+    g_assert_cmpint(set_mig_state(f->dev, VFIO_DEVICE_STATE_RESUMING, &fd),
+                    ==, 0);
+    close(fd);
+    g_assert_cmpint(set_mig_state(f->dev, VFIO_DEVICE_STATE_STOP, &none), ==,
+                    EINVAL);
+
+    /* A reset sets it right */
+    direct_ok(f->dev, VFIO_DEVICE_RESET, NULL);
+    g_assert_cmpint(set_mig_state(f->dev, VFIO_DEVICE_STATE_STOP, &none), ==,
+                    0);
+}
+
+static void test_cannot_migrate(Fixture *f, const void *name)
+{
+    int32_t fd;
+
+    g_assert_cmpint(set_mig_state(f->dev, VFIO_DEVICE_STATE_STOP, &fd), ==,
+                    ENOTTY);
+}
+
 static void test_bar(Fixture *f, const void *name)
 {
     struct vfio_region_info info = { .argsz = sizeof(info), .index = 0 };
@@ -642,6 +705,8 @@ int main(int argc, char **argv)
         { "close_releases", "dev0", test_close },
         { "hw-info_reported", "dev0", test_hw_info },
         { "config-space_masked", "dev0", test_pci },
+        { "migration_states", "moves", test_migration },
+        { "cannot-migrate_refused", "dev0", test_cannot_migrate },
         { "bar_not-pinned", "dev0", test_bar },
     };
 

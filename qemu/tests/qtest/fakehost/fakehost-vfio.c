@@ -384,6 +384,7 @@ static int fh_vfio_bind(FhVfioDev *dev, int fd, bool *granted, void *arg)
     err = fh_bind(ctx, dev);
     if (!err) {
         *granted = true;
+        fh_migration_reset(dev);
         cmd->out_devid = dev->idev->obj.id;
     }
     return err;

@@ -83,6 +83,7 @@ typedef struct VTDAccelDevice {
     VTDAccelS1 *s1;
     bool stuck;             /* could not even be detached */
     const char *reason;     /* last reason that was logged */
+    bool busy;              /* being reset, which was logged */
 
     QEMUTimer *retry;
     int64_t log_start;      /* start of the slice of time, in ns */
@@ -462,14 +463,18 @@ static int vtd_accel_attach(VTDAccelDevice *dev, uint32_t hwpt_id,
     if (!ret) {
         vtd_accel_set_stuck(dev, false);
         dev->reason = NULL;
+        dev->busy = false;
         return 0;
     }
 
     if (!may_fail || ret != -EINVAL) {
-        vtd_accel_log(dev, "cannot attach its %s: %s; DMA blocked", what,
-                      error_get_pretty(err));
+        if (ret != -EBUSY || !dev->busy) {
+            vtd_accel_log(dev, "cannot attach its %s: %s; DMA blocked", what,
+                          error_get_pretty(err));
+        }
         vtd_accel_block(dev);
-        if (ret == -EBUSY) {
+        dev->busy = ret == -EBUSY;
+        if (dev->busy) {
             timer_mod(dev->retry, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
                       VTD_ACCEL_RETRY_MS);
         }

@@ -529,13 +529,18 @@ static void busy_change(VtdAccelTest *t, const BusyCase *c, uint64_t dir)
 {
     VtdPasidEntry entry = c->pass_through ? vtd_accel_pt_entry(DID)
                                           : vtd_accel_fs_entry(DID);
+    size_t mark = fakehost_err_mark(t->host);
 
     vtd_guest_write_pasid(&t->guest, dir, 0, &entry);
     vtd_guest_flush_pasid_cache(&t->guest);
     vtd_accel_expect_blocked(t, 0);
     g_usleep(SETTLE_MS * 1000);
-    /* Still in reset, after several attempts */
+    /* Still in reset, after several attempts, which are told once */
     vtd_accel_expect_blocked(t, 0);
+    g_assert_cmpuint(fakehost_failed_calls(t->host,
+                                           "VFIO_DEVICE_ATTACH_IOMMUFD_PT"),
+                     >, 1);
+    g_assert_cmpuint(fakehost_err_lines(t->host, mark, "DMA blocked"), ==, 1);
 
     if (c->unbound) {
         vtd_guest_clear_pasid(&t->guest, dir, 0);

@@ -1,0 +1,90 @@
+/*
+ * Parts of the Linux iommufd and VFIO interfaces that are newer than this
+ * tree's linux-headers
+ *
+ * What <linux/iommufd.h> and <linux/vfio.h> have is left to them, so that this
+ * file can go when they are updated.  It includes them first because
+ * enumerators cannot be tested for: a macro of the same name and value hides
+ * the one that exists.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef SYSTEM_IOMMUFD_COMPAT_H
+#define SYSTEM_IOMMUFD_COMPAT_H
+
+#include <linux/iommufd.h>
+#include <linux/vfio.h>
+
+/* enum iommufd_hw_capabilities, in iommu_hw_info::out_capabilities */
+#define IOMMU_HW_CAP_PCI_PASID_EXEC         (1 << 1)
+#define IOMMU_HW_CAP_PCI_PASID_PRIV         (1 << 2)
+#define IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED  (1 << 3)
+
+/*
+ * iommu_hw_info::out_max_pasid_log2 is the first of the four bytes that follow
+ * out_data_type; older headers call them reserved, older kernels leave zero.
+ */
+static inline __u8
+iommufd_compat_max_pasid_log2(const struct iommu_hw_info *info)
+{
+    return *(const __u8 *)(&info->out_data_type + 1);
+}
+
+/* enum iommu_veventq_flag, enum iommu_veventq_type */
+#define IOMMU_VEVENTQ_FLAG_LOST_EVENTS      (1U << 0)
+#define IOMMU_VEVENTQ_TYPE_ARM_SMMUV3       1
+
+#ifndef IOMMU_VEVENTQ_ALLOC
+#define IOMMU_VEVENTQ_ALLOC                 _IO(IOMMUFD_TYPE, 0x93)
+
+/*
+ * @veventq_depth is a number of events; the caller closes @out_veventq_fd and
+ * destroys @out_veventq_id
+ */
+struct iommu_veventq_alloc {
+    __u32 size;
+    __u32 flags;
+    __u32 viommu_id;
+    __u32 type;
+    __u32 veventq_depth;
+    __u32 out_veventq_id;
+    __u32 out_veventq_fd;
+    __u32 __reserved;
+};
+
+/* Precedes each event that is read; @sequence wraps from INT_MAX to 0 */
+struct iommufd_vevent_header {
+    __u32 flags;
+    __u32 sequence;
+};
+
+/* An event record of the SMMUv3 architecture, little endian */
+struct iommu_vevent_arm_smmuv3 {
+    __aligned_le64 evt[4];
+};
+#endif /* IOMMU_VEVENTQ_ALLOC */
+
+#ifndef VFIO_DEVICE_ATTACH_PASID
+#define VFIO_DEVICE_ATTACH_PASID            (1 << 0)
+#define VFIO_DEVICE_DETACH_PASID            (1 << 0)
+#endif
+
+/*
+ * vfio_device_attach_iommufd_pt and vfio_device_detach_iommufd_pt with @pasid,
+ * which is beyond the end of those in older headers
+ */
+struct iommufd_compat_vfio_attach_pasid {
+    __u32 argsz;
+    __u32 flags;
+    __u32 pt_id;
+    __u32 pasid;
+};
+
+struct iommufd_compat_vfio_detach_pasid {
+    __u32 argsz;
+    __u32 flags;
+    __u32 pasid;
+};
+
+#endif /* SYSTEM_IOMMUFD_COMPAT_H */

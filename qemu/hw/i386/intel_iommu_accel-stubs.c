@@ -8,7 +8,7 @@
 #include "qapi/error.h"
 #include "intel_iommu_accel.h"
 
-void vtd_accel_init(IntelIOMMUState *s)
+void vtd_accel_init(IntelIOMMUState *s, VTDAccelResume *resume)
 {
 }
 
@@ -80,4 +80,13 @@ bool vtd_accel_sync(IntelIOMMUState *s)
 char *vtd_accel_describe(IntelIOMMUState *s)
 {
     return g_strdup("");
+}
+
+bool vtd_accel_queue_step(IntelIOMMUState *s)
+{
+    return true;
+}
+
+void vtd_accel_queue_end(IntelIOMMUState *s)
+{
 }

@@ -12,14 +12,11 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
-#include "qemu/timer.h"
+#include "qemu/main-loop.h"
 #include "hw/pci/pci.h"
-#include "hw/pci/pci_bus.h"
-#include "system/dma.h"
 #include "system/iommufd.h"
-#include "intel_iommu_internal.h"
-#include "intel_iommu_accel.h"
-#include "intel_iommu_accel_s1.h"
+#include "system/runstate.h"
+#include "intel_iommu_accel_internal.h"
 #include "trace.h"
 
 /* Host capability and extended capability bits (VT-d 11.4.2, 11.4.3) */
@@ -30,15 +27,6 @@
 #define VTD_HOST_ECAP_FSTS      (1ULL << 47)
 #define VTD_HOST_CAP_FS1GP      (1ULL << 56)
 
-/* Scalable-mode context entry (VT-d 9.4) */
-#define VTD_SM_CE_PDTS(val)     (((val) >> 9) & 7)
-
-/* PASID entry (VT-d 9.6) */
-#define VTD_PE_FLPM(pe)         (((pe)->val[2] >> 2) & 3)
-#define VTD_PE_SRE              (1ULL << 0)
-#define VTD_PE_WPE              (1ULL << 4)
-#define VTD_PE_EAFE             (1ULL << 7)
-
 /* PASID-cache invalidate descriptor (VT-d 6.5.2.2) */
 #define VTD_PC_DESC_G(lo)       (((lo) >> 4) & 3)
 #define VTD_PC_DESC_DOMAIN      0
@@ -46,96 +34,13 @@
 #define VTD_PC_DESC_GLOBAL      3
 #define VTD_PC_DESC_PASID_ID(lo) (((lo) >> 32) & 0xfffff)
 
-/* A device in reset is tried again after this time */
-#define VTD_ACCEL_RETRY_MS      50
-
-/* Messages that one device may cause: so many per slice of time */
-#define VTD_ACCEL_LOG_SLICE_NS  (5 * NANOSECONDS_PER_SECOND)
-#define VTD_ACCEL_LOG_BURST     10
-
-typedef enum VTDAccelState {
-    VTD_ACCEL_BLOCKED,
-    VTD_ACCEL_S2,           /* guest memory, one to one */
-    VTD_ACCEL_S1,           /* guest tables nested on guest memory */
-} VTDAccelState;
-
-/* What a guest's configuration means for one (device, PASID) */
-typedef struct VTDAccelTarget {
-    VTDAccelState state;
-    const char *reason;     /* why blocked, NULL if the guest wants it so */
-    VTDAccelS1Key key;      /* for VTD_ACCEL_S1 */
-} VTDAccelTarget;
-
-typedef struct VTDAccelDevice {
-    IntelIOMMUState *s;
-    HostIOMMUDeviceIOMMUFD *idev;
-    PCIBus *bus;
-    uint8_t devfn;
-
-    /* Context cache: valid until the guest invalidates it */
-    bool context_valid;
-    uint32_t rid_pasid;
-    uint32_t pasid_dir_num;
-    dma_addr_t pasid_dir;
-
-    /* What the host was told for RID_PASID */
-    VTDAccelState state;
-    VTDAccelS1 *s1;
-    bool stuck;             /* could not even be detached */
-    const char *reason;     /* last reason that was logged */
-    bool busy;              /* being reset, which was logged */
-
-    QEMUTimer *retry;
-    int64_t log_start;      /* start of the slice of time, in ns */
-    unsigned int logged;    /* messages in this slice */
-    QLIST_ENTRY(VTDAccelDevice) next;
-} VTDAccelDevice;
-
-typedef struct VTDAccel {
-    AddressSpace as;
-    VTDAccelS1Table s1s;
-    QLIST_HEAD(, VTDAccelDevice) devices;
-    uint32_t stuck;         /* number of devices that are stuck */
-} VTDAccel;
-
-/* Guest tables are in memory: an access to a device fails (VT-d 3.4) */
-static const MemTxAttrs vtd_accel_attrs = { .memory = 1 };
-
-static const char *vtd_accel_name(VTDAccelDevice *dev)
-{
-    return HOST_IOMMU_DEVICE(dev->idev)->name;
-}
-
-static void G_GNUC_PRINTF(2, 3) vtd_accel_log(VTDAccelDevice *dev,
-                                              const char *fmt, ...)
-{
-    g_autofree char *msg = NULL;
-    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
-    va_list ap;
-
-    if (!dev->logged || now - dev->log_start > VTD_ACCEL_LOG_SLICE_NS) {
-        dev->log_start = now;
-        dev->logged = 0;
-    }
-    if (dev->logged++ >= VTD_ACCEL_LOG_BURST) {
-        return;
-    }
-    va_start(ap, fmt);
-    msg = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    error_report("intel-iommu: %s, PASID 0x%x: %s", vtd_accel_name(dev),
-                 dev->rid_pasid, msg);
-}
-
-void vtd_accel_init(IntelIOMMUState *s)
-{
-    VTDAccel *accel = g_new0(VTDAccel, 1);
-
-    address_space_init(&accel->as, &s->mr_nodmar, "vtd-nesting");
-    vtd_accel_s1_table_init(&accel->s1s);
-    QLIST_INIT(&accel->devices);
-    s->accel = accel;
-}
+/*
+ * Work that one piece of the invalidation queue may cause, in guest reads:
+ * what is left is done from the main loop, which stays responsive.
+ */
+#define VTD_ACCEL_WORK_MAX      32768
+/* S1 HWPTs with invalidations that may wait for a wait descriptor */
+#define VTD_ACCEL_PENDING_MAX   (VTD_ACCEL_WORK_MAX / VTD_ACCEL_IOCTL_WORK)
 
 AddressSpace *vtd_accel_address_space(IntelIOMMUState *s)
 {
@@ -228,353 +133,66 @@ bool vtd_accel_supports_host(IntelIOMMUState *s, HostIOMMUDevice *hiod,
 }
 
 /*
- * Guest tables
+ * Devices
  */
 
-/* The requester id under which the guest configures the device */
-static uint16_t vtd_accel_source_id(VTDAccelDevice *dev)
-{
-    HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(dev->idev);
-
-    return PCI_BUILD_BDF(pci_bus_num(hiod->aliased_bus), hiod->aliased_devfn);
-}
-
-static bool vtd_accel_read(hwaddr addr, uint64_t *val, unsigned int num)
-{
-    if (dma_memory_read(&address_space_memory, addr, val, num * sizeof(*val),
-                        vtd_accel_attrs)) {
-        return false;
-    }
-    for (unsigned int i = 0; i < num; i++) {
-        val[i] = le64_to_cpu(val[i]);
-    }
-    return true;
-}
-
-static void vtd_accel_target_block(VTDAccelTarget *t, const char *reason)
-{
-    t->state = VTD_ACCEL_BLOCKED;
-    t->reason = reason;
-}
-
-/*
- * Read the scalable-mode root and context entry into the device's context
- * cache (VT-d 3.4.3, 9.3, 9.4).  False with @t set if there is none to use.
- */
-static bool vtd_accel_read_context(VTDAccelDevice *dev, VTDAccelTarget *t)
-{
-    IntelIOMMUState *s = dev->s;
-    uint16_t sid = vtd_accel_source_id(dev);
-    uint8_t devfn = sid & 0xff;
-    uint64_t re[2], ce[4], ctp;
-
-    if (!vtd_accel_read(s->root + (sid >> 8) * sizeof(re), re, 2)) {
-        vtd_accel_target_block(t, "root table is not in guest memory");
-        return false;
-    }
-
-    /* The upper half of the entry is for device numbers 16 to 31 */
-    ctp = re[devfn >= VTD_DEVFN_CHECK_MASK];
-    if (!(ctp & VTD_ROOT_ENTRY_P)) {
-        vtd_accel_target_block(t, NULL);
-        return false;
-    }
-    if (ctp & VTD_ROOT_ENTRY_RSVD(s->aw_bits)) {
-        vtd_accel_target_block(t, "root entry has reserved bits set");
-        return false;
-    }
-
-    ctp &= VTD_ROOT_ENTRY_CTP;
-    ctp += (devfn & ~VTD_DEVFN_CHECK_MASK) * VTD_CTX_ENTRY_SCALABLE_SIZE;
-    if (!vtd_accel_read(ctp, ce, 4)) {
-        vtd_accel_target_block(t, "context table is not in guest memory");
-        return false;
-    }
-    if (!(ce[0] & VTD_CONTEXT_ENTRY_P)) {
-        vtd_accel_target_block(t, NULL);
-        return false;
-    }
-    if (ce[0] & VTD_SM_CONTEXT_ENTRY_RSVD_VAL0(s->aw_bits) ||
-        ce[1] & VTD_SM_CONTEXT_ENTRY_RSVD_VAL1 || ce[2] || ce[3]) {
-        vtd_accel_target_block(t, "context entry has reserved bits set");
-        return false;
-    }
-
-    dev->pasid_dir = ce[0] & VTD_PASID_DIR_BASE_ADDR_MASK;
-    dev->pasid_dir_num = 1u << (VTD_SM_CE_PDTS(ce[0]) + 7);
-    dev->rid_pasid = ce[1] & VTD_SM_CONTEXT_ENTRY_RID2PASID_MASK;
-    dev->context_valid = true;
-    return true;
-}
-
-/* Read a PASID entry (VT-d 9.5, 9.6).  False with @t set if not present. */
-static bool vtd_accel_read_pasid_entry(VTDAccelDevice *dev, uint32_t pasid,
-                                       VTDPASIDEntry *pe, VTDAccelTarget *t)
-{
-    uint32_t index = VTD_PASID_DIR_INDEX(pasid);
-    uint64_t dire;
-    hwaddr addr;
-
-    if (index >= dev->pasid_dir_num) {
-        vtd_accel_target_block(t, "PASID is beyond the PASID directory");
-        return false;
-    }
-    if (!vtd_accel_read(dev->pasid_dir + index * VTD_PASID_DIR_ENTRY_SIZE,
-                        &dire, 1)) {
-        vtd_accel_target_block(t, "PASID directory is not in guest memory");
-        return false;
-    }
-    if (!(dire & 1)) {
-        vtd_accel_target_block(t, NULL);
-        return false;
-    }
-
-    addr = (dire & VTD_PASID_TABLE_BASE_ADDR_MASK) +
-           VTD_PASID_TABLE_INDEX(pasid) * VTD_PASID_ENTRY_SIZE;
-    if (!vtd_accel_read(addr, pe->val, ARRAY_SIZE(pe->val))) {
-        vtd_accel_target_block(t, "PASID table is not in guest memory");
-        return false;
-    }
-    if (!(pe->val[0] & VTD_PASID_ENTRY_P)) {
-        vtd_accel_target_block(t, NULL);
-        return false;
-    }
-    return true;
-}
-
-static void vtd_accel_target_first_stage(VTDAccelDevice *dev, uint32_t pasid,
-                                         const VTDPASIDEntry *pe,
-                                         VTDAccelTarget *t)
-{
-    /* Only 4-level tables are advertised */
-    if (VTD_PE_FLPM(pe)) {
-        vtd_accel_target_block(t, "PASID entry asks for first-stage tables "
-                               "of more than 4 levels");
-        return;
-    }
-    if (pe->val[2] & VTD_PE_SRE && !(dev->s->ecap & VTD_ECAP_SRS)) {
-        vtd_accel_target_block(t, "PASID entry enables supervisor requests");
-        return;
-    }
-    if (pe->val[2] & VTD_PE_EAFE) {
-        vtd_accel_target_block(t, "PASID entry enables extended access flags");
-        return;
-    }
-
-    t->state = VTD_ACCEL_S1;
-    t->key.iommufd = dev->idev->iommufd;
-    t->key.s2_hwpt_id = dev->idev->hwpt_id;
-    t->key.pasid = pasid;
-    t->key.domain_id = VTD_SM_PASID_ENTRY_DID(pe->val[1]);
-    t->key.pgtbl_addr = pe->val[2] & VTD_SM_PASID_ENTRY_FLPTPTR;
-    t->key.addr_width = VTD_HOST_AW_48BIT;
-    t->key.flags = (pe->val[2] & VTD_PE_SRE ? IOMMU_VTD_S1_SRE : 0) |
-                   (pe->val[2] & VTD_PE_WPE ? IOMMU_VTD_S1_WPE : 0);
-}
-
-/* What the guest wants for requests without PASID of a device */
-static void vtd_accel_read_target(VTDAccelDevice *dev, VTDAccelTarget *t)
-{
-    IntelIOMMUState *s = dev->s;
-    VTDPASIDEntry pe;
-
-    if (!s->dmar_enabled) {
-        t->state = VTD_ACCEL_S2;
-        return;
-    }
-    if (!s->root_scalable) {
-        vtd_accel_target_block(t, "the guest uses legacy mode, host devices "
-                               "need scalable mode behind x-flts=on");
-        return;
-    }
-    if ((!dev->context_valid && !vtd_accel_read_context(dev, t)) ||
-        !vtd_accel_read_pasid_entry(dev, dev->rid_pasid, &pe, t)) {
-        return;
-    }
-
-    switch (pe.val[0] & VTD_SM_PASID_ENTRY_PGTT) {
-    case VTD_SM_PASID_ENTRY_FLT:
-        vtd_accel_target_first_stage(dev, dev->rid_pasid, &pe, t);
-        break;
-    case VTD_SM_PASID_ENTRY_PT:
-        if (s->ecap & VTD_ECAP_PT) {
-            t->state = VTD_ACCEL_S2;
-            break;
-        }
-        /* fallthrough */
-    default:
-        vtd_accel_target_block(t, "PASID entry has a translation type that "
-                               "is not advertised");
-        break;
-    }
-}
-
-/*
- * The host side
- */
-
-static void vtd_accel_drop_s1(VTDAccelDevice *dev)
-{
-    if (dev->s1) {
-        vtd_accel_s1_put(&dev->s->accel->s1s, dev->s1);
-        dev->s1 = NULL;
-    }
-}
-
-static void vtd_accel_set_stuck(VTDAccelDevice *dev, bool stuck)
-{
-    VTDAccel *accel = dev->s->accel;
-
-    accel->stuck += stuck - dev->stuck;
-    dev->stuck = stuck;
-}
-
-static void vtd_accel_block(VTDAccelDevice *dev)
-{
-    Error *err = NULL;
-
-    if (dev->state == VTD_ACCEL_BLOCKED && !dev->stuck) {
-        return;
-    }
-
-    trace_vtd_accel_block(vtd_accel_name(dev), dev->rid_pasid);
-    if (host_iommu_device_iommufd_detach_hwpt(dev->idev, &err)) {
-        vtd_accel_log(dev, "cannot block its DMA: %s", error_get_pretty(err));
-        error_free(err);
-        vtd_accel_set_stuck(dev, true);
-        return;
-    }
-    vtd_accel_set_stuck(dev, false);
-    dev->state = VTD_ACCEL_BLOCKED;
-    vtd_accel_drop_s1(dev);
-}
-
-/*
- * Attach, and block the device if that fails: after a failure the hardware may
- * be blocked while the host's books still show the previous HWPT, so that
- * attaching that one again would do nothing.
- */
-static int vtd_accel_attach(VTDAccelDevice *dev, uint32_t hwpt_id,
-                            const char *what, bool may_fail)
-{
-    Error *err = NULL;
-    int ret = host_iommu_device_iommufd_attach_hwpt(dev->idev, hwpt_id, &err);
-
-    if (!ret) {
-        vtd_accel_set_stuck(dev, false);
-        dev->reason = NULL;
-        dev->busy = false;
-        return 0;
-    }
-
-    if (!may_fail || ret != -EINVAL) {
-        if (ret != -EBUSY || !dev->busy) {
-            vtd_accel_log(dev, "cannot attach its %s: %s; DMA blocked", what,
-                          error_get_pretty(err));
-        }
-        vtd_accel_block(dev);
-        dev->busy = ret == -EBUSY;
-        if (dev->busy) {
-            timer_mod(dev->retry, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
-                      VTD_ACCEL_RETRY_MS);
-        }
-    }
-    error_free(err);
-    return ret;
-}
-
-static void vtd_accel_attach_s2(VTDAccelDevice *dev)
-{
-    if (!vtd_accel_attach(dev, dev->idev->hwpt_id, "stage-2 tables", false)) {
-        trace_vtd_accel_attach_s2(vtd_accel_name(dev), dev->idev->hwpt_id);
-        dev->state = VTD_ACCEL_S2;
-        vtd_accel_drop_s1(dev);
-    }
-}
-
-static void vtd_accel_attached_s1(VTDAccelDevice *dev, VTDAccelS1 *s1)
-{
-    trace_vtd_accel_attach_s1(vtd_accel_name(dev), s1->key.pasid,
-                              s1->key.domain_id, s1->hwpt_id,
-                              s1->key.s2_hwpt_id);
-    vtd_accel_drop_s1(dev);
-    dev->s1 = s1;
-    dev->state = VTD_ACCEL_S1;
-}
-
-static void vtd_accel_attach_s1(VTDAccelDevice *dev, const VTDAccelS1Key *key)
-{
-    VTDAccelS1Table *s1s = &dev->s->accel->s1s;
-    Error *err = NULL;
-    VTDAccelS1 *s1;
-
-    /* Share what another device of the domain already has */
-    for (s1 = vtd_accel_s1_first(s1s, key->domain_id, key->pasid); s1;
-         s1 = s1->same_pasid) {
-        int ret;
-
-        if (memcmp(&s1->key, key, sizeof(*key))) {
-            continue;
-        }
-        ret = vtd_accel_attach(dev, s1->hwpt_id, "first-stage tables", true);
-        if (!ret) {
-            s1->users++;
-            vtd_accel_attached_s1(dev, s1);
-            return;
-        }
-        if (ret != -EINVAL) {
-            return;
-        }
-        /* Another IOMMU unit that cannot use it: the device gets its own */
-    }
-
-    s1 = vtd_accel_s1_new(s1s, key, dev->idev->devid, &err);
-    if (!s1) {
-        vtd_accel_log(dev, "host refuses first-stage table at 0x%" PRIx64
-                      ": %s; DMA blocked", key->pgtbl_addr,
-                      error_get_pretty(err));
-        error_free(err);
-        vtd_accel_block(dev);
-        return;
-    }
-    if (vtd_accel_attach(dev, s1->hwpt_id, "first-stage tables", false)) {
-        vtd_accel_s1_put(s1s, s1);
-        return;
-    }
-    vtd_accel_attached_s1(dev, s1);
-}
-
-static void vtd_accel_refresh(VTDAccelDevice *dev)
+static void vtd_accel_refresh_rid(VTDAccelDevice *dev)
 {
     VTDAccelTarget t = { .state = VTD_ACCEL_BLOCKED };
 
-    vtd_accel_read_target(dev, &t);
+    vtd_accel_read_rid(dev, &t);
+    vtd_accel_apply_rid(dev, &t);
+}
 
-    switch (t.state) {
-    case VTD_ACCEL_S2:
-        if (dev->state != VTD_ACCEL_S2 || dev->stuck) {
-            vtd_accel_attach_s2(dev);
+static void vtd_accel_refresh_pasid(VTDAccelDevice *dev, uint32_t pasid)
+{
+    VTDAccelTarget t = { .state = VTD_ACCEL_BLOCKED };
+
+    if (pasid < vtd_accel_num_pasids(dev)) {
+        vtd_accel_read_pasid(dev, pasid, &t);
+        vtd_accel_apply_pasid(dev, pasid,
+                              vtd_accel_find_pasid(dev, pasid, pasid), &t);
+    }
+}
+
+static void vtd_accel_set_walking(VTDAccelDevice *dev, bool walking)
+{
+    dev->s->accel->num_walking += walking - dev->walking;
+    dev->walking = walking;
+    dev->walk_pasid = 0;
+}
+
+/* Go on with a walk.  False if the work of this piece is used up. */
+static bool vtd_accel_go_on(VTDAccelDevice *dev)
+{
+    if (!vtd_accel_walk(dev)) {
+        return false;
+    }
+    vtd_accel_set_walking(dev, false);
+    return true;
+}
+
+/* Any entry of the device may have changed */
+static void vtd_accel_refresh(VTDAccelDevice *dev)
+{
+    vtd_accel_refresh_rid(dev);
+
+    /* Most devices have no PASIDs: there is nothing to walk for */
+    if (vtd_accel_num_pasids(dev) || dev->num_pasids) {
+        vtd_accel_set_walking(dev, true);
+        if (!dev->s->accel->in_queue) {
+            vtd_accel_go_on(dev);
         }
-        break;
-    case VTD_ACCEL_S1:
-        if (dev->state != VTD_ACCEL_S1 || dev->stuck ||
-            memcmp(&dev->s1->key, &t.key, sizeof(t.key))) {
-            vtd_accel_attach_s1(dev, &t.key);
-        }
-        break;
-    case VTD_ACCEL_BLOCKED:
-        vtd_accel_block(dev);
-        if (t.reason && dev->reason != t.reason) {
-            vtd_accel_log(dev, "%s; DMA blocked", t.reason);
-        }
-        dev->reason = t.reason;
-        break;
     }
 }
 
 static void vtd_accel_retry(void *opaque)
 {
-    vtd_accel_refresh(opaque);
+    VTDAccelDevice *dev = opaque;
+
+    vtd_accel_refresh_rid(dev);
+    vtd_accel_set_walking(dev, true);
+    qemu_bh_schedule(dev->s->accel->resume_bh);
 }
 
 static VTDAccelDevice *vtd_accel_find(IntelIOMMUState *s, PCIBus *bus,
@@ -600,7 +218,8 @@ void vtd_accel_add_device(IntelIOMMUState *s, PCIBus *bus, int devfn,
     dev->bus = bus;
     dev->devfn = devfn;
     /* Its owner has attached it to guest memory */
-    dev->state = VTD_ACCEL_S2;
+    dev->rid.dev = dev;
+    dev->rid.state = VTD_ACCEL_S2;
     dev->retry = timer_new_ms(QEMU_CLOCK_REALTIME, vtd_accel_retry, dev);
     QLIST_INSERT_HEAD(&s->accel->devices, dev, next);
 
@@ -616,9 +235,8 @@ void vtd_accel_del_device(IntelIOMMUState *s, PCIBus *bus, int devfn)
     }
 
     /* Its owner detaches it next: it has no business in guest memory */
-    vtd_accel_block(dev);
-    vtd_accel_set_stuck(dev, false);
-    vtd_accel_drop_s1(dev);
+    vtd_accel_block_device(dev);
+    vtd_accel_set_walking(dev, false);
     QLIST_REMOVE(dev, next);
     timer_free(dev->retry);
     g_free(dev);
@@ -659,6 +277,7 @@ void vtd_accel_context_device_invalidate(IntelIOMMUState *s,
 
 bool vtd_accel_process_pasid_desc(IntelIOMMUState *s, uint64_t lo)
 {
+    uint32_t pasid = VTD_PC_DESC_PASID_ID(lo);
     VTDAccelDevice *dev;
     bool selective = false;
 
@@ -678,10 +297,16 @@ bool vtd_accel_process_pasid_desc(IntelIOMMUState *s, uint64_t lo)
         return true;
     }
     QLIST_FOREACH(dev, &s->accel->devices, next) {
-        /* Without context it is not known what RID_PASID will be */
-        if (!selective || !dev->context_valid ||
-            dev->rid_pasid == VTD_PC_DESC_PASID_ID(lo)) {
+        if (!selective) {
             vtd_accel_refresh(dev);
+            continue;
+        }
+        /* Without context it is not known what RID_PASID will be */
+        if (!dev->context_valid || dev->rid_pasid == pasid) {
+            vtd_accel_refresh_rid(dev);
+        }
+        if (dev->context_valid && dev->rid_pasid != pasid) {
+            vtd_accel_refresh_pasid(dev, pasid);
         }
     }
     return true;
@@ -698,58 +323,11 @@ typedef struct VTDAccelRange {
     bool ih;
 } VTDAccelRange;
 
-/* Give the users of @s1 a fresh HWPT in place of one that may be stale */
-static void vtd_accel_replace_s1(IntelIOMMUState *s, VTDAccelS1 *s1)
-{
-    VTDAccelS1Table *s1s = &s->accel->s1s;
-    VTDAccelS1 *fresh = NULL;
-    VTDAccelDevice *dev;
-    Error *err = NULL;
-    bool failed = false;
-
-    s1->users++;
-    QLIST_FOREACH(dev, &s->accel->devices, next) {
-        if (dev->s1 != s1) {
-            continue;
-        }
-        if (!fresh && !failed) {
-            fresh = vtd_accel_s1_new(s1s, &s1->key, dev->idev->devid, &err);
-            failed = !fresh;
-        }
-        if (failed) {
-            vtd_accel_log(dev, "cannot replace the HWPT that the host refuses "
-                          "to invalidate: %s; DMA blocked",
-                          error_get_pretty(err));
-            vtd_accel_block(dev);
-        } else if (!vtd_accel_attach(dev, fresh->hwpt_id,
-                                     "replaced first-stage tables", false)) {
-            fresh->users++;
-            vtd_accel_attached_s1(dev, fresh);
-        }
-    }
-    error_free(err);
-    if (fresh) {
-        vtd_accel_s1_put(s1s, fresh);
-    }
-    vtd_accel_s1_put(s1s, s1);
-}
-
-static void vtd_accel_flush(IntelIOMMUState *s, VTDAccelS1 *s1)
-{
-    Error *err = NULL;
-
-    if (!vtd_accel_s1_flush(&s->accel->s1s, s1, &err)) {
-        warn_report_once("intel-iommu: %s; replacing the HWPT",
-                         error_get_pretty(err));
-        error_free(err);
-        vtd_accel_replace_s1(s, s1);
-    }
-}
-
 static void vtd_accel_queue(VTDAccelS1 *s1, void *opaque)
 {
     VTDAccelRange *r = opaque;
 
+    r->s->accel->work_left--;
     if (vtd_accel_s1_queue(&r->s->accel->s1s, s1, r->addr, r->am, r->ih)) {
         /* The caller walks the list that a flush may change */
         vtd_accel_s1_queue(&r->s->accel->s1s, s1, 0, VTD_ACCEL_AM_ALL, false);
@@ -775,7 +353,7 @@ void vtd_accel_process_piotlb_desc(IntelIOMMUState *s, const uint64_t *val)
          s1 = next) {
         next = s1->same_pasid;
         if (vtd_accel_s1_queue(&s->accel->s1s, s1, addr, am, ih)) {
-            vtd_accel_flush(s, s1);
+            vtd_accel_flush(s->accel, s1);
         }
     }
 }
@@ -810,17 +388,114 @@ bool vtd_accel_sync(IntelIOMMUState *s)
     }
 
     while ((s1 = QTAILQ_FIRST(&s->accel->s1s.pending))) {
-        vtd_accel_flush(s, s1);
+        vtd_accel_flush(s->accel, s1);
     }
 
     if (s->accel->stuck) {
         QLIST_FOREACH(dev, &s->accel->devices, next) {
-            if (dev->stuck) {
-                vtd_accel_block(dev);
-            }
+            vtd_accel_unstick(dev);
         }
     }
     return !s->accel->stuck;
+}
+
+/*
+ * The invalidation queue in pieces
+ */
+
+static void vtd_accel_end_piece(VTDAccel *accel)
+{
+    accel->in_queue = false;
+    accel->work_left = VTD_ACCEL_WORK_MAX;
+}
+
+/* Do what earlier descriptors have left.  False if that is too much at once. */
+static bool vtd_accel_finish_walks(VTDAccel *accel)
+{
+    VTDAccelDevice *dev;
+
+    if (!accel->num_walking) {
+        return true;
+    }
+    QLIST_FOREACH(dev, &accel->devices, next) {
+        if (dev->walking && !vtd_accel_go_on(dev)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool vtd_accel_queue_step(IntelIOMMUState *s)
+{
+    VTDAccel *accel = s->accel;
+    VTDAccelS1 *s1;
+
+    if (!accel) {
+        return true;
+    }
+
+    accel->in_queue = true;
+    accel->work_left--;
+    if (vtd_accel_finish_walks(accel)) {
+        /* Keep what a wait descriptor has to send at once within bounds */
+        while (accel->s1s.num_pending > VTD_ACCEL_PENDING_MAX &&
+               accel->work_left > 0) {
+            s1 = QTAILQ_FIRST(&accel->s1s.pending);
+            vtd_accel_flush(accel, s1);
+        }
+        if (accel->work_left > 0) {
+            return true;
+        }
+    }
+
+    vtd_accel_end_piece(accel);
+    trace_vtd_accel_queue_yield(s->iq_head);
+    qemu_bh_schedule(accel->resume_bh);
+    return false;
+}
+
+void vtd_accel_queue_end(IntelIOMMUState *s)
+{
+    if (s->accel && vtd_accel_queue_step(s)) {
+        vtd_accel_sync(s);
+        vtd_accel_end_piece(s->accel);
+    }
+}
+
+static void vtd_accel_resume(void *opaque)
+{
+    VTDAccel *accel = opaque;
+
+    /* A stopped guest's memory is not written; it goes on when it runs */
+    if (runstate_is_running() && vtd_accel_queue_step(accel->s)) {
+        vtd_accel_sync(accel->s);
+        vtd_accel_end_piece(accel);
+        accel->resume(accel->s);
+    }
+}
+
+static void vtd_accel_vm_change(void *opaque, bool running, RunState state)
+{
+    VTDAccel *accel = opaque;
+
+    if (running) {
+        qemu_bh_schedule(accel->resume_bh);
+    }
+}
+
+void vtd_accel_init(IntelIOMMUState *s, VTDAccelResume *resume)
+{
+    VTDAccel *accel = g_new0(VTDAccel, 1);
+
+    address_space_init(&accel->as, &s->mr_nodmar, "vtd-nesting");
+    vtd_accel_s1_table_init(&accel->s1s);
+    QLIST_INIT(&accel->devices);
+    accel->s = s;
+    accel->resume = resume;
+    accel->resume_bh = qemu_bh_new(vtd_accel_resume, accel);
+    vtd_accel_end_piece(accel);
+    qemu_add_vm_change_state_handler(vtd_accel_vm_change, accel);
+    s->accel = accel;
 }
 
 char *vtd_accel_describe(IntelIOMMUState *s)
@@ -839,7 +514,7 @@ char *vtd_accel_describe(IntelIOMMUState *s)
                                PRIx64 ", ", str->len ? "; " : "",
                                vtd_accel_name(dev), (uint64_t)vtd->cap_reg,
                                (uint64_t)vtd->ecap_reg);
-        switch (dev->state) {
+        switch (dev->rid.state) {
         case VTD_ACCEL_BLOCKED:
             g_string_append(str, "blocked");
             break;
@@ -850,11 +525,14 @@ char *vtd_accel_describe(IntelIOMMUState *s)
         case VTD_ACCEL_S1:
             g_string_append_printf(str, "first-stage table 0x%" PRIx64
                                    ", %u bits, domain %u (HWPT %u on %u)",
-                                   dev->s1->key.pgtbl_addr,
-                                   dev->s1->key.addr_width,
-                                   dev->s1->key.domain_id, dev->s1->hwpt_id,
-                                   dev->s1->key.s2_hwpt_id);
+                                   dev->rid.s1->key.pgtbl_addr,
+                                   dev->rid.s1->key.addr_width,
+                                   dev->rid.s1->key.domain_id, dev->rid.s1->hwpt_id,
+                                   dev->rid.s1->key.s2_hwpt_id);
             break;
+        }
+        if (dev->num_pasids) {
+            g_string_append_printf(str, ", and %u PASIDs", dev->num_pasids);
         }
     }
     return g_string_free(str, false);

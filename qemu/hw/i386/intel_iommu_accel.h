@@ -10,13 +10,19 @@
 #include "hw/i386/intel_iommu.h"
 #include "system/host_iommu_device.h"
 
+typedef void VTDAccelResume(IntelIOMMUState *s);
+
 /**
  * vtd_accel_init: create the state that host devices share
  *
  * Called once when @s, with x-flts=on, is realized and its memory regions
  * exist.
+ *
+ * @s: the vIOMMU
+ * @resume: goes on with the invalidation queue, if that is possible, after
+ *          vtd_accel_queue_step() has stopped it
  */
-void vtd_accel_init(IntelIOMMUState *s);
+void vtd_accel_init(IntelIOMMUState *s, VTDAccelResume *resume);
 
 /**
  * vtd_accel_address_space: the address space of all host devices behind @s
@@ -137,6 +143,26 @@ void vtd_accel_iotlb_invalidate_all(IntelIOMMUState *s);
  * Returns: false if a device may still use a stale translation.
  */
 bool vtd_accel_sync(IntelIOMMUState *s);
+
+/**
+ * vtd_accel_queue_step: before the next descriptor of the invalidation queue,
+ * finish what earlier ones have caused
+ *
+ * A guest can ask for more work than the main loop may be held up for.
+ *
+ * Returns: false if the queue has to be left as it is for now; the resume
+ *          function of vtd_accel_init() is called later.
+ */
+bool vtd_accel_queue_step(IntelIOMMUState *s);
+
+/**
+ * vtd_accel_queue_end: after the last descriptor of the invalidation queue, or
+ * an error in it
+ *
+ * As vtd_accel_sync(), but may go on later.  The head tells the guest as well
+ * that descriptors are done.
+ */
+void vtd_accel_queue_end(IntelIOMMUState *s);
 
 /**
  * vtd_accel_describe: what was found out about and agreed with the host

@@ -106,9 +106,9 @@ bool vtd_accel_s1_alloc_hwpt(const VTDAccelS1Key *key, uint32_t dev_id,
         .addr_width = key->addr_width,
     };
 
-    if (!iommufd_backend_alloc_hwpt(key->iommufd, dev_id, key->s2_hwpt_id, 0,
-                                    IOMMU_HWPT_DATA_VTD_S1, sizeof(data),
-                                    &data, hwpt_id, errp)) {
+    if (!iommufd_backend_alloc_hwpt(key->iommufd, dev_id, key->s2_hwpt_id,
+                                    key->hwpt_flags, IOMMU_HWPT_DATA_VTD_S1,
+                                    sizeof(data), &data, hwpt_id, errp)) {
         return false;
     }
     trace_vtd_accel_s1_alloc(*hwpt_id, key->s2_hwpt_id, key->domain_id,
@@ -139,6 +139,7 @@ static void vtd_accel_s1_clear(VTDAccelS1Table *t, VTDAccelS1 *s1)
 {
     if (s1->pending) {
         QTAILQ_REMOVE(&t->pending, s1, pending_next);
+        t->num_pending--;
         s1->pending = false;
     }
     s1->all = false;
@@ -194,6 +195,7 @@ bool vtd_accel_s1_queue(VTDAccelS1Table *t, VTDAccelS1 *s1, uint64_t addr,
 {
     if (!s1->pending) {
         QTAILQ_INSERT_TAIL(&t->pending, s1, pending_next);
+        t->num_pending++;
         s1->pending = true;
     }
 

@@ -20,7 +20,7 @@ typedef struct VTDAccelS1Key {
     uint32_t addr_width;    /* 48 or 57 bits */
     uint32_t flags;         /* IOMMU_VTD_S1_* */
     uint32_t domain_id;
-    uint32_t reserved;      /* no padding */
+    uint32_t hwpt_flags;    /* IOMMU_HWPT_ALLOC_* */
 } VTDAccelS1Key;
 
 /* One nested HWPT */
@@ -28,6 +28,7 @@ typedef struct VTDAccelS1 {
     VTDAccelS1Key key;
     uint32_t hwpt_id;
     uint32_t users;
+    QLIST_HEAD(, VTDAccelBinding) bindings; /* that are attached to it */
 
     bool all;               /* everything is to be invalidated */
     bool pending;           /* on VTDAccelS1Table::pending */
@@ -43,6 +44,7 @@ typedef struct VTDAccelS1Table {
     GHashTable *domains;
     GHashTable *pasids;
     QTAILQ_HEAD(, VTDAccelS1) pending;
+    uint32_t num_pending;
 } VTDAccelS1Table;
 
 typedef void (*VTDAccelS1Func)(VTDAccelS1 *s1, void *opaque);

@@ -14,6 +14,10 @@
  *   group=N          IOMMU group; the default is one of its own
  *   slot=N           devices that share it are reset together; default: alone
  *   pasid-bits=0     width of the PASIDs that the host supports for it
+ *   pasid-exec=0 pasid-priv=0
+ *                    it can ask for execute permission, in privileged mode
+ *   ext-caps=0       1: its config space has extended capabilities, 2: and
+ *                    they use it to its end, 3: what is there belongs to none
  *   ats=1            ATS may be used
  *   coherent=1       its IOMMU can keep DMA coherent
  *   isolated-msi=1   its interrupts are remapped
@@ -52,7 +56,8 @@ static const struct {
 } fh_device_keys[] = {
 #define KEY(k, m) { k, offsetof(FhVfioDev, m) }
     KEY("group", group), KEY("slot", slot), KEY("pasid-bits", pasid_bits),
-    KEY("ats", ats), KEY("coherent", coherent),
+    KEY("pasid-exec", pasid_exec), KEY("pasid-priv", pasid_priv),
+    KEY("ext-caps", ext_caps), KEY("ats", ats), KEY("coherent", coherent),
     KEY("isolated-msi", isolated_msi), KEY("reset", has_reset),
     KEY("migrate", migrate),
     KEY("vendor", vendor_id), KEY("device", device_id),

@@ -359,6 +359,12 @@ int fh_hw_info(FhCtx *ctx, void *arg)
     if (!dev->ats) {
         cmd->out_capabilities |= FH_HW_CAP_ATS_NOT_SUPPORTED;
     }
+    if (dev->pasid_bits && dev->pasid_exec) {
+        cmd->out_capabilities |= FH_HW_CAP_PCI_PASID_EXEC;
+    }
+    if (dev->pasid_bits && dev->pasid_priv) {
+        cmd->out_capabilities |= FH_HW_CAP_PCI_PASID_PRIV;
+    }
     cmd->out_max_pasid_log2 = dev->pasid_bits;
     return 0;
 }

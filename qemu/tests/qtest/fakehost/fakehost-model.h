@@ -202,6 +202,8 @@ struct FhVfioDev {
     uint64_t group;
     uint64_t slot;                  /* devices that a hot reset takes along */
     uint64_t pasid_bits;
+    uint64_t pasid_exec, pasid_priv;
+    uint64_t ext_caps;
     uint64_t ats;
     uint64_t coherent;
     uint64_t isolated_msi;

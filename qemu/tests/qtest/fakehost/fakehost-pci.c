@@ -14,6 +14,7 @@
 #define FH_MSIX_CAP     0x50
 #define FH_EXP_CAP      0x70
 #define FH_MSIX_ENTRY   16ull
+#define FH_VSEC_CAP     0xfc0
 
 static void fh_put(uint8_t *space, unsigned offset, uint64_t value,
                    unsigned size)
@@ -64,6 +65,29 @@ static void fh_pci_init_express(FhVfioDev *dev)
     fh_put(dev->config, FH_EXP_CAP + PCI_EXP_LNKSTA, 0x11, 2);
 }
 
+/*
+ * The end of config space is writable in any case: what QEMU lets through can
+ * be seen there.
+ */
+static void fh_pci_init_extended(FhVfioDev *dev)
+{
+    uint32_t next = dev->ext_caps == 2 ? FH_VSEC_CAP << 20 : 0;
+
+    memset(dev->wmask + FH_CONFIG_SIZE - 8, 0xff, 8);
+    if (!dev->ext_caps) {
+        return;
+    }
+    fh_put(dev->config, PCI_CFG_SPACE_SIZE,
+           PCI_EXT_CAP_ID_ERR | 2 << 16 | next, 4);
+    if (next) {
+        fh_put(dev->config, FH_VSEC_CAP, PCI_EXT_CAP_ID_VNDR | 1 << 16, 4);
+        fh_put(dev->config, FH_VSEC_CAP + PCI_VNDR_HEADER,
+               (FH_CONFIG_SIZE - FH_VSEC_CAP) << 20 | 1, 4);
+    } else if (dev->ext_caps == 3) {
+        fh_put(dev->config, FH_CONFIG_SIZE - 4, 1, 4);
+    }
+}
+
 void fh_pci_init(FhVfioDev *dev)
 {
     bool msix = dev->msix && dev->bar0_size >= 4 * FH_PAGE_SIZE &&
@@ -94,6 +118,7 @@ void fh_pci_init(FhVfioDev *dev)
         dev->msix = 0;
     }
     fh_pci_init_express(dev);
+    fh_pci_init_extended(dev);
 }
 
 ssize_t fh_pci_config_rw(FhVfioDev *dev, void *buf, size_t count,

@@ -261,7 +261,8 @@ static void vtd_accel_walk_table(VTDAccelDevice *dev, uint32_t first,
     hwaddr addr = dire & VTD_PASID_TABLE_BASE_ADDR_MASK;
     uint32_t last = first + VTD_PASID_TABLE_NUM - 1;
 
-    if (!vtd_accel_read(dev, addr, pe[0].val, sizeof(pe) / sizeof(uint64_t))) {
+    if (!vtd_accel_read(dev, addr, pe[0].val,
+                        ARRAY_SIZE(pe) * ARRAY_SIZE(pe[0].val))) {
         vtd_accel_walk_gap(dev, first, last,
                            "PASID table is not in guest memory");
         return;

@@ -492,7 +492,8 @@ void vtd_accel_init(IntelIOMMUState *s, VTDAccelResume *resume)
     QLIST_INIT(&accel->devices);
     accel->s = s;
     accel->resume = resume;
-    accel->resume_bh = qemu_bh_new(vtd_accel_resume, accel);
+    accel->resume_bh = qemu_bh_new_guarded(vtd_accel_resume, accel,
+                                           &DEVICE(s)->mem_reentrancy_guard);
     vtd_accel_end_piece(accel);
     qemu_add_vm_change_state_handler(vtd_accel_vm_change, accel);
     s->accel = accel;
@@ -509,6 +510,7 @@ char *vtd_accel_describe(IntelIOMMUState *s)
     QLIST_FOREACH(dev, &s->accel->devices, next) {
         HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(dev->idev);
         struct iommu_hw_info_vtd *vtd = &hiod->caps.vendor_caps.vtd;
+        VTDAccelS1 *s1 = dev->rid.s1;
 
         g_string_append_printf(str, "%s%s: host CAP 0x%" PRIx64 " ECAP 0x%"
                                PRIx64 ", ", str->len ? "; " : "",
@@ -525,10 +527,9 @@ char *vtd_accel_describe(IntelIOMMUState *s)
         case VTD_ACCEL_S1:
             g_string_append_printf(str, "first-stage table 0x%" PRIx64
                                    ", %u bits, domain %u (HWPT %u on %u)",
-                                   dev->rid.s1->key.pgtbl_addr,
-                                   dev->rid.s1->key.addr_width,
-                                   dev->rid.s1->key.domain_id, dev->rid.s1->hwpt_id,
-                                   dev->rid.s1->key.s2_hwpt_id);
+                                   s1->key.pgtbl_addr, s1->key.addr_width,
+                                   s1->key.domain_id, s1->hwpt_id,
+                                   s1->key.s2_hwpt_id);
             break;
         }
         if (dev->num_pasids) {

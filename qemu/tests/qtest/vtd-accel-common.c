@@ -269,6 +269,11 @@ uint32_t vtd_accel_s2_id(VtdAccelTest *t)
                                               " = 0");
     const char *id;
 
+    if (!line) {
+        /* With PASIDs */
+        line = fakehost_log_last(t->host, 0, "IOMMU_HWPT_ALLOC flags=0x9 ",
+                                 " = 0");
+    }
     g_assert_nonnull(line);
     id = strstr(line, "out_hwpt_id=");
     g_assert_nonnull(id);

@@ -223,7 +223,7 @@ uint32_t vtd_accel_num_pasids(VTDAccelDevice *dev)
     unsigned int bits = MIN(s->pasid_bits,
                             HOST_IOMMU_DEVICE(dev->idev)->caps.max_pasid_log2);
 
-    if (!dev->idev->pasid || !s->dmar_enabled || !s->root_scalable ||
+    if (!bits || !dev->idev->pasid || !s->dmar_enabled || !s->root_scalable ||
         !dev->context_valid || !dev->pasid_enabled) {
         return 0;
     }
@@ -253,13 +253,12 @@ static void vtd_accel_walk_gap(VTDAccelDevice *dev, uint32_t first,
     }
 }
 
-/* Look at one PASID table */
+/* Look at one PASID table, as far as there are PASIDs */
 static void vtd_accel_walk_table(VTDAccelDevice *dev, uint32_t first,
-                                 uint64_t dire)
+                                 uint32_t last, uint64_t dire)
 {
     VTDPASIDEntry pe[VTD_PASID_TABLE_NUM];
     hwaddr addr = dire & VTD_PASID_TABLE_BASE_ADDR_MASK;
-    uint32_t last = first + VTD_PASID_TABLE_NUM - 1;
 
     if (!vtd_accel_read(dev, addr, pe[0].val,
                         ARRAY_SIZE(pe) * ARRAY_SIZE(pe[0].val))) {
@@ -298,15 +297,16 @@ static bool vtd_accel_walk_chunk(VTDAccelDevice *dev, uint32_t num_pasids)
 
     for (uint32_t i = 0; i < num; i++) {
         uint32_t first = dev->walk_pasid;
+        uint32_t last = MIN(first + VTD_PASID_TABLE_NUM, num_pasids) - 1;
 
         if (accel->in_queue && accel->work_left <= 0) {
             return false;
         }
         dev->walk_pasid += VTD_PASID_TABLE_NUM;
         if (ok && dire[i] & 1) {
-            vtd_accel_walk_table(dev, first, dire[i]);
+            vtd_accel_walk_table(dev, first, last, dire[i]);
         } else {
-            vtd_accel_walk_gap(dev, first, dev->walk_pasid - 1, ok ? NULL :
+            vtd_accel_walk_gap(dev, first, last, ok ? NULL :
                                "PASID directory is not in guest memory");
         }
     }

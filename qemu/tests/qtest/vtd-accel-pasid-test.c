@@ -64,10 +64,11 @@ typedef struct Step {
 #define FS(did, addr) \
     { .pgtt = VTD_PGTT_FIRST_STAGE, .domain_id = did, .table = addr }
 #define PT(did)     { .pgtt = VTD_PGTT_PASS_THROUGH, .domain_id = did }
-#define SAME        ACT_NOTHING, { 0 }
 
-#define BIND(inv)   { ACT_ENTRY, FS(DID, TABLE), inv, 1, 1, 1, 0, 0 }
-#define GONE        0, 0, 0, 1, 1
+#define BIND(inv)       { ACT_ENTRY, FS(DID, TABLE), inv, 1, 1, 1, 0, 0 }
+#define SAME(inv, num)  { ACT_NOTHING, { 0 }, inv, num }
+/* The only PASID goes, with its HWPT */
+#define GONE(act, inv)  { act, { 0 }, inv, 0, 0, 0, 1, 1 }
 
 typedef struct Case {
     const char *name;
@@ -113,17 +114,17 @@ static const Case cases[] = {
         "first-stage_not-announced_waits",
         "nothing is read before the guest says so",
         STEPS({ ACT_ENTRY, FS(DID, TABLE), INV_NONE, 0 },
-              { SAME, INV_PC_OTHER_PASID, 0 },
-              { SAME, INV_PC_PASID, 1, 1, 1 }),
+              SAME(INV_PC_OTHER_PASID, 0),
+              { ACT_NOTHING, { 0 }, INV_PC_PASID, 1, 1, 1 }),
     }, {
         "unchanged_any-invalidation_silent",
         "an unchanged entry causes no call, whatever is invalidated",
         STEPS(BIND(INV_PC_PASID),
-              { SAME, INV_PC_PASID, 1 },
-              { SAME, INV_PC_DOMAIN, 1 },
-              { SAME, INV_PC_GLOBAL, 1 },
-              { SAME, INV_CC_DEVICE, 1 },
-              { SAME, INV_CC_GLOBAL, 1 }),
+              SAME(INV_PC_PASID, 1),
+              SAME(INV_PC_DOMAIN, 1),
+              SAME(INV_PC_GLOBAL, 1),
+              SAME(INV_CC_DEVICE, 1),
+              SAME(INV_CC_GLOBAL, 1)),
     }, {
         "table_moved_rebinds",
         "a new table pointer replaces the HWPT",
@@ -139,7 +140,7 @@ static const Case cases[] = {
         "pass-through_attaches-s2",
         "pass-through is guest memory, and back",
         STEPS({ ACT_ENTRY, PT(DID), INV_PC_PASID, 1, 0, 1 },
-              { SAME, INV_PC_GLOBAL, 1 },
+              SAME(INV_PC_GLOBAL, 1),
               { ACT_ENTRY, FS(DID, TABLE), INV_PC_PASID, 1, 1, 1 },
               { ACT_ENTRY, PT(DID), INV_PC_GLOBAL, 1, 0, 1, 0, 1 }),
     }, {
@@ -148,34 +149,34 @@ static const Case cases[] = {
         STEPS(BIND(INV_PC_PASID),
               { ACT_FAR_ENTRY, FS(DID, TABLE2), INV_PC_GLOBAL, 2, 1, 1 },
               { ACT_NOT_PRESENT, { 0 }, INV_PC_GLOBAL, 1, 0, 0, 1, 1 },
-              { SAME, INV_PC_GLOBAL, 1 }),
+              SAME(INV_PC_GLOBAL, 1)),
     }, {
         "cleared_by-pasid_detaches",
         "an entry that is not present is detached",
         STEPS(BIND(INV_PC_PASID),
-              { ACT_NOT_PRESENT, { 0 }, INV_PC_PASID, GONE },
-              { SAME, INV_PC_GLOBAL, 0 },
+              GONE(ACT_NOT_PRESENT, INV_PC_PASID),
+              SAME(INV_PC_GLOBAL, 0),
               BIND(INV_PC_PASID)),
     }, {
         "cleared_by-domain_detaches",
         "whichever invalidation says so",
         STEPS(BIND(INV_PC_PASID),
-              { ACT_NOT_PRESENT, { 0 }, INV_PC_DOMAIN, GONE }),
+              GONE(ACT_NOT_PRESENT, INV_PC_DOMAIN)),
     }, {
         "cleared_by-context_detaches",
         "those of the context cache as well",
         STEPS(BIND(INV_PC_PASID),
-              { ACT_NOT_PRESENT, { 0 }, INV_CC_DEVICE, GONE }),
+              GONE(ACT_NOT_PRESENT, INV_CC_DEVICE)),
     }, {
         "directory-entry-cleared_detaches",
         "so is one whose table is gone",
         STEPS({ ACT_FAR_ENTRY, FS(DID, TABLE), INV_PC_GLOBAL, 1, 1, 1 },
-              { ACT_NO_TABLE, { 0 }, INV_PC_GLOBAL, GONE }),
+              GONE(ACT_NO_TABLE, INV_PC_GLOBAL)),
     }, {
         "table-outside-ram_detaches",
         "or is not memory",
         STEPS(BIND(INV_PC_PASID),
-              { ACT_FOREIGN_TABLE, { 0 }, INV_PC_GLOBAL, GONE }),
+              GONE(ACT_FOREIGN_TABLE, INV_PC_GLOBAL)),
         .message = "PASID table is not in guest memory",
     }, {
         "directory-outside-ram_detaches",
@@ -192,8 +193,8 @@ static const Case cases[] = {
         "pasids-disabled_detaches",
         "the context entry can disable requests with PASID",
         STEPS(BIND(INV_PC_PASID),
-              { ACT_NO_PASIDE, { 0 }, INV_CC_DEVICE, GONE },
-              { SAME, INV_PC_PASID, 0 }),
+              GONE(ACT_NO_PASIDE, INV_CC_DEVICE),
+              SAME(INV_PC_PASID, 0)),
     }, {
         "rid-pasid-changed_leaves-pasids",
         "what becomes RID_PASID is no longer attached by PASID",
@@ -220,20 +221,20 @@ static const Case cases[] = {
         "a second-stage entry is not advertised, so not followed",
         STEPS({ ACT_ENTRY, { .pgtt = VTD_PGTT_SECOND_STAGE,
                              .domain_id = DID }, INV_PC_PASID, 0 },
-              { SAME, INV_PC_PASID, 0 },
-              { SAME, INV_PC_GLOBAL, 0 }),
+              SAME(INV_PC_PASID, 0),
+              SAME(INV_PC_GLOBAL, 0)),
         .message = "type that is not advertised",
     }, {
         "no-property_ignored",
         "without pasid-bits no other PASID is looked at",
         STEPS({ ACT_ENTRY, FS(DID, TABLE), INV_PC_PASID, 0 },
-              { SAME, INV_PC_GLOBAL, 0 }),
+              SAME(INV_PC_GLOBAL, 0)),
         .props = VTD_ACCEL_PROPS,
     }, {
         "host-without-pasids_ignored",
         "nor where the host has none",
         STEPS({ ACT_ENTRY, FS(DID, TABLE), INV_PC_PASID, 0 },
-              { SAME, INV_PC_GLOBAL, 0 }),
+              SAME(INV_PC_GLOBAL, 0)),
         .host_none = true,
     }, {
         "beyond-host-width_ignored",

@@ -23,6 +23,13 @@ cmdline_value() {
     tr ' ' '\n' < /proc/cmdline | sed -n "s/^$1=//p" | tail -n 1
 }
 
+# The network interface with that MAC address, if it is there.
+interface_of() {
+    for entry in /sys/class/net/*; do
+        [ "$(cat "$entry/address" 2>/dev/null)" != "$1" ] || echo "${entry##*/}"
+    done
+}
+
 # The device of the virtio-serial port of that name.
 virtio_port() {
     for entry in /sys/class/virtio-ports/*; do

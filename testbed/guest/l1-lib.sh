@@ -31,6 +31,22 @@ bind_devices() {
     done
 }
 
+# L1's ends of the networks of passed-through NICs, and what serves all
+# networks: port 5000 sends random data, port 5001 returns the hash of what comes.
+set_networks() {
+    [ "$NET_MIB" -gt 0 ] || return 0
+    for network in $NETWORKS; do
+        interface=$(interface_of "${network#*:}")
+        ip addr add "10.0.${network%%:*}.1/24" dev "$interface"
+        ip link set "$interface" up
+    done
+    dd if=/dev/urandom of=/run/net.data bs=1M count="$NET_MIB" 2>/dev/null
+    nc -ll -p 5000 -e cat /run/net.data &
+    nc -ll -p 5001 -e sha256sum &
+    sum=$(sha256sum < /run/net.data)
+    say "net-data sha256=${sum%% *} bytes=$(wc -c < /run/net.data)"
+}
+
 # Lines "NAME DEFINITION..." become kprobes; a missing one is reported, since a
 # count of zero would otherwise mean two things.
 set_probes() {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Command lines: L0 (the emulated machine), the QEMU under test in L1, and
 the small archive that carries a scenario into L1."""
-from lib import cpio, disks
+from lib import cpio, devices, disks
 
 # What the verdict counts in L1, by architecture: name, function, arguments.
 # $arg4 of the allocation is struct iommu_user_data: {type, pointer, length},
@@ -27,8 +27,8 @@ L0_TRACE = {
 }
 QUT_TRACE = ["iommufd_*", "vtd_accel_*"]
 PORTS = ("l2", "l2boot", "report", "qut", "calls")
-# Where the root ports are on pcie.0; guest/l1-lib.sh looks for them there.
-FIRST_PORT = 0x10
+# What the emulated IOMMU of the QEMU under test walks by itself
+QUT_WALKS = "vtd_iotlb_page_update"
 
 
 def l0_command(scenario, tools, files, interactive=False):
@@ -51,15 +51,7 @@ def l0_command(scenario, tools, files, interactive=False):
     for port in PORTS:
         command += ["-chardev", "file,id=%s,path=%s" % (port, files[port]),
                     "-device", "virtserialport,chardev=%s,name=%s" % (port, port)]
-    for index, _ in enumerate(scenario["devices"]):
-        # Functions of one slot, without ACS, are one IOMMU group
-        place = ("rp0,addr=0x0.%x,multifunction=on" if scenario["l0"]["one_slot"]
-                 else "rp%d") % index
-        command += [
-            "-device", "pcie-root-port,id=rp%d,addr=0x%x,chassis=%d"
-            % (index, FIRST_PORT + index, index + 1),
-            "-drive", "if=none,id=disk%d,format=raw,file=%s" % (index, files["disks"][index]),
-            "-device", "nvme,bus=%s,drive=disk%d,serial=disk%d" % (place, index, index)]
+    command += devices.l0_devices(scenario, files)
     for event in L0_TRACE[scenario["arch"]]:
         command += ["-trace", event]
     return command
@@ -72,7 +64,8 @@ def l2_cmdline(scenario, tag):
         "nvme_core.admin_timeout=10", scenario["l2"]["cmdline"],
         "viommu.program=" + ",".join(scenario["l2"]["program"]), "viommu.tag=" + tag,
         "viommu.data=%d" % disks.DATA_BLOCKS, "viommu.slot=%d" % disks.SLOT_BLOCKS,
-        "viommu.disks=%d" % len(scenario["devices"])])
+        "viommu.disks=%d" % scenario["devices"].count("nvme"),
+        "viommu.nics=%d" % len(devices.nics(scenario))])
 
 
 def qut_command(scenario, tag):
@@ -84,12 +77,7 @@ def qut_command(scenario, tag):
         "-m", "256M", "-device", "intel-iommu," + qut["iommu"]]
     if qut["iommufd"]:
         command += ["-object", "iommufd,id=iommufd0"]
-    for index, _ in enumerate(scenario["devices"]):
-        command += [
-            "-device", "pcie-root-port,id=rp%d,addr=0x%x,chassis=%d"
-            % (index, FIRST_PORT + index, index + 1),
-            "-device", "vfio-pci,id=dev%d,host=@host%d@,bus=rp%d%s"
-            % (index, index, index, ",iommufd=iommufd0" if qut["iommufd"] else "")]
+    command += devices.qut_devices(scenario)
     command += [
         # Not a serial port: each byte would be an exit through KVM on emulated
         # SVM into QEMU, which together take longer than all the rest of a boot.
@@ -106,7 +94,7 @@ def qut_command(scenario, tag):
         "-chardev", "pipe,id=qmp,path=/run/qmp", "-mon", "chardev=qmp,mode=control",
         "-kernel", "/l2/kernel", "-initrd", "/l2/initrd",
         "-append", l2_cmdline(scenario, tag)]
-    for pattern in QUT_TRACE:
+    for pattern in QUT_TRACE + ([QUT_WALKS] if qut["nics"] else []):
         command += ["-trace", pattern]
     return command
 
@@ -117,7 +105,8 @@ def scenario_archive(scenario, tag, interactive=False):
     if "fakehost" in scenario["needs"]:
         env = {"LD_PRELOAD": "/lib/libfakehost.so", "FAKEHOST_MODE": "real",
                "FAKEHOST_LOG": "/run/calls", **env}
-    settings = {"INTERACTIVE": int(interactive),
+    settings = {"INTERACTIVE": int(interactive), "NETWORKS": devices.l1_networks(scenario),
+                "NET_MIB": scenario["l2"]["net_mib"] if devices.nics(scenario) else 0,
                 "QUT_ENV": " ".join("%s=%s" % item for item in sorted(env.items())),
                 "CALLS": env.get("FAKEHOST_LOG", "")}
     arc = cpio.Archive()

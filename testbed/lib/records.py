@@ -223,12 +223,24 @@ def read_qut_log(lines):
             match = patterns[name].search(" " + rest)
             if match:
                 _Objects.HANDLERS[name](objects, match.groupdict())
-        elif not re.match(r"(iommufd_|vtd_accel_|iommu_)", name):
+        elif not re.match(r"(iommufd_|vtd_|iommu_)", name):
             other.append(line)
     for ioas in objects.ioas.values():
         ioas["live"] = len(ioas["live"])
     return ({"ioas": objects.ioas, "s2": objects.s2, "s1": objects.s1,
              "devices": objects.devices}, other)
+
+
+def read_qut_walks(lines):
+    """Count the pages that the QEMU under test looked up in guest tables itself,
+    per requester id of its own machine."""
+    walks = {}
+    for line in lines:
+        match = re.match(r"vtd_iotlb_page_update .*sid 0x([0-9a-f]+)", line)
+        if match:
+            sid = "0x%x" % int(match[1], 16)
+            walks[sid] = walks.get(sid, 0) + 1
+    return walks
 
 
 def trouble(lines):
@@ -238,7 +250,8 @@ def trouble(lines):
 
 def collect(files, since):
     """Read a run's log files into one record."""
-    objects, other = read_qut_log(_lines(files["qut"]))
+    qut_log = _lines(files["qut"])
+    objects, other = read_qut_log(qut_log)
     report = read_report(_lines(files["report"]))
     devices = [{"index": int(e["f_index"]), "host": e["f_host"],
                 "sid": "0x%x" % stream_id(e["f_host"])}
@@ -248,6 +261,7 @@ def collect(files, since):
         "report": report, "devices": devices, "objects": objects,
         "qut_status": int(status[-1]) if status else None,
         "qut_messages": other[-20:],
+        "qut_walks": read_qut_walks(qut_log),
         "l0": read_l0_trace(files["trace"], since),
         "l1_trouble": trouble(_lines(files["l1_log"])),
         "l2_trouble": trouble(_lines(files["l2_log"])),

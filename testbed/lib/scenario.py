@@ -5,6 +5,8 @@ import copy
 import os
 import tomllib
 
+from lib import devices
+
 DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                          "scenarios")
 
@@ -16,13 +18,13 @@ DEFAULTS = {
     "limits": {},
     "needs": [],
     "l0": {"nesting": True, "one_slot": False},
-    "qut": {"iommu": "x-scalable-mode=on,x-flts=on", "iommufd": True, "env": {}},
-    "l2": {"cmdline": "iommu.strict=1", "program": ["read", "write"]},
+    "qut": {"iommu": "x-scalable-mode=on,x-flts=on", "iommufd": True, "env": {},
+            "places": [], "nics": []},
+    "l2": {"cmdline": "iommu.strict=1", "program": ["read", "write"], "net_mib": 8},
     "on": {},
     "fails": {},
     "holds": [],
 }
-DEVICE_KINDS = ("nvme",)
 NEEDS = ("fakehost",)
 
 
@@ -54,7 +56,15 @@ def _check(name, scenario, known_checks):
     need(name.startswith(scenario["arch"].replace("x86_64", "x86") + "-")
          or name.startswith("arm-"), "the name has to begin with the architecture")
     for kind in scenario["devices"]:
-        need(kind in DEVICE_KINDS, "unknown device '%s'", kind)
+        need(kind in devices.KINDS, "unknown device '%s'", kind)
+    for place in scenario["qut"]["places"]:
+        need(place in devices.PLACES, "unknown place '%s'", place)
+    for nic in scenario["qut"]["nics"]:
+        for key in nic:
+            need(key in devices.NIC_DEFAULTS, "unknown key '%s' of a NIC", key)
+        place = nic.get("place", "")
+        need(not place or place.startswith("with:") or place in devices.PLACES,
+             "unknown place '%s'", place)
     for item in scenario["needs"]:
         need(item in NEEDS, "unknown need '%s'", item)
     need(scenario["checks"] or scenario["fails"], "no check: a test that cannot fail")

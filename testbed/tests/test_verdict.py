@@ -45,7 +45,7 @@ def good_record():
         "report": records.read_report(REPORT.splitlines()),
         "devices": [{"index": 0, "host": "0000:01:00.0", "sid": "0x100"}],
         "objects": objects, "qut_status": 0, "qut_messages": messages,
-        "l0": {"0x100": {"two_stage": 7, "interrupts": 5}},
+        "l0": {"0x100": {"two_stage": 7, "interrupts": 5}}, "qut_walks": {},
         "l1_trouble": [], "l2_trouble": [], "timeout": None,
         "disks": {"disk0": {"sha256": HASH, "unchanged": True, "slots": [0]}},
     }
@@ -137,6 +137,77 @@ class Verdict(unittest.TestCase):
                   "qut_status": None, "disks": {}}
         result = verdict.judge(record, make_scenario(checks=sorted(verdict.CHECKS)))
         self.assertEqual([c["name"] for c in result["checks"] if c["holds"]], [])
+
+    def net_record(self):
+        record = good_record()
+        record["report"]["l1"].append(records.parse_report(
+            "2.6 net-data sha256=%s bytes=8388608" % HASH))
+        for line in ("9.3 l2 3.3 nic nic=64 pci=0000:00:05.0 driver=virtio-pci domain=DMA chain=",
+                     "9.4 l2 3.4 net nic=64 ping=ok bytes=8388608 got=%s sent=%s" % (HASH, HASH)):
+            record["report"]["l2"].append(records.parse_report(line))
+        record["qut_walks"] = {"0x28": 9}
+        return record
+
+    def net_failing(self, record):
+        checks = ["l2_net", "nics_walked", "l2_translated"]
+        qut = {**scenario.DEFAULTS["qut"], "nics": [{}]}
+        result = verdict.judge(record, make_scenario(checks=checks, qut=qut))
+        return {c["name"] for c in result["checks"] if not c["holds"]}
+
+    def test_network_with_the_right_data_passes(self):
+        self.assertEqual(self.net_failing(self.net_record()), set())
+
+    def test_network_with_other_or_too_little_data_or_a_lost_ping_fails(self):
+        for key, value in (("f_got", "cd" * 32), ("f_sent", ""), ("f_bytes", "4096"),
+                           ("f_ping", "lost"), ("f_nic", "65")):
+            record = self.net_record()
+            record["report"]["l2"][-1][key] = value
+            self.assertEqual(self.net_failing(record), {"l2_net"}, key)
+
+    def test_nic_that_bypasses_the_iommu_fails(self):
+        record = self.net_record()
+        record["qut_walks"] = {}
+        self.assertEqual(self.net_failing(record), {"nics_walked"})
+
+    def test_disk_whose_tables_qemu_reads_fails(self):
+        record = self.net_record()
+        record["qut_walks"]["0x100"] = 1
+        self.assertEqual(self.net_failing(record), {"nics_walked"})
+
+    def test_nic_below_a_bridge_borrows_the_id_of_slot_0(self):
+        record = self.net_record()
+        for entry in record["report"]["l2"]:
+            if entry["word"] == "nic":
+                entry.update(f_pci="0000:06:05.0", f_chain="1b36:000c>1b36:000e")
+        self.assertEqual(self.net_failing(record), {"nics_walked"})
+        record["qut_walks"] = {"0x600": 3}
+        self.assertEqual(self.net_failing(record), set())
+
+    def test_disk_elsewhere_fails(self):
+        record = good_record()
+        for entry in record["report"]["l2"]:
+            if entry["word"] == "disk":
+                entry["f_chain"] = "1b36:000c"
+        for place, holds in (("port", True), ("switch", False)):
+            held, _ = verdict.CHECKS["l2_places"](record, make_scenario(
+                limits={"places": [place]}))
+            self.assertEqual(held, holds)
+
+    def test_rom_that_changed_or_was_not_blocked_fails(self):
+        limits = {"rom": ["0xf0000"], "ram": ["0xd000000"]}
+        record = good_record()
+        record["l1_trouble"] = ["DMAR: [DMA Write NO_PASID] Request device [01:00.0] "
+                                "fault addr 0xf0000 [fault reason 0x05]"]
+        for target, after in (("0xf0000", "0x1"), ("0xd000000", "0x5a")):
+            record["report"]["l2"].append(records.parse_report(
+                "9.3 l2 3.3 dma pci=0000:01:00.0 domain=identity target=%s pattern=0x5a"
+                " before=0x1 after=%s" % (target, after)))
+        both = make_scenario(checks=["rom_unchanged", "ram_written"], limits=limits)
+        self.assertEqual(verdict.judge(record, both)["reasons"], [])
+        quiet = {**copy.deepcopy(record), "l1_trouble": []}
+        self.assertIn("no fault addr 0xf0000", verdict.judge(quiet, both)["reasons"][0])
+        record["report"]["l2"][-2]["f_after"] = "0x5a"
+        self.assertIn("was written", verdict.judge(record, both)["reasons"][0])
 
     def test_leak_over_reboots_fails(self):
         record = good_record()

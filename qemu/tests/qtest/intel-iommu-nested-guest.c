@@ -249,11 +249,16 @@ static void setup_dev(NGMachine *m, unsigned int n, int slot)
 
 void ng_start(NGMachine *m, unsigned int nr_devs)
 {
+    ng_start_with(m, nr_devs, ",x-flts=on,x-nested=on");
+}
+
+void ng_start_with(NGMachine *m, unsigned int nr_devs, const char *props)
+{
     static const char edus[] = EDU("4") EDU("5") EDU("6") EDU("7");
     g_autofree char *devs = g_strndup(edus, nr_devs * strlen(EDU("4")));
 
     memset(m, 0, sizeof(*m));
-    m->qts = qtest_initf(NG_MACHINE "%s", ",x-flts=on,x-nested=on", devs);
+    m->qts = qtest_initf(NG_MACHINE "%s", props, devs);
     m->bus = qpci_new_pc(m->qts, NULL);
     m->next_table = TABLES;
     m->nr_devs = nr_devs;

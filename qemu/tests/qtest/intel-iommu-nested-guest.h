@@ -92,6 +92,8 @@ void ng_write_pe(NGMachine *m, unsigned int n, const uint64_t *pe);
 
 /* @nr_devs devices in slots from 4 on, the IOMMU still off */
 void ng_start(NGMachine *m, unsigned int nr_devs);
+/* The same with other properties of the IOMMU than those for nesting */
+void ng_start_with(NGMachine *m, unsigned int nr_devs, const char *props);
 void ng_enable(NGMachine *m);
 void ng_stop(NGMachine *m);
 

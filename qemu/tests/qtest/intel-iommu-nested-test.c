@@ -572,6 +572,37 @@ static void add_page_size_tests(void)
     }
 }
 
+/*
+ * A device in pass-through mode whose PASID entry becomes first-stage, with
+ * nothing but a PASID-cache invalidation; as in test_mixed_types(), but without
+ * the nested type. It must no longer reach memory by host address.
+ */
+static void test_leave_pass_through(void)
+{
+    const uint64_t hpa = HPA_BASE, addr = IOVA;
+    NGMachine m;
+
+    ng_start_with(&m, 1, ",x-flts=on");
+    ng_enable(&m);
+    ng_setup_pe(&m, 0, VTD_SM_PASID_ENTRY_PT);
+    ng_flush_pasid_cache(&m);
+    qtest_writeq(m.qts, hpa, PAT1);
+    ng_dma(&m, &m.devs[0], hpa, false);
+    qtest_writeq(m.qts, hpa, 0);
+    ng_dma(&m, &m.devs[0], hpa, true);
+    g_assert_cmphex(qtest_readq(m.qts, hpa), ==, PAT1);
+
+    ng_setup_pe(&m, 0, VTD_SM_PASID_ENTRY_FLT);
+    ng_map_fs(&m, &m.devs[0], addr, hpa, 1);
+    ng_flush_pasid_cache(&m);
+    qtest_writeq(m.qts, hpa, PAT2);
+    ng_dma(&m, &m.devs[0], hpa, true);
+    g_assert_cmphex(qtest_readq(m.qts, hpa), ==, PAT2);
+    ng_dma(&m, &m.devs[0], addr, true);
+    g_assert_cmphex(qtest_readq(m.qts, hpa), ==, PAT1);
+    ng_stop(&m);
+}
+
 int main(int argc, char **argv)
 {
     int i;
@@ -600,5 +631,7 @@ int main(int argc, char **argv)
         qtest_add_data_func(path, &write_cases[i], test_write_after_read);
     }
     qtest_add_func("/q35/intel-iommu-nested/mixed-types", test_mixed_types);
+    qtest_add_func("/q35/intel-iommu-nested/pass-through-left",
+                   test_leave_pass_through);
     return g_test_run();
 }

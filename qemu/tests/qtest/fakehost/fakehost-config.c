@@ -279,6 +279,11 @@ FhVfioDev *fh_config_device(const char *name)
     return dev;
 }
 
+unsigned fh_config_index(const FhVfioDev *dev)
+{
+    return dev->state - fh_control()->devices;
+}
+
 FhVfioDev *fh_config_devices(void)
 {
     return fh_devices;

@@ -228,6 +228,8 @@ struct FhVfioDev {
 void fh_config_load(const char *path);
 FhVfioDev *fh_config_device(const char *name);
 FhVfioDev *fh_config_devices(void);
+/* A number of the device's own */
+unsigned fh_config_index(const FhVfioDev *dev);
 extern const FhVendor fh_vendor_vtd;
 extern const FhVendor fh_vendor_smmuv3;
 extern const FhVendor fh_vendor_none;

@@ -56,6 +56,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 #include "fakehost-model.h"
 
@@ -75,6 +76,7 @@ typedef struct FhFile {
     bool granted;               /* bound through this very file */
 } FhFile;
 
+#define FH_DEVICE_MAJOR     511     /* that Linux hands out last */
 #define FH_FILE_PREFIX      "/memfd:fakehost:"
 #define FH_FILE_SUFFIX      " (deleted)"
 
@@ -102,6 +104,8 @@ typedef ssize_t FhPwriteFn(int fd, const void *buf, size_t n, off64_t at);
 typedef void *FhMmapFn(void *addr, size_t len, int prot, int flags, int fd,
                        off64_t at);
 typedef int FhMunmapFn(void *addr, size_t len);
+typedef int FhFstatFn(int fd, struct stat64 *st);
+typedef char *FhRealpathFn(const char *path, char *resolved);
 
 static int ioctl_next(int fd, unsigned long cmd, void *arg)
 {
@@ -150,6 +154,23 @@ static int munmap_next(void *addr, size_t len)
 
     next = next ? next : fh_next("munmap");
     return next(addr, len);
+}
+
+/* struct stat is struct stat64 where pointers have 64 bits */
+static int fstat_next(int fd, void *st)
+{
+    static FhFstatFn *next;
+
+    next = next ? next : fh_next("fstat64");
+    return next(fd, st);
+}
+
+static char *realpath_next(const char *path, char *resolved)
+{
+    static FhRealpathFn *next;
+
+    next = next ? next : fh_next("realpath");
+    return next(path, resolved);
 }
 
 /*
@@ -222,7 +243,7 @@ static FhFile *fh_file_get(int fd)
     ssize_t n;
 
     /* A memfd has no name, hence no links: it is cheap to rule out the rest */
-    if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_nlink) {
+    if (fstat_next(fd, &st) || !S_ISREG(st.st_mode) || st.st_nlink) {
         return NULL;
     }
     file = fh_file_find(&st);
@@ -259,7 +280,7 @@ static bool fh_file_is_last(const FhFile *file, int fd)
         uint64_t other;
 
         if (fh_parse_u64(e->d_name, &other) && other != (uint64_t)fd &&
-            !fstat(other, &st)) {
+            !fstat_next(other, &st)) {
             last = st.st_dev != file->st_dev || st.st_ino != file->st_ino;
         }
     }
@@ -595,4 +616,62 @@ static void fh_exit(void)
     }
     fh_log_totals();
     pthread_mutex_unlock(&fh_lock);
+}
+
+/* --- sysfs: from the file of a device to its IOMMU group --- */
+
+static void fh_fake_stat(int fd, struct stat64 *st)
+{
+    FhFile *file;
+
+    pthread_mutex_lock(&fh_lock);
+    file = fh_file_get(fd);
+    if (file && file->dev) {
+        st->st_mode = S_IFCHR | (st->st_mode & ~S_IFMT);
+        st->st_rdev = makedev(FH_DEVICE_MAJOR, fh_config_index(file->dev));
+    }
+    pthread_mutex_unlock(&fh_lock);
+}
+
+__attribute__((visibility("default")))
+int fstat64(int fd, struct stat64 *st)
+{
+    int ret = fstat_next(fd, st);
+
+    if (!ret && fh_mode == FH_MODE_FAKE) {
+        fh_fake_stat(fd, st);
+    }
+    return ret;
+}
+
+__attribute__((visibility("default")))
+int fstat(int fd, struct stat *st)
+{
+    return fstat64(fd, (struct stat64 *)st);
+}
+
+__attribute__((visibility("default")))
+char *realpath(const char *path, char *resolved)
+{
+    unsigned major, minor;
+    FhVfioDev *dev = NULL;
+    int end = 0;
+    char *group;
+
+    if (fh_mode == FH_MODE_FAKE &&
+        sscanf(path, "/sys/dev/char/%u:%u/device/iommu_group%n", &major,
+               &minor, &end) == 2 && end && !path[end] &&
+        major == FH_DEVICE_MAJOR) {
+        for (dev = fh_config_devices(); dev; dev = dev->next) {
+            if (fh_config_index(dev) == minor) {
+                break;
+            }
+        }
+    }
+    /* Nobody here has a buffer of his own */
+    if (!dev || resolved) {
+        return realpath_next(path, resolved);
+    }
+    return asprintf(&group, "/sys/kernel/iommu_groups/%llu",
+                    (unsigned long long)dev->group) < 0 ? NULL : group;
 }

@@ -1,0 +1,150 @@
+/*
+ * QTest: what VFIO sees to when devices are plugged behind a nesting vIOMMU:
+ * one IOAS for all of them, and groups of one device.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "vtd-accel-common.h"
+
+#define WITH_IOMMUFD    ", 'iommufd': 'iommufd0'"
+#define SWEEP_MAX       200     /* far more calls than a realize makes */
+
+static bool start(VtdAccelTest *t, const char *keys0, const char *keys1)
+{
+    g_autofree char *host =
+        g_strdup_printf("iommu iommu0 type=vtd cap=0x%" PRIx64
+                        " ecap=0x%" PRIx64 " errata=1\n"
+                        "device dev0 iommu=iommu0 %s\n"
+                        "device dev1 iommu=iommu0 %s\n",
+                        (uint64_t)HOST_CAP, (uint64_t)HOST_ECAP, keys0, keys1);
+    VtdAccelSetup setup = { .host = host };
+
+    return vtd_accel_start(t, &setup);
+}
+
+/* Both devices come as open files: their group is found by device number */
+static void test_group_refused(void)
+{
+    g_autofree char *error = NULL;
+    VtdAccelTest t;
+
+    if (!start(&t, "group=7", "group=7")) {
+        return;
+    }
+    vtd_accel_plug(&t, 0);
+    error = vtd_accel_try_plug(&t, 1, WITH_IOMMUFD);
+    g_assert_nonnull(error);
+    g_test_message("%s", error);
+    g_assert_nonnull(strstr(error, "IOMMU group 7"));
+    /* The first one is not disturbed, and it is what stood in the way */
+    vtd_accel_expect_s2(&t, 0);
+    g_assert_cmpuint(fakehost_device(t.host, "dev1")->flags &
+                     FAKEHOST_DEV_BOUND, ==, 0);
+    vtd_accel_unplug(&t, 0);
+    vtd_accel_plug(&t, 1);
+    vtd_accel_unplug(&t, 1);
+    vtd_accel_expect_empty(&t);
+    vtd_accel_end(&t);
+}
+
+static void test_groups_accepted(void)
+{
+    VtdAccelTest t;
+
+    if (!start(&t, "group=7", "group=70")) {
+        return;
+    }
+    vtd_accel_plug(&t, 0);
+    vtd_accel_plug(&t, 1);
+    vtd_accel_expect_s2(&t, 0);
+    vtd_accel_expect_s2(&t, 1);
+    vtd_accel_end(&t);
+}
+
+/* Guest memory is not mapped a second time because something failed */
+static void test_attach_refused(const void *data)
+{
+    int err = GPOINTER_TO_INT(data);
+    g_autofree char *error = NULL;
+    uint64_t maps;
+    VtdAccelTest t;
+
+    if (!start(&t, "", "")) {
+        return;
+    }
+    vtd_accel_plug(&t, 0);
+    maps = fakehost_calls(t.host, "IOMMU_IOAS_MAP");
+    fakehost_fail_next(t.host, "ATTACH_IOMMUFD_PT", err);
+    error = vtd_accel_try_plug(&t, 1, WITH_IOMMUFD);
+    g_assert_nonnull(error);
+    g_assert_nonnull(strstr(error, g_strerror(err)));
+    g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_IOAS_ALLOC"), ==, 1);
+    g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_IOAS_MAP"), ==, maps);
+
+    vtd_accel_plug(&t, 1);
+    g_assert_cmpuint(fakehost_device(t.host, "dev0")->pt_id, ==,
+                     fakehost_device(t.host, "dev1")->pt_id);
+    g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_IOAS_MAP"), ==, maps);
+    vtd_accel_end(&t);
+}
+
+/* Every call of the second device's realize fails once */
+static void test_second_sweep(void)
+{
+    unsigned nth, refused = 0;
+    bool hit = true;
+    VtdAccelTest t;
+
+    if (!start(&t, "", "")) {
+        return;
+    }
+    vtd_accel_plug(&t, 0);
+    for (nth = 1; hit; nth++) {
+        const struct FakehostRule *rule;
+        g_autofree char *error = NULL;
+
+        g_assert_cmpuint(nth, <, SWEEP_MAX);
+        rule = fakehost_fail(t.host, "*", nth, 1, EIO, 0);
+        error = vtd_accel_try_plug(&t, 1, WITH_IOMMUFD);
+        hit = rule->hits;
+        fakehost_clear_rules(t.host);
+        g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_IOAS), ==, 1);
+        vtd_accel_expect_s2(&t, 0);
+        if (error) {
+            refused++;
+            g_assert_true(hit);
+            g_test_message("call %u: %s", nth, error);
+            g_assert_cmpuint(fakehost_device(t.host, "dev1")->flags &
+                             FAKEHOST_DEV_BOUND, ==, 0);
+        } else {
+            g_assert_cmpuint(fakehost_device(t.host, "dev1")->hw_pt_id, !=, 0);
+            vtd_accel_unplug(&t, 1);
+        }
+        g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_HWPT_PAGING),
+                         ==, 1);
+        g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_DEVICE), ==, 1);
+    }
+    g_test_message("%u calls failed, %u of them refused", nth - 2, refused);
+    g_assert_cmpuint(refused, >=, 4);
+    vtd_accel_unplug(&t, 0);
+    vtd_accel_expect_empty(&t);
+    vtd_accel_end(&t);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    qtest_add_func("/vfio-nesting/group/second-device_refused",
+                   test_group_refused);
+    qtest_add_func("/vfio-nesting/group/two-groups_accepted",
+                   test_groups_accepted);
+    qtest_add_data_func("/vfio-nesting/ioas/attach-eio_refused",
+                        GINT_TO_POINTER(EIO), test_attach_refused);
+    qtest_add_data_func("/vfio-nesting/ioas/attach-ebusy_refused",
+                        GINT_TO_POINTER(EBUSY), test_attach_refused);
+    qtest_add_func("/vfio-nesting/ioas/second-device-sweep_one-ioas",
+                   test_second_sweep);
+    return g_test_run();
+}

@@ -358,24 +358,63 @@ void vtd_accel_process_piotlb_desc(IntelIOMMUState *s, const uint64_t *val)
     }
 }
 
+/* The same in legacy mode; @domain_id as for vtd_accel_legacy_invalidate() */
+static void vtd_accel_legacy_iotlb(VTDAccel *accel, int domain_id,
+                                   uint64_t addr, uint8_t am)
+{
+    VTDAccelDevice *dev;
+
+    if (!vtd_accel_legacy_invalidate(&accel->shadows, domain_id, addr, am)) {
+        accel->shadows.repair = true;
+    }
+    QLIST_FOREACH(dev, &accel->devices, next) {
+        if (dev->rid.state == VTD_ACCEL_BLOCKED && dev->context_valid &&
+            (domain_id < 0 || domain_id == dev->legacy.domain_id)) {
+            dev->again = true;
+            accel->shadows.repair = true;
+        }
+    }
+}
+
+/* Take devices off shadows that failed, and try again what is blocked */
+static void vtd_accel_legacy_repair(VTDAccel *accel)
+{
+    VTDAccelDevice *dev;
+
+    accel->shadows.repair = false;
+    QLIST_FOREACH(dev, &accel->devices, next) {
+        if (dev->again || (dev->rid.shadow && dev->rid.shadow->failure)) {
+            dev->again = false;
+            vtd_accel_refresh_rid(dev);
+        }
+    }
+}
+
 void vtd_accel_iotlb_invalidate(IntelIOMMUState *s, uint16_t domain_id,
                                 uint64_t addr, uint8_t am)
 {
     VTDAccelRange r = { .s = s, .addr = addr, .am = am };
 
-    if (s->accel) {
-        vtd_accel_s1_foreach_domain(&s->accel->s1s, domain_id, vtd_accel_queue,
-                                    &r);
+    if (!s->accel) {
+        return;
     }
+    if (!s->root_scalable) {
+        vtd_accel_legacy_iotlb(s->accel, domain_id, addr, am);
+    }
+    vtd_accel_s1_foreach_domain(&s->accel->s1s, domain_id, vtd_accel_queue, &r);
 }
 
 void vtd_accel_iotlb_invalidate_all(IntelIOMMUState *s)
 {
     VTDAccelRange r = { .s = s, .am = VTD_ACCEL_AM_ALL };
 
-    if (s->accel) {
-        vtd_accel_s1_foreach(&s->accel->s1s, vtd_accel_queue, &r);
+    if (!s->accel) {
+        return;
     }
+    if (!s->root_scalable) {
+        vtd_accel_legacy_iotlb(s->accel, -1, 0, VTD_ACCEL_AM_ALL);
+    }
+    vtd_accel_s1_foreach(&s->accel->s1s, vtd_accel_queue, &r);
 }
 
 bool vtd_accel_sync(IntelIOMMUState *s)
@@ -389,6 +428,10 @@ bool vtd_accel_sync(IntelIOMMUState *s)
 
     while ((s1 = QTAILQ_FIRST(&s->accel->s1s.pending))) {
         vtd_accel_flush(s->accel, s1);
+    }
+
+    if (s->accel->shadows.repair) {
+        vtd_accel_legacy_repair(s->accel);
     }
 
     if (s->accel->stuck) {
@@ -489,6 +532,7 @@ void vtd_accel_init(IntelIOMMUState *s, VTDAccelResume *resume)
 
     address_space_init(&accel->as, &s->mr_nodmar, "vtd-nesting");
     vtd_accel_s1_table_init(&accel->s1s);
+    vtd_accel_legacy_init(&accel->shadows, s);
     QLIST_INIT(&accel->devices);
     accel->s = s;
     accel->resume = resume;
@@ -510,6 +554,7 @@ char *vtd_accel_describe(IntelIOMMUState *s)
     QLIST_FOREACH(dev, &s->accel->devices, next) {
         HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(dev->idev);
         struct iommu_hw_info_vtd *vtd = &hiod->caps.vendor_caps.vtd;
+        VTDAccelShadow *shadow = dev->rid.shadow;
         VTDAccelS1 *s1 = dev->rid.s1;
 
         g_string_append_printf(str, "%s%s: host CAP 0x%" PRIx64 " ECAP 0x%"
@@ -530,6 +575,12 @@ char *vtd_accel_describe(IntelIOMMUState *s)
                                    s1->key.pgtbl_addr, s1->key.addr_width,
                                    s1->key.domain_id, s1->hwpt_id,
                                    s1->key.s2_hwpt_id);
+            break;
+        case VTD_ACCEL_SHADOW:
+            g_string_append_printf(str, "copy of second-level table 0x%" PRIx64
+                                   ", %u levels, domain %u (HWPT %u)",
+                                   shadow->key.pgtbl_addr, shadow->key.levels,
+                                   shadow->key.domain_id, shadow->hwpt_id);
             break;
         }
         if (dev->num_pasids) {

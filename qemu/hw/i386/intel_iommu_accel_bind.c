@@ -97,12 +97,16 @@ static void vtd_accel_forget_blocked(VTDAccelBinding *b)
     g_free(b);
 }
 
-static void vtd_accel_drop_s1(VTDAccelBinding *b)
+static void vtd_accel_drop_hwpt(VTDAccelBinding *b)
 {
     if (b->s1) {
         QLIST_REMOVE(b, s1_next);
         vtd_accel_s1_put(&b->dev->s->accel->s1s, b->s1);
         b->s1 = NULL;
+    }
+    if (b->shadow) {
+        vtd_accel_legacy_put(&b->dev->s->accel->shadows, b->shadow);
+        b->shadow = NULL;
     }
 }
 
@@ -154,7 +158,7 @@ static void vtd_accel_block(VTDAccelBinding *b)
     }
     vtd_accel_set_stuck(b, false);
     b->state = VTD_ACCEL_BLOCKED;
-    vtd_accel_drop_s1(b);
+    vtd_accel_drop_hwpt(b);
 }
 
 /*
@@ -199,7 +203,7 @@ static void vtd_accel_attach_s2(VTDAccelBinding *b)
         trace_vtd_accel_attach_s2(vtd_accel_name(b->dev), b->pasid,
                                   idev->hwpt_id);
         b->state = VTD_ACCEL_S2;
-        vtd_accel_drop_s1(b);
+        vtd_accel_drop_hwpt(b);
     }
 }
 
@@ -209,7 +213,7 @@ static void vtd_accel_attached_s1(VTDAccelBinding *b, VTDAccelS1 *s1)
     trace_vtd_accel_attach_s1(vtd_accel_name(b->dev), s1->key.pasid,
                               s1->key.domain_id, s1->hwpt_id,
                               s1->key.s2_hwpt_id);
-    vtd_accel_drop_s1(b);
+    vtd_accel_drop_hwpt(b);
     b->s1 = s1;
     b->state = VTD_ACCEL_S1;
     QLIST_INSERT_HEAD(&s1->bindings, b, s1_next);
@@ -259,6 +263,58 @@ static void vtd_accel_attach_s1(VTDAccelBinding *b, const VTDAccelS1Key *key)
     vtd_accel_attached_s1(b, s1);
 }
 
+/* Takes over the caller's use of @shadow */
+static void vtd_accel_attached_shadow(VTDAccelBinding *b,
+                                      VTDAccelShadow *shadow)
+{
+    trace_vtd_accel_attach_shadow(vtd_accel_name(b->dev), shadow->key.domain_id,
+                                  shadow->hwpt_id);
+    vtd_accel_drop_hwpt(b);
+    b->shadow = shadow;
+    b->state = VTD_ACCEL_SHADOW;
+}
+
+static void vtd_accel_attach_shadow(VTDAccelBinding *b,
+                                    const VTDAccelLegacyKey *key)
+{
+    VTDAccelDevice *dev = b->dev;
+    VTDAccelShadowTable *shadows = &dev->s->accel->shadows;
+    VTDAccelShadow *shadow = NULL;
+    Error *err = NULL;
+
+    /* A copy that failed makes room for the next one */
+    if (b->shadow && b->shadow->failure) {
+        vtd_accel_block(b);
+    }
+
+    /* Share what another device of the domain already has, as above */
+    while ((shadow = vtd_accel_legacy_next(shadows, shadow, key))) {
+        int ret = vtd_accel_attach(b, shadow->hwpt_id, "shadow tables", true);
+
+        if (!ret) {
+            shadow->users++;
+            vtd_accel_attached_shadow(b, shadow);
+        }
+        if (ret != -EINVAL) {
+            return;
+        }
+    }
+
+    shadow = vtd_accel_legacy_new(shadows, key, dev->idev->devid, &err);
+    if (!shadow) {
+        vtd_accel_log(dev, b->pasid, "cannot shadow second-level tables: %s; "
+                      "DMA blocked", error_get_pretty(err));
+        error_free(err);
+        vtd_accel_block(b);
+        return;
+    }
+    if (vtd_accel_attach(b, shadow->hwpt_id, "shadow tables", false)) {
+        vtd_accel_legacy_put(shadows, shadow);
+        return;
+    }
+    vtd_accel_attached_shadow(b, shadow);
+}
+
 /* Bring the host in line; what agrees already costs nothing */
 static void vtd_accel_apply(VTDAccelBinding *b, const VTDAccelTarget *t)
 {
@@ -272,6 +328,12 @@ static void vtd_accel_apply(VTDAccelBinding *b, const VTDAccelTarget *t)
         if (b->state != VTD_ACCEL_S1 || b->stuck ||
             memcmp(&b->s1->key, &t->key, sizeof(t->key))) {
             vtd_accel_attach_s1(b, &t->key);
+        }
+        break;
+    case VTD_ACCEL_SHADOW:
+        if (b->state != VTD_ACCEL_SHADOW || b->stuck || b->shadow->failure ||
+            memcmp(&b->shadow->key, &t->legacy, sizeof(t->legacy))) {
+            vtd_accel_attach_shadow(b, &t->legacy);
         }
         break;
     case VTD_ACCEL_BLOCKED:
@@ -309,12 +371,12 @@ void vtd_accel_block_device(VTDAccelDevice *dev)
 
     vtd_accel_block(&dev->rid);
     vtd_accel_set_stuck(&dev->rid, false);
-    vtd_accel_drop_s1(&dev->rid);
+    vtd_accel_drop_hwpt(&dev->rid);
 
     while ((b = vtd_accel_find_pasid(dev, 0, UINT32_MAX))) {
         vtd_accel_block(b);
         vtd_accel_set_stuck(b, false);
-        vtd_accel_drop_s1(b);
+        vtd_accel_drop_hwpt(b);
         b->state = VTD_ACCEL_BLOCKED;
         vtd_accel_forget_blocked(b);
     }

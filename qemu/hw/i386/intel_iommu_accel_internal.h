@@ -11,19 +11,24 @@
 #include "qemu/timer.h"
 #include "intel_iommu_internal.h"
 #include "intel_iommu_accel.h"
+#include "intel_iommu_accel_legacy.h"
 #include "intel_iommu_accel_s1.h"
 
 typedef enum VTDAccelState {
     VTD_ACCEL_BLOCKED,
     VTD_ACCEL_S2,           /* guest memory, one to one */
     VTD_ACCEL_S1,           /* guest tables nested on guest memory */
+    VTD_ACCEL_SHADOW,       /* a copy of second-level tables (legacy mode) */
 } VTDAccelState;
 
 /* What a guest's configuration means for one (device, PASID) */
 typedef struct VTDAccelTarget {
     VTDAccelState state;
     const char *reason;     /* why blocked, NULL if the guest wants it so */
-    VTDAccelS1Key key;      /* for VTD_ACCEL_S1 */
+    union {
+        VTDAccelS1Key key;              /* for VTD_ACCEL_S1 */
+        VTDAccelLegacyKey legacy;       /* for VTD_ACCEL_SHADOW */
+    };
 } VTDAccelTarget;
 
 typedef struct VTDAccelDevice VTDAccelDevice;
@@ -36,6 +41,7 @@ typedef struct VTDAccelBinding {
     IntervalTreeNode node;  /* of VTDAccelDevice::pasids */
     VTDAccelDevice *dev;
     VTDAccelS1 *s1;
+    VTDAccelShadow *shadow;
     QLIST_ENTRY(VTDAccelBinding) s1_next;
     uint32_t pasid;
     uint8_t state;          /* VTDAccelState */
@@ -54,6 +60,7 @@ struct VTDAccelDevice {
     uint32_t rid_pasid;
     uint32_t pasid_dir_num;
     dma_addr_t pasid_dir;
+    VTDAccelLegacyContext legacy;   /* in legacy mode, instead of these */
 
     VTDAccelBinding rid;    /* requests without PASID */
     IntervalTreeRoot pasids;
@@ -61,6 +68,7 @@ struct VTDAccelDevice {
     const char *reason;     /* last reason that was logged for @rid */
     const char *pasid_reason; /* and for the other PASIDs */
     bool busy;              /* being reset, which was logged */
+    bool again;             /* blocked in legacy mode, is to be tried again */
 
     /* The present entries of the PASID directory are looked at from here on */
     bool walking;
@@ -76,6 +84,7 @@ typedef struct VTDAccel {
     IntelIOMMUState *s;
     AddressSpace as;
     VTDAccelS1Table s1s;
+    VTDAccelShadowTable shadows;
     QLIST_HEAD(, VTDAccelDevice) devices;
     uint32_t stuck;         /* number of bindings that are stuck */
     uint32_t num_walking;   /* number of devices that are walking */
@@ -126,6 +135,16 @@ uint32_t vtd_accel_num_pasids(VTDAccelDevice *dev);
  * Returns: true if all is done.
  */
 bool vtd_accel_walk(VTDAccelDevice *dev);
+
+/* intel_iommu_accel_legacy.c: see its header, and */
+
+/**
+ * vtd_accel_read_legacy: what the guest wants for requests in legacy
+ * mode
+ *
+ * Brings the device's context cache up to date first.
+ */
+void vtd_accel_read_legacy(VTDAccelDevice *dev, VTDAccelTarget *t);
 
 /* intel_iommu_accel_bind.c: the host side */
 

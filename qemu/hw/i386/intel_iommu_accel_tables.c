@@ -207,8 +207,7 @@ void vtd_accel_read_rid(VTDAccelDevice *dev, VTDAccelTarget *t)
         return;
     }
     if (!s->root_scalable) {
-        vtd_accel_target_block(t, "the guest uses legacy mode, host devices "
-                               "need scalable mode behind x-flts=on");
+        vtd_accel_read_legacy(dev, t);
         return;
     }
     if ((dev->context_valid || vtd_accel_read_context(dev, t)) &&

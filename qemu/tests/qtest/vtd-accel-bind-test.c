@@ -244,10 +244,11 @@ static const Case cases[] = {
               { ACT_OLD_ROOT, { 0 }, INV_NONE, S1, 1, 1 }),
     }, {
         "legacy-root_blocks",
-        "legacy mode cannot be nested: DMA is blocked, and the log says so",
+        "read in legacy mode its entries have no valid address width",
         STEPS(BIND,
               { ACT_LEGACY_ROOT, { 0 }, INV_NONE, BLOCKED, 0, 0, 1, 1 }),
-        .message = "legacy mode",
+        .message = "context entry has an address width that is not "
+                   "advertised; DMA blocked",
     }, {
         "machine-reset_attaches-s2",
         "a reset of the machine goes back to guest memory",

@@ -1,0 +1,493 @@
+/*
+ * QTest: host devices of a guest that uses legacy mode behind x-flts=on
+ *
+ * A case is a list of steps. A step changes the guest's second-level tables or
+ * its mode, says so to the vIOMMU, and states where the device is then and
+ * what the IOAS that it translates by has: what was mapped there and not
+ * unmapped, replayed from the host's log.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "hw/i386/intel_iommu_internal.h"
+#include "vtd-accel-legacy.h"
+
+#define DID         7
+#define OTHER_DID   8
+#define R           LEGACY_R
+#define W           LEGACY_W
+#define RW          LEGACY_RW
+#define SUPERPAGE   LEGACY_SUPERPAGE
+
+/* Addresses of the guest */
+#define PAGE        0x1000000ull    /* memory that no table is in */
+#define PAGE2       0x1801000ull
+#define ROM         0xffff0000ull   /* the machine's firmware */
+#define MMIO        0xfed90000ull   /* the vIOMMU's own registers */
+#define NOTHING     0x700000000ull
+#define INTERRUPTS  0xfee00000ull
+
+static void expect_maps(VtdLegacy *l, unsigned n, const char *maps)
+{
+    g_autofree char *real = vtd_legacy_mappings(l, n);
+
+    g_assert_cmpstr(real, ==, maps);
+}
+
+/* --- cases --- */
+
+typedef enum Act {
+    ACT_NOTHING,
+    ACT_ENTRY,              /* write @value into the entry of @iova, @level */
+    ACT_CLEAR,              /* clear the bits @value in that entry */
+    ACT_CONTEXT,            /* use the table */
+    ACT_CONTEXT_RAW,        /* context entry: @value | table, @iova */
+    ACT_LEGACY,             /* SRTP */
+    ACT_SCALABLE,           /* SRTP to a root table with a first-stage entry */
+    ACT_TE_OFF,
+    ACT_TE_ON,
+    ACT_RESET,
+} Act;
+
+typedef enum Inv {
+    INV_NONE,
+    INV_PAGE,               /* of @iova, and 2^am - 1 more */
+    INV_DOMAIN,
+    INV_GLOBAL,
+    INV_OTHER_DOMAIN,
+    INV_CC_DEVICE,
+    INV_CC_GLOBAL,
+    INV_IOTLB_REG,          /* global, by register */
+} Inv;
+
+typedef struct Step {
+    Act act;
+    Inv inv;
+    VtdLegacyState state;
+    uint64_t iova;
+    unsigned level;
+    uint64_t value;
+    unsigned am;
+    const char *maps;       /* NULL: as before */
+} Step;
+
+typedef struct Case {
+    const char *name;
+    const char *what;
+    const char *entered;    /* NULL: one page */
+    struct {
+        uint64_t iova;
+        unsigned level;
+        uint64_t value;
+    } before[5];
+    Step steps[6];
+    unsigned num;
+    const char *message;    /* one line on stderr has it */
+    unsigned levels;        /* 0: 4 */
+    uint64_t ecap;          /* of the host, or 0 */
+} Case;
+
+#define STEPS(...) \
+    .steps = { __VA_ARGS__ }, \
+    .num = sizeof((Step[]) { __VA_ARGS__ }) / sizeof(Step)
+
+#define MAPS_ONE    "10000+1000>1000000:rw "
+#define MAPS_TWO    MAPS_ONE "20000+1000>1801000:rw "
+
+/* An entry of the last level */
+#define WRITE(iova, value)  { iova, 1, value }
+/* What the guest has mapped when it enters legacy mode, and the host then */
+#define BEFORE(text, ...) \
+    .entered = text, \
+    .before = { __VA_ARGS__ }
+
+static const Case cases[] = {
+    {
+        "enter_copies",
+        "what is mapped when legacy mode is entered is mapped in the host",
+        BEFORE("10000+1000>1000000:rw 12000+1000>1801000:r ",
+               WRITE(0x10000, PAGE | RW),
+               WRITE(0x12000, PAGE2 | R)),
+    }, {
+        "empty-table_translates-nothing",
+        "an empty table is an empty IOAS",
+        BEFORE(""),
+    }, {
+        "three-levels_copies",
+        "tables of 3 levels, for 39 bits",
+        .levels = 3,
+        BEFORE("7ffffff000+1000>1000000:rw ",
+               WRITE(0x7ffffff000, PAGE | RW)),
+    }, {
+        "map_by-page_maps",
+        "a page-selective invalidation may announce a new entry",
+        STEPS({ ACT_ENTRY, INV_PAGE, SHADOW, 0x20000, 1, PAGE2 | RW, 0,
+                MAPS_TWO }),
+    }, {
+        "map_by-domain_maps",
+        "a domain-selective invalidation, too",
+        STEPS({ ACT_ENTRY, INV_DOMAIN, SHADOW, 0x20000, 1, PAGE2 | RW, 0,
+                MAPS_TWO }),
+    }, {
+        "map_by-global_maps",
+        "a global one, too",
+        STEPS({ ACT_ENTRY, INV_GLOBAL, SHADOW, 0x20000, 1, PAGE2 | RW, 0,
+                MAPS_TWO }),
+    }, {
+        "map_by-register_maps",
+        "one by register, too",
+        STEPS({ ACT_ENTRY, INV_IOTLB_REG, SHADOW, 0x20000, 1, PAGE2 | RW, 0,
+                MAPS_TWO }),
+    }, {
+        "other-domain_changes-nothing",
+        "an invalidation of another domain is none of this one",
+        STEPS({ ACT_ENTRY, INV_OTHER_DOMAIN, SHADOW, 0x20000, 1, PAGE2 | RW }),
+    }, {
+        "unmap_by-page_unmaps",
+        "an entry that is gone",
+        STEPS({ ACT_ENTRY, INV_PAGE, SHADOW, 0x10000, 1, 0, 0, "" }),
+    }, {
+        "unmap_by-domain_unmaps",
+        "an entry that is gone, by domain",
+        STEPS({ ACT_ENTRY, INV_DOMAIN, SHADOW, 0x10000, 1, 0, 0, "" }),
+    }, {
+        "unmap_outside-range_waits",
+        "only what the guest names is looked at",
+        BEFORE("10000+1000>1000000:rw 14000+1000>1801000:rw ",
+               WRITE(0x10000, PAGE | RW),
+               WRITE(0x14000, PAGE2 | RW)),
+        STEPS({ ACT_ENTRY, INV_NONE, SHADOW, 0x10000, 1, 0 },
+              { ACT_ENTRY, INV_PAGE, SHADOW, 0x14000, 1, 0, 1, MAPS_ONE },
+              { ACT_NOTHING, INV_PAGE, SHADOW, 0x10000, 1, 0, 2, "" }),
+    }, {
+        "table-removed_unmaps-all-below",
+        "a directory entry that is gone takes its pages along",
+        BEFORE("10000+1000>1000000:rw 14000+1000>1801000:rw ",
+               WRITE(0x10000, PAGE | RW),
+               WRITE(0x14000, PAGE2 | RW)),
+        STEPS({ ACT_ENTRY, INV_PAGE, SHADOW, 0, 2, 0, 9, "" }),
+    }, {
+        "changed_remaps",
+        "an entry that leads elsewhere",
+        STEPS({ ACT_ENTRY, INV_PAGE, SHADOW, 0x10000, 1, PAGE2 | RW, 0,
+                "10000+1000>1801000:rw " }),
+    }, {
+        "permission-changed_remaps",
+        "an entry that lost its permission to write",
+        STEPS({ ACT_ENTRY, INV_PAGE, SHADOW, 0x10000, 1, PAGE | R, 0,
+                "10000+1000>1000000:r " }),
+    }, {
+        "unchanged_no-call",
+        "what did not change costs no call",
+        STEPS({ ACT_NOTHING, INV_GLOBAL, SHADOW }),
+    }, {
+        "superpage_one-mapping",
+        "a 2-MiB page",
+        BEFORE("40000000+200000>1000000:rw ",
+               { 0x40000000, 2, PAGE | RW | SUPERPAGE }),
+    }, {
+        "superpage-split_by-one-page_remaps",
+        "a 2-MiB page becomes a table: any address of it invalidates it",
+        BEFORE("40000000+200000>1000000:rw ",
+               { 0x40000000, 2, PAGE | RW | SUPERPAGE }),
+        STEPS({ ACT_ENTRY, INV_NONE, SHADOW, 0x40001000, 1, PAGE2 | RW },
+              { ACT_NOTHING, INV_PAGE, SHADOW, 0x40080000,
+                .maps = "40001000+1000>1801000:rw " }),
+    }, {
+        "superpage-joined_by-one-page_remaps",
+        "a table becomes a 2-MiB page",
+        BEFORE("40001000+1000>1801000:rw ",
+               WRITE(0x40001000, PAGE2 | RW)),
+        STEPS({ ACT_ENTRY, INV_NONE, SHADOW, 0x40000000, 2,
+                PAGE | RW | SUPERPAGE },
+              { ACT_NOTHING, INV_PAGE, SHADOW, 0x40080000,
+                .maps = "40000000+200000>1000000:rw " }),
+    }, {
+        "permissions_stack",
+        "a table's permissions limit those of its pages",
+        BEFORE(MAPS_ONE,
+               WRITE(0x10000, PAGE | RW)),
+        STEPS({ ACT_CLEAR, INV_PAGE, SHADOW, 0x10000, 3, W, 0,
+                "10000+1000>1000000:r " },
+              { ACT_CLEAR, INV_PAGE, SHADOW, 0x10000, 2, R, 0, "" }),
+    }, {
+        "pass-through_attaches-s2",
+        "pass-through is guest memory, one to one",
+        STEPS({ ACT_CONTEXT_RAW, INV_CC_DEVICE, S2, DID << 8 | 2,
+                .value = VTD_CONTEXT_TT_PASS_THROUGH | 1 },
+              { ACT_CONTEXT, INV_CC_DEVICE, SHADOW, .maps = MAPS_ONE }),
+    }, {
+        "context-removed_blocks",
+        "no context entry, no DMA; it comes back by a global invalidation",
+        STEPS({ ACT_CONTEXT_RAW, INV_CC_DEVICE, BLOCKED },
+              { ACT_CONTEXT, INV_CC_GLOBAL, SHADOW, .maps = MAPS_ONE }),
+    }, {
+        "context-cached_until-invalidated",
+        "the context entry is cached: its domain is still followed",
+        STEPS({ ACT_CONTEXT_RAW, INV_NONE, SHADOW },
+              { ACT_ENTRY, INV_DOMAIN, SHADOW, 0x10000, 1, 0, 0, "" },
+              { ACT_NOTHING, INV_CC_DEVICE, BLOCKED }),
+    }, {
+        "context-reserved-bit_blocks",
+        "reserved bits in a context entry",
+        STEPS({ ACT_CONTEXT_RAW, INV_CC_DEVICE, BLOCKED, 1 << 7 | 2,
+                .value = 1 }),
+        .message = "context entry has reserved bits set; DMA blocked",
+    }, {
+        "context-width_blocks",
+        "an address width that is not advertised",
+        STEPS({ ACT_CONTEXT_RAW, INV_CC_DEVICE, BLOCKED, 3, .value = 1 }),
+        .message = "address width that is not advertised; DMA blocked",
+    }, {
+        "context-type_blocks",
+        "a translation type that is not advertised",
+        STEPS({ ACT_CONTEXT_RAW, INV_CC_DEVICE, BLOCKED, 2,
+                .value = VTD_CONTEXT_TT_DEV_IOTLB | 1 }),
+        .message = "translation type that is not advertised; DMA blocked",
+    }, {
+        "translation-off_attaches-s2",
+        "translation off is guest memory; on again copies",
+        STEPS({ ACT_TE_OFF, INV_NONE, S2 },
+              { ACT_TE_ON, INV_NONE, SHADOW, .maps = MAPS_ONE },
+              { ACT_TE_OFF, INV_NONE, S2 }),
+    }, {
+        "scalable-and-back_follows",
+        "to scalable mode and back, and once more",
+        STEPS({ ACT_SCALABLE, INV_NONE, S1 },
+              { ACT_LEGACY, INV_NONE, SHADOW, .maps = MAPS_ONE },
+              { ACT_SCALABLE, INV_NONE, S1 },
+              { ACT_LEGACY, INV_NONE, SHADOW },
+              { ACT_ENTRY, INV_PAGE, SHADOW, 0x10000, 1, 0, 0, "" }),
+    }, {
+        "machine-reset_attaches-s2",
+        "a reset of the machine goes back to guest memory",
+        STEPS({ ACT_RESET, INV_NONE, S2 }),
+    }, {
+        "rom_read-only",
+        "a ROM page is mapped without the permission to write",
+        BEFORE("10000+1000>?:r ",
+               WRITE(0x10000, ROM | RW)),
+    }, {
+        "rom-write-only_unmapped",
+        "a ROM page that may only be written is not mapped",
+        BEFORE("",
+               WRITE(0x10000, ROM | W)),
+    }, {
+        "mmio_unmapped",
+        "device registers are no memory; the pages beside them are mapped",
+        BEFORE("11000+1000>1000000:rw ",
+               WRITE(0x10000, MMIO | RW),
+               WRITE(0x11000, PAGE | RW),
+               WRITE(0x12000, NOTHING | RW),
+               WRITE(0x13000, INTERRUPTS | RW)),
+    }, {
+        "interrupt-range_unmapped",
+        "addresses of interrupts are not translated, those beside them are",
+        BEFORE("fedff000+1000>1000000:rw fef00000+1000>1801000:rw ",
+               WRITE(0xfedff000, PAGE | RW),
+               WRITE(0xfee00000, PAGE | RW),
+               WRITE(0xfeeff000, PAGE | RW),
+               WRITE(0xfef00000, PAGE2 | RW)),
+    }, {
+        "interrupt-range-in-superpage_left-out",
+        "a 2-MiB page has a hole where the interrupts are",
+        BEFORE("fef00000+100000>1100000:rw ",
+               { 0xfee00000, 2, 0x1000000 | RW | SUPERPAGE }),
+        STEPS({ ACT_ENTRY, INV_PAGE, SHADOW, 0xfee00000, 2, 0, 0, "" }),
+    }, {
+        "beyond-host-width_blocks",
+        "an address that the host cannot translate blocks until it is gone",
+        STEPS({ ACT_ENTRY, INV_PAGE, BLOCKED, 1ull << 47, 1, PAGE2 | RW },
+              { ACT_ENTRY, INV_PAGE, SHADOW, 1ull << 47, 1, 0, 0, MAPS_ONE }),
+        .message = "cannot map IOVA 0x800000000000-0x800000000fff",
+    }, {
+        "host-tracks-dirty_full-width",
+        "a host that tracks dirty pages has second-stage tables of 48 bits",
+        .ecap = HOST_ECAP | HOST_ECAP_SSADS,
+        BEFORE("800000000000+1000>1000000:rw ",
+               WRITE(1ull << 47, PAGE | RW)),
+    }, {
+        "entry-reserved-bit_unmapped",
+        "reserved bits: hardware would not translate by these entries",
+        BEFORE("12000+1000>1801000:rw ",
+               { 0x40000000, 2, 0x1001000 | RW | SUPERPAGE },
+               { 0x8000000000, 4, PAGE | RW | SUPERPAGE },
+               WRITE(0x10000, PAGE | RW | 1ull << 51),
+               WRITE(0x12000, PAGE2 | RW)),
+    }, {
+        "table-in-mmio_unmapped",
+        "a table that is not in memory has nothing",
+        BEFORE("12000+1000>1801000:rw ",
+               WRITE(0x12000, PAGE2 | RW),
+               { 0x40000000, 3, MMIO | RW },
+               { 0x80000000, 3, NOTHING | RW }),
+    },
+};
+
+static void act(VtdLegacy *l, const Step *step)
+{
+    VtdGuest *g = &l->t.guest;
+
+    switch (step->act) {
+    case ACT_NOTHING:
+        break;
+    case ACT_ENTRY:
+        vtd_legacy_write_entry(l, step->iova, step->level, step->value);
+        break;
+    case ACT_CLEAR:
+        vtd_legacy_write_entry(l, step->iova, step->level,
+                    qtest_readq(g->qts, vtd_legacy_entry(l, step->iova,
+                                                   step->level)) &
+                    ~step->value);
+        break;
+    case ACT_CONTEXT:
+        vtd_legacy_use_table(l, 0, DID);
+        break;
+    case ACT_CONTEXT_RAW:
+        vtd_legacy_write_context(l, 0, step->value ?
+                                 step->value | l->table : 0, step->iova);
+        break;
+    case ACT_LEGACY:
+        vtd_legacy_enter(l);
+        break;
+    case ACT_SCALABLE:
+        vtd_guest_set_root(g, g->root, true);
+        break;
+    case ACT_TE_OFF:
+        vtd_guest_set_translation(g, false);
+        break;
+    case ACT_TE_ON:
+        vtd_guest_set_translation(g, true);
+        break;
+    case ACT_RESET:
+        vtd_accel_reset(&l->t);
+        break;
+    }
+}
+
+static void invalidate(VtdLegacy *l, const Step *step)
+{
+    VtdGuest *g = &l->t.guest;
+    uint64_t mask = 0xfffull << step->am | ((0x1000ull << step->am) - 1);
+
+    switch (step->inv) {
+    case INV_NONE:
+        return;
+    case INV_PAGE:
+        g_assert_cmpuint(step->am, <=, VTD_MAMV);
+        vtd_guest_post_iotlb(g, 3, DID, step->iova & ~(mask & ~0xfffull),
+                             step->am);
+        break;
+    case INV_DOMAIN:
+        vtd_guest_post_iotlb(g, 2, DID, 0, 0);
+        break;
+    case INV_OTHER_DOMAIN:
+        vtd_guest_post_iotlb(g, 2, OTHER_DID, 0, 0);
+        break;
+    case INV_GLOBAL:
+        vtd_guest_post_iotlb(g, 1, 0, 0, 0);
+        break;
+    case INV_CC_DEVICE:
+        vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, vtd_accel_sid(0));
+        break;
+    case INV_CC_GLOBAL:
+        vtd_guest_post_cc(g, VTD_CC_GLOBAL, 0, 0);
+        break;
+    case INV_IOTLB_REG:
+        /* The two ways exclude each other */
+        vtd_guest_sync(g);
+        vtd_guest_gcmd(g, VTD_GCMD_QIE, false);
+        vtd_guest_writeq(g, DMAR_IOTLB_REG,
+                         VTD_TLB_IVT | VTD_TLB_GLOBAL_FLUSH);
+        g_assert_false(vtd_guest_readq(g, DMAR_IOTLB_REG) & VTD_TLB_IVT);
+        return;
+    }
+    vtd_guest_sync(g);
+}
+
+static void check(VtdLegacy *l, VtdLegacyState state, const char *maps)
+{
+    if (vtd_legacy_state(l, 0) != state) {
+        g_autofree char *err = fakehost_err_since(l->t.host, 0);
+
+        g_test_message("%s", err);
+    }
+    g_assert_cmpint(vtd_legacy_state(l, 0), ==, state);
+    if (state == SHADOW) {
+        expect_maps(l, 0, maps);
+    }
+    vtd_accel_expect_s1_hwpts(&l->t, state == S1);
+    /* VFIO's, and the vIOMMU's own */
+    g_assert_cmpuint(fakehost_objects(l->t.host, FAKEHOST_OBJ_IOAS), ==,
+                     1 + (state == SHADOW));
+    g_assert_cmpuint(fakehost_objects(l->t.host, FAKEHOST_OBJ_HWPT_PAGING), ==,
+                     1 + (state == SHADOW));
+}
+
+/* Into legacy mode, from translation off */
+static void enter(VtdLegacy *l, const Case *c)
+{
+    for (unsigned i = 0; c->before[i].level; i++) {
+        vtd_legacy_write_entry(l, c->before[i].iova, c->before[i].level,
+                               c->before[i].value);
+    }
+    if (!c->entered) {
+        vtd_legacy_write_entry(l, 0x10000, 1, PAGE | RW);
+    }
+    vtd_legacy_use_table(l, 0, DID);
+    check(l, S2, NULL);
+    vtd_legacy_enter(l);
+    check(l, SHADOW, c->entered ?: MAPS_ONE);
+}
+
+static void run_case(const void *data)
+{
+    const Case *c = data;
+    VtdAccelSetup setup = { .devices = 1, .ecap = c->ecap };
+    VtdPasidEntry fs = vtd_accel_fs_entry(DID);
+    const char *maps = c->entered ?: MAPS_ONE;
+    VtdLegacy l = { 0 };
+    uint64_t dir;
+
+    g_test_message("%s", c->what);
+    if (!vtd_legacy_start(&l, &setup, c->levels ?: 4)) {
+        return;
+    }
+    dir = vtd_guest_add_context(&l.t.guest, vtd_accel_bus(0), 0, 0);
+    vtd_guest_write_pasid(&l.t.guest, dir, 0, &fs);
+    enter(&l, c);
+    for (unsigned i = 0; i < c->num; i++) {
+        const Step *step = &c->steps[i];
+        uint64_t calls = fakehost_total_calls(l.t.host);
+
+        g_test_message("step %u", i);
+        act(&l, step);
+        invalidate(&l, step);
+        check(&l, step->state, step->maps ?: maps);
+        if (step->state == SHADOW && !step->maps &&
+            step->act != ACT_LEGACY) {
+            g_assert_cmpuint(fakehost_total_calls(l.t.host), ==, calls);
+        }
+        maps = step->maps ?: maps;
+    }
+    if (c->message) {
+        g_assert_cmpuint(fakehost_err_lines(l.t.host, 0, c->message), ==, 1);
+    }
+    vtd_accel_unplug(&l.t, 0);
+    vtd_accel_expect_empty(&l.t);
+    vtd_accel_end(&l.t);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        g_autofree char *path = g_strdup_printf("/vtd-accel/legacy/%s",
+                                                cases[i].name);
+
+        qtest_add_data_func(path, &cases[i], run_case);
+    }
+    return g_test_run();
+}

@@ -1,0 +1,68 @@
+/*
+ * A guest that uses legacy mode of VT-d behind x-flts=on, and what the host
+ * has for it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef VTD_ACCEL_LEGACY_H
+#define VTD_ACCEL_LEGACY_H
+
+#include "vtd-accel-common.h"
+
+/* Permissions of an entry, and the flag of a page in a directory (VT-d 9.8) */
+#define LEGACY_R            1ull
+#define LEGACY_W            2ull
+#define LEGACY_RW           (LEGACY_R | LEGACY_W)
+#define LEGACY_SUPERPAGE    (1ull << 7)
+
+typedef struct VtdLegacy {
+    VtdAccelTest t;
+    uint64_t root;              /* of legacy mode; guest.root is the other */
+    uint64_t table;             /* second-level table of all devices */
+    unsigned levels;
+} VtdLegacy;
+
+/* Where a device is */
+typedef enum VtdLegacyState {
+    BLOCKED,
+    S1,
+    S2,
+    SHADOW,
+} VtdLegacyState;
+
+/* As vtd_accel_start(); the guest is not in legacy mode yet */
+bool vtd_legacy_start(VtdLegacy *l, const VtdAccelSetup *setup,
+                      unsigned levels);
+/* Enable translation, if need be, with the root table of legacy mode */
+void vtd_legacy_enter(VtdLegacy *l);
+
+/* Write the context entry of device @n */
+void vtd_legacy_write_context(VtdLegacy *l, unsigned n, uint64_t lo,
+                              uint64_t hi);
+/* Have device @n translate by the table, in a domain */
+void vtd_legacy_use_table(VtdLegacy *l, unsigned n, uint16_t domain_id);
+/*
+ * Address of the entry for @iova in the table at @level; tables that lead to it
+ * are created.
+ */
+uint64_t vtd_legacy_entry(VtdLegacy *l, uint64_t iova, unsigned level);
+void vtd_legacy_write_entry(VtdLegacy *l, uint64_t iova, unsigned level,
+                            uint64_t value);
+
+/* Global IOTLB invalidation, done */
+void vtd_legacy_flush(VtdLegacy *l);
+
+/* Where device @n is; books and hardware of the host must agree */
+VtdLegacyState vtd_legacy_state(VtdLegacy *l, unsigned n);
+
+/**
+ * vtd_legacy_mappings: what device @n reaches
+ *
+ * Returns: "IOVA+LENGTH>GPA:rw " for each mapping of the IOAS that the device
+ * translates by, all numbers hexadecimal; "?" for a GPA that is not RAM. The
+ * host's log is replayed for it.
+ */
+char *vtd_legacy_mappings(VtdLegacy *l, unsigned n);
+
+#endif /* VTD_ACCEL_LEGACY_H */

@@ -26,6 +26,7 @@
 #define VTD_HOST_ECAP_SSTS      (1ULL << 46)
 #define VTD_HOST_ECAP_FSTS      (1ULL << 47)
 #define VTD_HOST_CAP_FS1GP      (1ULL << 56)
+#define VTD_HOST_CAP_FS5LP      (1ULL << 60)
 
 /* PASID-cache invalidate descriptor (VT-d 6.5.2.2) */
 #define VTD_PC_DESC_G(lo)       (((lo) >> 4) & 3)
@@ -102,6 +103,8 @@ bool vtd_accel_supports_host(IntelIOMMUState *s, HostIOMMUDevice *hiod,
         /* The guest may build whatever the vIOMMU advertises */
         { s->cap & VTD_CAP_FS1GP, vtd->cap_reg & VTD_HOST_CAP_FS1GP,
           "1-GiB first-stage pages (CAP.FS1GP)", "fs1gp=off" },
+        { s->cap & VTD_CAP_FS5LP, vtd->cap_reg & VTD_HOST_CAP_FS5LP,
+          "5-level first-stage tables (CAP.FS5LP)", "aw-bits=48" },
         { s->ecap & VTD_ECAP_SRS, vtd->ecap_reg & VTD_HOST_ECAP_SRS,
           "supervisor requests (ECAP.SRS)", no_flts },
     };

@@ -20,7 +20,7 @@
 #define VTD_SM_CE_PDTS(val)     (((val) >> 9) & 7)
 
 /* PASID entry (VT-d 9.6) */
-#define VTD_PE_FLPM(pe)         (((pe)->val[2] >> 2) & 3)
+#define VTD_PE_LEVELS(pe)       (4 + (((pe)->val[2] >> 2) & 3))
 #define VTD_PE_SRE              (1ULL << 0)
 #define VTD_PE_WPE              (1ULL << 4)
 #define VTD_PE_EAFE             (1ULL << 7)
@@ -149,10 +149,11 @@ static void vtd_accel_target_first_stage(VTDAccelDevice *dev, uint32_t pasid,
                                          const VTDPASIDEntry *pe,
                                          VTDAccelTarget *t)
 {
-    /* Only 4-level tables are advertised */
-    if (VTD_PE_FLPM(pe)) {
+    unsigned int levels = VTD_PE_LEVELS(pe);
+
+    if (levels > (dev->s->cap & VTD_CAP_FS5LP ? 5 : 4)) {
         vtd_accel_target_block(t, "PASID entry asks for first-stage tables "
-                               "of more than 4 levels");
+                               "of more levels than are advertised");
         return;
     }
     if (pe->val[2] & VTD_PE_SRE && !(dev->s->ecap & VTD_ECAP_SRS)) {
@@ -171,7 +172,7 @@ static void vtd_accel_target_first_stage(VTDAccelDevice *dev, uint32_t pasid,
     t->key.hwpt_flags = dev->idev->pasid ? IOMMU_HWPT_ALLOC_PASID : 0;
     t->key.domain_id = VTD_SM_PASID_ENTRY_DID(pe->val[1]);
     t->key.pgtbl_addr = pe->val[2] & VTD_SM_PASID_ENTRY_FLPTPTR;
-    t->key.addr_width = VTD_HOST_AW_48BIT;
+    t->key.addr_width = levels == 5 ? VTD_HOST_AW_57BIT : VTD_HOST_AW_48BIT;
     t->key.flags = (pe->val[2] & VTD_PE_SRE ? IOMMU_VTD_S1_SRE : 0) |
                    (pe->val[2] & VTD_PE_WPE ? IOMMU_VTD_S1_WPE : 0);
 }

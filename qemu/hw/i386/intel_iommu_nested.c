@@ -83,6 +83,11 @@ bool vtd_nested_check_config(const IntelIOMMUState *s, Error **errp)
         error_setg(errp, "x-nested=on needs dma-translation=on");
         return false;
     }
+    if (s->aw_bits != VTD_HOST_AW_48BIT) {
+        error_setg(errp, "x-nested=on needs aw-bits=%u (now aw-bits=%u)",
+                   VTD_HOST_AW_48BIT, s->aw_bits);
+        return false;
+    }
     return true;
 }
 

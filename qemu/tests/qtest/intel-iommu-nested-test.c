@@ -13,6 +13,7 @@
 #define IOVA            0x000012c007654000ULL
 #define GPA_BASE        0x000000344abcd000ULL
 #define GPA2_BASE       0x000000564123b000ULL
+#define FIFTH_LEVEL     0x0000000003334000ULL
 #define HPA_BASE        0x0000000003335000ULL
 #define HPA2_BASE       0x0000000004ee6000ULL
 
@@ -537,7 +538,9 @@ static void test_bad_properties(void)
         { ",x-flts=on,x-nested=on,dma-translation=off",
           "x-nested=on needs dma-translation=on" },
         { ",x-flts=on,x-nested=on,aw-bits=39",
-          "supported value for aw-bits is: 48" },
+          "supported values for aw-bits are: 48, 57" },
+        { ",x-flts=on,x-nested=on,aw-bits=57",
+          "x-nested=on needs aw-bits=48 (now aw-bits=57)" },
     };
 
     for (int i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -603,6 +606,41 @@ static void test_leave_pass_through(void)
     ng_stop(&m);
 }
 
+/*
+ * An emulated device behind 5-level first-stage tables: the fifth level leads
+ * to the tables of four from its entry for the input address.
+ */
+static void test_five_levels(void)
+{
+    const uint64_t hpa = HPA_BASE, root = FIFTH_LEVEL;
+    const uint64_t addr = 5ULL << 48 | IOVA;
+    NGMachine m;
+    NGDev *dev = &m.devs[0];
+
+    ng_start_with(&m, 1, ",x-flts=on,aw-bits=57");
+    g_assert_cmphex(ng_readq(&m, DMAR_CAP_REG) & VTD_CAP_FS5LP, !=, 0);
+    ng_enable(&m);
+    ng_setup_pe(&m, 0, VTD_SM_PASID_ENTRY_FLT);
+    ng_map_fs(&m, dev, IOVA, hpa, 1);
+    qtest_writeq(m.qts, root + 5 * 8, dev->fs_root | FS_RW);
+    dev->pe[2] = root | 1 << 2;
+    ng_write_pe(&m, 0, dev->pe);
+    ng_flush_pasid_cache(&m);
+
+    qtest_writeq(m.qts, hpa, PAT1);
+    ng_dma(&m, dev, addr, false);
+    qtest_writeq(m.qts, hpa, 0);
+    ng_dma(&m, dev, addr, true);
+    g_assert_cmphex(qtest_readq(m.qts, hpa), ==, PAT1);
+    g_assert_cmphex(ng_fault_record(&m) & VTD_FRCD_F, ==, 0);
+
+    /* Bit 56 has to be repeated above it */
+    ng_dma(&m, dev, 1ULL << 56 | addr, true);
+    g_assert_cmphex(ng_fault_record(&m) & VTD_FRCD_FR(0xff), ==,
+                    VTD_FRCD_FR(VTD_FR_FS_NON_CANONICAL));
+    ng_stop(&m);
+}
+
 int main(int argc, char **argv)
 {
     int i;
@@ -631,6 +669,7 @@ int main(int argc, char **argv)
         qtest_add_data_func(path, &write_cases[i], test_write_after_read);
     }
     qtest_add_func("/q35/intel-iommu-nested/mixed-types", test_mixed_types);
+    qtest_add_func("/q35/intel-iommu-nested/five-levels", test_five_levels);
     qtest_add_func("/q35/intel-iommu-nested/pass-through-left",
                    test_leave_pass_through);
     return g_test_run();

@@ -76,6 +76,8 @@ typedef struct Case {
     const char *hwpt_data;  /* the last IOMMU_HWPT_ALLOC has it */
     const char *message;    /* one line on stderr has it */
     bool narrow;            /* in a queue of 128-bit descriptors, too */
+    const char *props;      /* of intel-iommu; NULL: VTD_ACCEL_PROPS */
+    uint64_t cap;           /* of the host; 0: HOST_CAP */
 } Case;
 
 #define STEPS(...) \
@@ -219,11 +221,30 @@ static const Case cases[] = {
         .message = "DMA blocked",
     }, {
         "five-level_blocks",
-        "5-level tables are not advertised",
+        "5-level tables are not advertised with aw-bits=48",
         STEPS({ ACT_ENTRY, { .pgtt = VTD_PGTT_FIRST_STAGE, .fspm = 1,
                              .domain_id = DID, .table = TABLE },
                 INV_PC_PASID, BLOCKED }),
         .message = "DMA blocked",
+    }, {
+        "five-level_advertised_binds",
+        "with aw-bits=57 they are, beside 4-level ones",
+        STEPS({ ACT_ENTRY, FS(DID, TABLE, 0), INV_PC_PASID, S1, 1, 1 },
+              { ACT_ENTRY, { .pgtt = VTD_PGTT_FIRST_STAGE, .fspm = 1,
+                             .domain_id = DID, .table = TABLE },
+                INV_PC_PASID, S1, 1, 1, 0, 1 }),
+        .hwpt_data = "s1=[flags=0x0,pgtbl=0x40000000,width=57]",
+        .props = VTD_ACCEL_PROPS ",aw-bits=57",
+        .cap = HOST_CAP | HOST_CAP_FS5LP,
+    }, {
+        "six-level_blocks",
+        "there are no 6-level tables",
+        STEPS({ ACT_ENTRY, { .pgtt = VTD_PGTT_FIRST_STAGE, .fspm = 2,
+                             .domain_id = DID, .table = TABLE },
+                INV_PC_PASID, BLOCKED }),
+        .message = "DMA blocked",
+        .props = VTD_ACCEL_PROPS ",aw-bits=57",
+        .cap = HOST_CAP | HOST_CAP_FS5LP,
     }, {
         "extended-access_blocks",
         "extended access flags are not advertised",
@@ -400,7 +421,9 @@ static void run_step(VtdAccelTest *t, const Step *step, uint64_t *dir)
 
 static void run_case(const Case *c, unsigned width)
 {
-    VtdAccelSetup setup = { .devices = 1, .width = width };
+    VtdAccelSetup setup = {
+        .devices = 1, .width = width, .iommu_props = c->props, .cap = c->cap,
+    };
     VtdAccelTest t;
     uint64_t dir;
 

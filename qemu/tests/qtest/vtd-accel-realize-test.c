@@ -52,6 +52,16 @@ static const Case cases[] = {
         .setup.cap = HOST_CAP & ~HOST_CAP_FS1GP,
         .setup.iommu_props = VTD_ACCEL_PROPS ",fs1gp=off",
     }, {
+        "host-without-5-levels_refused",
+        "5-level tables are advertised, so the host has to walk them",
+        .setup.iommu_props = VTD_ACCEL_PROPS ",aw-bits=57",
+        .error = { "FS5LP", "0", "1", "aw-bits=48" },
+    }, {
+        "host-with-5-levels_accepted",
+        "the host's second stage may be narrower than input addresses",
+        .setup.iommu_props = VTD_ACCEL_PROPS ",aw-bits=57",
+        .setup.cap = HOST_CAP | HOST_CAP_FS5LP,
+    }, {
         "host-39-bits_refused",
         "the host's second stage is narrower than guest addresses",
         .setup.cap = (HOST_CAP & ~(HOST_CAP_SAGAW_48 | HOST_CAP_MGAW(64))) |

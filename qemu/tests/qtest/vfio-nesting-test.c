@@ -9,6 +9,8 @@
 #include "vtd-accel-common.h"
 
 #define WITH_IOMMUFD    ", 'iommufd': 'iommufd0'"
+/* Where fakehost has the sysfs directory of its device @n */
+#define SYSFS(n)        ", 'sysfsdev': '/sys/dev/char/511:" #n "/device'"
 #define SWEEP_MAX       200     /* far more calls than a realize makes */
 
 static bool start(VtdAccelTest *t, const char *keys0, const char *keys1)
@@ -59,6 +61,46 @@ static void test_groups_accepted(void)
     vtd_accel_plug(&t, 0);
     vtd_accel_plug(&t, 1);
     vtd_accel_expect_s2(&t, 0);
+    vtd_accel_expect_s2(&t, 1);
+    vtd_accel_end(&t);
+}
+
+/* Both ways to name a device lead to the same group */
+static void test_group_by_path_refused(void)
+{
+    g_autofree char *error = NULL;
+    VtdAccelTest t;
+
+    if (!start(&t, "group=7", "group=7")) {
+        return;
+    }
+    vtd_accel_plug(&t, 0);
+    error = vtd_accel_try_plug(&t, 1, WITH_IOMMUFD SYSFS(1));
+    g_assert_nonnull(error);
+    g_assert_nonnull(strstr(error, "IOMMU group 7"));
+    vtd_accel_end(&t);
+}
+
+/* It has no IOMMU of its own, and says so before anything is attached */
+static void test_mdev_refused(void)
+{
+    g_autofree char *error = NULL;
+    g_autofree char *none = NULL;
+    VtdAccelTest t;
+
+    if (!start(&t, "mdev=1", "")) {
+        return;
+    }
+    error = vtd_accel_try_plug(&t, 0, WITH_IOMMUFD SYSFS(0));
+    g_assert_nonnull(error);
+    g_test_message("%s", error);
+    g_assert_nonnull(strstr(error, "mediated"));
+    g_assert_cmpuint(fakehost_calls(t.host, "VFIO_DEVICE_ATTACH_IOMMUFD_PT"),
+                     ==, 0);
+    vtd_accel_expect_empty(&t);
+    /* With a path alike, a device that is none */
+    none = vtd_accel_try_plug(&t, 1, WITH_IOMMUFD SYSFS(1));
+    g_assert_cmpstr(none, ==, NULL);
     vtd_accel_expect_s2(&t, 1);
     vtd_accel_end(&t);
 }
@@ -138,6 +180,9 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     qtest_add_func("/vfio-nesting/group/second-device_refused",
                    test_group_refused);
+    qtest_add_func("/vfio-nesting/group/second-device-by-path_refused",
+                   test_group_by_path_refused);
+    qtest_add_func("/vfio-nesting/mdev_refused", test_mdev_refused);
     qtest_add_func("/vfio-nesting/group/two-groups_accepted",
                    test_groups_accepted);
     qtest_add_data_func("/vfio-nesting/ioas/attach-eio_refused",

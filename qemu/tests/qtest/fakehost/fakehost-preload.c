@@ -650,28 +650,47 @@ int fstat(int fd, struct stat *st)
     return fstat64(fd, (struct stat64 *)st);
 }
 
+/* The device whose directory in sysfs @path is in, and what follows that */
+static const FhVfioDev *fh_sysfs_find(const char *path, const char **rest)
+{
+    unsigned major, minor;
+    int end = 0;
+
+    if (sscanf(path, "/sys/dev/char/%u:%u/device/%n", &major, &minor,
+               &end) != 2 || !end || major != FH_DEVICE_MAJOR) {
+        return NULL;
+    }
+    *rest = path + end;
+    for (FhVfioDev *dev = fh_config_devices(); dev; dev = dev->next) {
+        if (fh_config_index(dev) == minor) {
+            return dev;
+        }
+    }
+    return NULL;
+}
+
 __attribute__((visibility("default")))
 char *realpath(const char *path, char *resolved)
 {
-    unsigned major, minor;
-    FhVfioDev *dev = NULL;
-    int end = 0;
+    const FhVfioDev *dev = NULL;
+    const char *rest;
     char *group;
 
-    if (fh_mode == FH_MODE_FAKE &&
-        sscanf(path, "/sys/dev/char/%u:%u/device/iommu_group%n", &major,
-               &minor, &end) == 2 && end && !path[end] &&
-        major == FH_DEVICE_MAJOR) {
-        for (dev = fh_config_devices(); dev; dev = dev->next) {
-            if (fh_config_index(dev) == minor) {
-                break;
-            }
-        }
+    if (fh_mode == FH_MODE_FAKE) {
+        dev = fh_sysfs_find(path, &rest);
     }
     /* Nobody here has a buffer of his own */
     if (!dev || resolved) {
         return realpath_next(path, resolved);
     }
-    return asprintf(&group, "/sys/kernel/iommu_groups/%llu",
-                    (unsigned long long)dev->group) < 0 ? NULL : group;
+    if (!strcmp(rest, "subsystem")) {
+        return strdup(dev->mdev ? "/sys/bus/mdev" : "/sys/bus/pci");
+    }
+    if (strcmp(rest, "iommu_group") ||
+        asprintf(&group, "/sys/kernel/iommu_groups/%llu",
+                 (unsigned long long)dev->group) < 0) {
+        errno = ENOENT;
+        return NULL;
+    }
+    return group;
 }

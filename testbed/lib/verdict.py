@@ -165,6 +165,22 @@ def l1_not_nested(record, _scenario):
 
 
 @check
+def l1_shadowed(record, scenario):
+    """Tables of the guest were copied into an IOAS besides that of its memory,
+    map by map and unmap by unmap, and L1's kernel was asked for no fewer."""
+    objects = record["objects"]
+    copies = {hwpt["ioas"] for hwpt in objects["s2"].values() if not hwpt["flags"] & 1}
+    own = [ioas for number, ioas in objects["ioas"].items() if int(number) in copies]
+    maps = sum(ioas["maps"] for ioas in own)
+    gone = maps - sum(ioas["live"] for ioas in own)
+    calls = _final_counts(record).get("ioas_map", 0)
+    wanted = _limit(scenario, "maps", 100)
+    text = "copied %d mappings into %d IOAS, %d gone again; L1's kernel was asked for %d" % (
+        maps, len(own), gone, calls)
+    return len(own) == 1 and maps >= wanted and gone >= wanted // 2 and calls >= maps, text
+
+
+@check
 def l2_translated(record, _scenario):
     """L2's kernel itself put every device into a translated domain."""
     return _domains(record, lambda t: t in ("DMA", "DMA-FQ"))

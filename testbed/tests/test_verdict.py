@@ -209,6 +209,19 @@ class Verdict(unittest.TestCase):
         record["report"]["l2"][-2]["f_after"] = "0x5a"
         self.assertIn("was written", verdict.judge(record, both)["reasons"][0])
 
+    def test_copied_tables_are_an_ioas_of_their_own(self):
+        limits = make_scenario(limits={"maps": 2})
+        shadowed = verdict.CHECKS["l1_shadowed"]
+        record = good_record()
+        self.assertEqual(shadowed(record, limits)[0], False)
+        record["objects"]["ioas"]["5"] = {"maps": 2, "peak_bytes": 8192, "freed": False,
+                                          "live": 1}
+        record["objects"]["s2"]["6"] = {"ioas": 5, "flags": 0, "freed": False}
+        record["report"]["counts"].setdefault("end", {})["ioas_map"] = 3
+        self.assertEqual(shadowed(record, limits)[0], True)
+        record["report"]["counts"]["end"]["ioas_map"] = 1
+        self.assertEqual(shadowed(record, limits)[0], False)
+
     def test_leak_over_reboots_fails(self):
         record = good_record()
         limits = {"rounds": 2, "compare_at": "booted"}

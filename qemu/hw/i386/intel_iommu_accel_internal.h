@@ -139,8 +139,7 @@ bool vtd_accel_walk(VTDAccelDevice *dev);
 /* intel_iommu_accel_legacy.c: see its header, and */
 
 /**
- * vtd_accel_read_legacy: what the guest wants for requests in legacy
- * mode
+ * vtd_accel_read_legacy: what the guest wants for requests in legacy mode
  *
  * Brings the device's context cache up to date first.
  */

@@ -16,6 +16,7 @@
 #define DID         5
 #define DEVICES     3
 #define DEADLINE    30      /* seconds */
+#define CE_PASIDE   (1ull << 3)     /* of a context entry (VT-d 9.4) */
 
 /* --- moving --- */
 
@@ -165,6 +166,7 @@ typedef struct MoveCase {
     uint64_t ecap;
     unsigned devices;
     const char *error;          /* why not */
+    uint32_t pasid;             /* bound as well; 0: none */
 } MoveCase;
 
 static const MoveCase move_cases[] = {
@@ -174,6 +176,10 @@ static const MoveCase move_cases[] = {
     }, {
         "devices_move", "and of several devices",
         "migrate=1", HOST_ECAP | HOST_ECAP_SSADS, DEVICES,
+    }, {
+        "pasids_move", "what is bound to a PASID is bound there as well",
+        "migrate=1 pasid-bits=20", HOST_ECAP | HOST_ECAP_SSADS, DEVICES,
+        .pasid = 7,
     }, {
         "no-dirty-tracking_reason", "the host cannot track it",
         "migrate=1", HOST_ECAP, 1, "dirty tracking",
@@ -218,13 +224,43 @@ static uint32_t table_of(VtdAccelTest *t, unsigned n)
     return dev->pt_id;
 }
 
+/* Bind RID_PASID and, if the case wants it, another one */
+static void bind_device(VtdAccelTest *t, const MoveCase *c, unsigned n)
+{
+    VtdGuest *g = &t->guest;
+    VtdPasidEntry entry = vtd_accel_fs_entry(DID + n);
+    uint64_t dir = vtd_accel_bind(t, n, &entry);
+    uint64_t context = vtd_guest_context(g, vtd_accel_bus(n), 0);
+
+    if (!c->pasid) {
+        return;
+    }
+    entry.domain_id += DEVICES;
+    qtest_writeq(g->qts, context, qtest_readq(g->qts, context) | CE_PASIDE);
+    vtd_guest_write_pasid(g, dir, c->pasid, &entry);
+    vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, vtd_accel_sid(n));
+    vtd_guest_sync(g);
+}
+
+static void expect_pasids(VtdAccelTest *t, const MoveCase *c, unsigned each)
+{
+    for (unsigned i = 0; i < c->devices; i++) {
+        g_assert_cmpuint(fakehost_device(t->host, vtd_accel_dev(i))->pasids,
+                         ==, each);
+    }
+}
+
 static void test_move(const void *data)
 {
     const MoveCase *c = data;
+    unsigned pasids = c->pasid ? 1 : 0;
+    unsigned hwpts = c->devices * (1 + pasids);
+    const char *props = c->pasid ? VTD_ACCEL_PROPS ",pasid-bits=20" : NULL;
     g_autofree char *host = describe(c);
-    VtdAccelSetup from = { .host = host, .devices = c->devices };
+    VtdAccelSetup from = { .host = host, .devices = c->devices,
+                           .iommu_props = props };
     VtdAccelSetup to = { .host = host, .devices = c->devices,
-                         .incoming = true };
+                         .iommu_props = props, .incoming = true };
     uint32_t s2[DEVICES];
     VtdAccelTest src, dst;
 
@@ -233,11 +269,10 @@ static void test_move(const void *data)
         return;
     }
     for (unsigned i = 0; i < c->devices; i++) {
-        VtdPasidEntry entry = vtd_accel_fs_entry(DID + i);
-
-        vtd_accel_bind(&src, i, &entry);
+        bind_device(&src, c, i);
     }
-    vtd_accel_expect_s1_hwpts(&src, c->devices);
+    vtd_accel_expect_s1_hwpts(&src, hwpts);
+    expect_pasids(&src, c, pasids);
     if (c->error) {
         g_autofree char *error = migrate_error(&src);
 
@@ -245,7 +280,7 @@ static void test_move(const void *data)
         g_assert_nonnull(strstr(error, c->error));
         g_assert_null(strstr(error, "vIOMMU"));
         g_assert_cmpuint(table_of(&src, 0), !=, 0);
-        vtd_accel_expect_s1_hwpts(&src, c->devices);
+        vtd_accel_expect_s1_hwpts(&src, hwpts);
         vtd_accel_end(&src);
         return;
     }
@@ -255,11 +290,15 @@ static void test_move(const void *data)
         s2[i] = table_of(&dst, i);
         g_assert_cmpuint(s2[i], !=, 0);
     }
+    expect_pasids(&dst, c, 0);
     migrate(&src, &dst);
+    g_assert_cmpuint(fakehost_calls(src.host, "IOMMU_HWPT_SET_DIRTY_TRACKING"),
+                     >, 0);
     g_assert_cmpuint(src.host->page->transfers, ==, c->devices);
     g_assert_cmpuint(dst.host->page->transfers, ==, c->devices);
     vtd_accel_end(&src);
-    vtd_accel_expect_s1_hwpts(&dst, c->devices);
+    vtd_accel_expect_s1_hwpts(&dst, hwpts);
+    expect_pasids(&dst, c, pasids);
     for (unsigned i = 0; i < c->devices; i++) {
         g_assert_cmpuint(table_of(&dst, i), !=, s2[i]);
         g_assert_cmpuint(table_of(&dst, i), !=, 0);

@@ -586,8 +586,11 @@ char *vtd_accel_describe(IntelIOMMUState *s)
                                    shadow->key.domain_id, shadow->hwpt_id);
             break;
         }
-        if (dev->num_pasids) {
-            g_string_append_printf(str, ", and %u PASIDs", dev->num_pasids);
+        if (dev->idev->pasid) {
+            g_string_append_printf(str, ", PASIDs of %u bits, %u attached",
+                                   MIN(s->pasid_bits,
+                                       hiod->caps.max_pasid_log2),
+                                   dev->num_pasids);
         }
     }
     return g_string_free(str, false);

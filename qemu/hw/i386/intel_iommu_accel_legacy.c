@@ -322,21 +322,21 @@ static bool vtd_accel_legacy_map_section(VTDAccelWalk *w, uint64_t iova,
 }
 
 /*
- * Map the first section of memory behind a range.
- *
- * Returns: the IOVA up to which the range is done, 0 on failure.
+ * Map the first section of memory in the part of @m from *@iova to @last, and
+ * move *@iova behind it.
  */
-static uint64_t vtd_accel_legacy_map_range(VTDAccelWalk *w, uint64_t iova,
-                                           uint64_t last, uint64_t gpa,
-                                           VTDAccelMapping *m)
+static bool vtd_accel_legacy_map_range(VTDAccelWalk *w, VTDAccelMapping *m,
+                                       uint64_t *iova, uint64_t last)
 {
+    uint64_t gpa = m->gpa + (*iova - m->iova);
     MemoryRegionSection section = memory_region_find(get_system_memory(), gpa,
-                                                     last - iova + 1);
+                                                     last - *iova + 1);
     uint64_t start, end, skip;
     bool ok = true;
 
     if (!section.mr) {
-        return last + 1;
+        *iova = last + 1;
+        return true;
     }
 
     /* Only whole pages can be mapped */
@@ -348,10 +348,12 @@ static uint64_t vtd_accel_legacy_map_range(VTDAccelWalk *w, uint64_t iova,
         section.offset_within_region += skip;
         section.size = int128_make64(ROUND_DOWN(end, VTD_PAGE_SIZE) -
                                      (start + skip));
-        ok = vtd_accel_legacy_map_section(w, iova + start + skip, &section, m);
+        ok = vtd_accel_legacy_map_section(w, *iova + start + skip, &section,
+                                          m);
     }
     memory_region_unref(section.mr);
-    return ok ? iova + ROUND_UP(end, VTD_PAGE_SIZE) : 0;
+    *iova += ROUND_UP(end, VTD_PAGE_SIZE);
+    return ok;
 }
 
 /*
@@ -362,7 +364,7 @@ static bool vtd_accel_legacy_map(VTDAccelWalk *w, VTDAccelMapping *m)
 {
     uint64_t iova = m->iova;
 
-    while (iova && iova <= m->last) {
+    while (iova <= m->last) {
         uint64_t last = m->last;
 
         if (iova >= VTD_INTERRUPT_ADDR_FIRST &&
@@ -373,10 +375,11 @@ static bool vtd_accel_legacy_map(VTDAccelWalk *w, VTDAccelMapping *m)
         if (iova < VTD_INTERRUPT_ADDR_FIRST) {
             last = MIN(last, VTD_INTERRUPT_ADDR_FIRST - 1);
         }
-        iova = vtd_accel_legacy_map_range(w, iova, last,
-                                          m->gpa + (iova - m->iova), m);
+        if (!vtd_accel_legacy_map_range(w, m, &iova, last)) {
+            return false;
+        }
     }
-    return iova;
+    return true;
 }
 
 /*

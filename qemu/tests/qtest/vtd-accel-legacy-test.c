@@ -120,6 +120,21 @@ static const Case cases[] = {
         BEFORE("7ffffff000+1000>1000000:rw ",
                WRITE(0x7ffffff000, PAGE | RW)),
     }, {
+        "address-0_copies",
+        "the first address that there is",
+        BEFORE("0+1000>1000000:rw ",
+               WRITE(0, PAGE | RW)),
+    }, {
+        "last-address_copies",
+        "the last address that the host translates",
+        BEFORE("7ffffffff000+1000>1000000:rw ",
+               WRITE(0x7ffffffff000, PAGE | RW)),
+    }, {
+        "write-only_readable-too",
+        "iommufd's callers have no way to map for writing only",
+        BEFORE(MAPS_ONE,
+               WRITE(0x10000, PAGE | W)),
+    }, {
         "map_by-page_maps",
         "a page-selective invalidation may announce a new entry",
         STEPS({ ACT_ENTRY, INV_PAGE, SHADOW, 0x20000, 1, PAGE2 | RW, 0,

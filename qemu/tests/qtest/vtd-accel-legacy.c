@@ -191,20 +191,21 @@ static GArray *areas_of(VtdLegacy *l, uint64_t ioas)
     return areas;
 }
 
-/* Where guest memory starts in QEMU: what VFIO maps at 0 */
+/* Where guest memory starts in QEMU: what was mapped at 0 first, by VFIO */
 static uint64_t ram_base(VtdLegacy *l)
 {
-    g_autofree char *line = fakehost_log_last(l->t.host, 0, "IOMMU_IOAS_MAP",
-                                              " iova=0x0 = 0");
+    g_autofree char *log = fakehost_log_since(l->t.host, 0);
+    g_auto(GStrv) lines = g_strsplit(log, "\n", 0);
 
-    g_assert_nonnull(line);
-    return must_field(line, "user_va");
+    for (unsigned i = 0; lines[i]; i++) {
+        if (strstr(lines[i], " IOMMU_IOAS_MAP ") &&
+            g_str_has_suffix(lines[i], " iova=0x0 = 0")) {
+            return must_field(lines[i], "user_va");
+        }
+    }
+    g_assert_not_reached();
 }
 
-/*
- * What device @n reaches, as "IOVA+LENGTH>GPA:rw " for each area. What is not
- * RAM has no GPA.
- */
 char *vtd_legacy_mappings(VtdLegacy *l, unsigned n)
 {
     g_autofree char *line = hwpt_line(l, n);

@@ -1,0 +1,642 @@
+/*
+ * QTest: a guest in legacy mode behind x-flts=on, when the host fails it or the
+ * guest means harm
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qobject/qdict.h"
+#include "qobject/qlist.h"
+#include "qobject/qstring.h"
+#include "hw/i386/intel_iommu_internal.h"
+#include "vtd-accel-legacy.h"
+
+#define DID             7
+#define OTHER_DID       8
+#define PAGE            0x1000000ull
+#define PAGE2           0x1801000ull
+#define MAPS_ONE        "10000+1000>1000000:rw "
+#define MAPS_TWO        MAPS_ONE "20000+1000>1801000:rw "
+
+#define SWEEP_MAX       200
+#define RETRY_SECONDS   10
+/* A loaded machine may be slow, but not as slow as a walk without a bound */
+#define HOSTILE_SECONDS 60
+
+static void expect_maps(VtdLegacy *l, unsigned n, const char *maps)
+{
+    g_autofree char *real = NULL;
+
+    g_assert_cmpint(vtd_legacy_state(l, n), ==, SHADOW);
+    real = vtd_legacy_mappings(l, n);
+    g_assert_cmpstr(real, ==, maps);
+}
+
+static void expect_shadows(VtdLegacy *l, unsigned num)
+{
+    g_assert_cmpuint(fakehost_objects(l->t.host, FAKEHOST_OBJ_IOAS), ==,
+                     num + 1);
+    g_assert_cmpuint(fakehost_objects(l->t.host, FAKEHOST_OBJ_HWPT_PAGING), ==,
+                     num + 1);
+}
+
+/* One page mapped, ready to enter legacy mode */
+static void prepare_table(VtdLegacy *l)
+{
+    VtdPasidEntry fs = vtd_accel_fs_entry(DID);
+    uint64_t dir = vtd_guest_add_context(&l->t.guest, vtd_accel_bus(0), 0, 0);
+
+    vtd_guest_write_pasid(&l->t.guest, dir, 0, &fs);
+    vtd_legacy_write_entry(l, 0x10000, 1, PAGE | LEGACY_RW);
+    vtd_legacy_write_entry(l, 0x20000, 1, 0);
+    vtd_legacy_use_table(l, 0, DID);
+    /* From here on only the change of mode is left to do */
+    vtd_guest_enable(&l->t.guest);
+    g_assert_cmpint(vtd_legacy_state(l, 0), ==, S1);
+}
+
+static void prepare_shadow(VtdLegacy *l)
+{
+    prepare_table(l);
+    vtd_legacy_enter(l);
+    expect_maps(l, 0, MAPS_ONE);
+}
+
+static void flush_page(VtdLegacy *l, uint64_t iova)
+{
+    vtd_guest_post_iotlb(&l->t.guest, 3, DID, iova, 0);
+    vtd_guest_sync(&l->t.guest);
+}
+
+/* --- each call refused in turn --- */
+
+typedef struct Sweep {
+    const char *name;
+    void (*prepare)(VtdLegacy *l);
+    void (*operate)(VtdLegacy *l);
+    VtdLegacyState wanted;
+    const char *maps;
+    int err;
+    bool harmless;              /* a failure need not block: it repairs */
+} Sweep;
+
+static void operate_enter(VtdLegacy *l)
+{
+    vtd_legacy_enter(l);
+}
+
+static void operate_map(VtdLegacy *l)
+{
+    vtd_legacy_write_entry(l, 0x20000, 1, PAGE2 | LEGACY_RW);
+    flush_page(l, 0x20000);
+}
+
+static void operate_remap(VtdLegacy *l)
+{
+    vtd_legacy_write_entry(l, 0x10000, 1, PAGE2 | LEGACY_RW);
+    flush_page(l, 0x10000);
+}
+
+static void operate_pass_through(VtdLegacy *l)
+{
+    vtd_legacy_write_context(l, 0, VTD_CONTEXT_TT_PASS_THROUGH | 1,
+                             DID << 8 | 2);
+    vtd_guest_post_cc(&l->t.guest, VTD_CC_DEVICE, 0, vtd_accel_sid(0));
+    vtd_guest_sync(&l->t.guest);
+}
+
+static void operate_scalable(VtdLegacy *l)
+{
+    vtd_guest_set_root(&l->t.guest, l->t.guest.root, true);
+}
+
+static void operate_translation_off(VtdLegacy *l)
+{
+    vtd_guest_set_translation(&l->t.guest, false);
+}
+
+static const Sweep sweeps[] = {
+    { "enter_eio", prepare_table, operate_enter, SHADOW, MAPS_ONE, EIO },
+    { "enter_einval", prepare_table, operate_enter, SHADOW, MAPS_ONE, EINVAL },
+    { "enter_enomem", prepare_table, operate_enter, SHADOW, MAPS_ONE, ENOMEM },
+    { "map_eio", prepare_shadow, operate_map, SHADOW, MAPS_TWO, EIO,
+      .harmless = true },
+    { "map_eexist", prepare_shadow, operate_map, SHADOW, MAPS_TWO, EEXIST,
+      .harmless = true },
+    { "remap_enomem", prepare_shadow, operate_remap, SHADOW,
+      "10000+1000>1801000:rw ", ENOMEM, .harmless = true },
+    { "pass-through_eio", prepare_shadow, operate_pass_through, S2, NULL, EIO },
+    { "scalable_eio", prepare_shadow, operate_scalable, S1, NULL, EIO },
+    { "translation-off_eio", prepare_shadow, operate_translation_off, S2, NULL,
+      EIO },
+};
+
+/* Whatever happened, the next invalidation sets it right */
+static void repair(VtdLegacy *l, const Sweep *sweep)
+{
+    if (sweep->operate == operate_translation_off) {
+        vtd_guest_set_translation(&l->t.guest, true);
+        vtd_guest_set_translation(&l->t.guest, false);
+    } else if (sweep->operate == operate_scalable) {
+        vtd_guest_flush_pasid_cache(&l->t.guest);
+    } else {
+        vtd_legacy_flush(l);
+    }
+}
+
+/* Returns false when there was no nth call to fail */
+static bool sweep_once(VtdLegacy *l, const Sweep *sweep, unsigned nth)
+{
+    const struct FakehostRule *rule;
+    size_t mark;
+    bool hit;
+
+    vtd_accel_plug(&l->t, 0);
+    sweep->prepare(l);
+    mark = fakehost_err_mark(l->t.host);
+    rule = fakehost_fail(l->t.host, "*", nth, 1, sweep->err, 0);
+    sweep->operate(l);
+    hit = rule->hits;
+    fakehost_clear_rules(l->t.host);
+    qtest_qmp_assert_success(l->t.host->qts, "{ 'execute': 'query-status' }");
+
+    if (vtd_legacy_state(l, 0) != sweep->wanted) {
+        g_autofree char *err = fakehost_err_since(l->t.host, mark);
+
+        g_test_message("call %u: %s", nth, err);
+        g_assert_true(hit);
+        g_assert_cmpint(vtd_legacy_state(l, 0), ==, BLOCKED);
+        expect_shadows(l, 0);
+        g_assert_cmpuint(fakehost_err_lines(l->t.host, mark, "DMA blocked"),
+                         ==, 1);
+        g_assert_false(sweep->harmless);
+        repair(l, sweep);
+    }
+    g_assert_cmpint(vtd_legacy_state(l, 0), ==, sweep->wanted);
+    expect_shadows(l, sweep->wanted == SHADOW);
+    if (sweep->maps) {
+        expect_maps(l, 0, sweep->maps);
+    }
+    vtd_accel_unplug(&l->t, 0);
+    vtd_accel_expect_empty(&l->t);
+    vtd_guest_enable(&l->t.guest);
+    vtd_guest_set_translation(&l->t.guest, false);
+    return hit;
+}
+
+static void test_sweep(const void *data)
+{
+    const Sweep *sweep = data;
+    VtdAccelSetup setup = { 0 };
+    VtdLegacy l;
+    unsigned nth;
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    for (nth = 1; sweep_once(&l, sweep, nth); nth++) {
+        g_assert_cmpuint(nth, <, SWEEP_MAX);
+    }
+    g_test_message("%u calls failed, one at a time", nth - 1);
+    g_assert_cmpuint(nth, >, 1);
+    vtd_accel_end(&l.t);
+}
+
+/* Unplug: the device goes, whatever the host says */
+static void test_unplug_sweep(void)
+{
+    VtdAccelSetup setup = { 0 };
+    VtdLegacy l;
+    bool hit = true;
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    for (unsigned nth = 1; hit; nth++) {
+        const struct FakehostRule *rule;
+
+        g_assert_cmpuint(nth, <, SWEEP_MAX);
+        vtd_accel_plug(&l.t, 0);
+        prepare_shadow(&l);
+        rule = fakehost_fail(l.t.host, "*", nth, 1, EIO, 0);
+        vtd_accel_unplug(&l.t, 0);
+        hit = rule->hits;
+        fakehost_clear_rules(l.t.host);
+        vtd_accel_expect_empty(&l.t);
+        vtd_guest_set_translation(&l.t.guest, false);
+    }
+    vtd_accel_end(&l.t);
+}
+
+/* A mapping that cannot be removed: a fresh copy takes the place of the old */
+static void test_unmap_refused(void)
+{
+    VtdAccelSetup setup = { .devices = 1 };
+    size_t mark;
+    VtdLegacy l;
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    prepare_shadow(&l);
+    vtd_legacy_write_entry(&l, 0x10000, 1, 0);
+    fakehost_fail_next(l.t.host, "IOAS_UNMAP", EIO);
+    flush_page(&l, 0x10000);
+    expect_maps(&l, 0, "");
+    expect_shadows(&l, 1);
+
+    /* If there is no fresh one, DMA is blocked until the guest says more */
+    vtd_legacy_write_entry(&l, 0x10000, 1, PAGE | LEGACY_RW);
+    flush_page(&l, 0x10000);
+    expect_maps(&l, 0, MAPS_ONE);
+    vtd_legacy_write_entry(&l, 0x10000, 1, 0);
+    mark = fakehost_err_mark(l.t.host);
+    fakehost_fail_next(l.t.host, "IOAS_UNMAP", EIO);
+    fakehost_fail_next(l.t.host, "IOAS_ALLOC", EMFILE);
+    flush_page(&l, 0x10000);
+    g_assert_cmpint(vtd_legacy_state(&l, 0), ==, BLOCKED);
+    expect_shadows(&l, 0);
+    g_assert_cmpuint(fakehost_err_lines(l.t.host, mark, "DMA blocked"), ==, 1);
+    fakehost_clear_rules(l.t.host);
+
+    /* Another domain is none of its business */
+    vtd_guest_post_iotlb(&l.t.guest, 2, OTHER_DID, 0, 0);
+    vtd_guest_sync(&l.t.guest);
+    g_assert_cmpint(vtd_legacy_state(&l, 0), ==, BLOCKED);
+    flush_page(&l, 0x50000);
+    expect_maps(&l, 0, "");
+    vtd_accel_end(&l.t);
+}
+
+/* The kernel refuses while the device is being reset: try again by ourselves */
+static void test_device_in_reset(void)
+{
+    VtdAccelSetup setup = { .devices = 1 };
+    struct FakehostDevice *dev;
+    VtdLegacy l;
+    gint64 end;
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    prepare_table(&l);
+    dev = fakehost_device(l.t.host, "dev0");
+    dev->flags |= FAKEHOST_DEV_IN_RESET;
+    vtd_legacy_enter(&l);
+    g_assert_cmpint(vtd_legacy_state(&l, 0), ==, BLOCKED);
+    expect_shadows(&l, 0);
+
+    dev->flags &= ~FAKEHOST_DEV_IN_RESET;
+    end = g_get_monotonic_time() + RETRY_SECONDS * G_USEC_PER_SEC;
+    while (vtd_legacy_state(&l, 0) == BLOCKED) {
+        if (g_get_monotonic_time() > end) {
+            g_error("no new attempt within %d s after the device's reset",
+                    RETRY_SECONDS);
+        }
+        g_usleep(10 * 1000);
+    }
+    expect_maps(&l, 0, MAPS_ONE);
+    vtd_accel_end(&l.t);
+}
+
+/* Failures are reported, but a guest cannot flood the log with them */
+static void test_log_is_limited(void)
+{
+    VtdAccelSetup setup = { .devices = 1 };
+    unsigned rounds = 300, lines;
+    VtdLegacy l;
+    size_t mark;
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    prepare_shadow(&l);
+    mark = fakehost_err_mark(l.t.host);
+    /* Beyond what the host translates: refused each time */
+    for (unsigned i = 0; i < rounds; i++) {
+        uint64_t iova = (1ull << 47) + i * 0x1000;
+
+        vtd_legacy_write_entry(&l, iova, 1, PAGE | LEGACY_RW);
+        flush_page(&l, iova);
+        g_assert_cmpint(vtd_legacy_state(&l, 0), ==, BLOCKED);
+    }
+    lines = fakehost_err_lines(l.t.host, mark, "");
+    g_assert_cmpuint(lines, >=, 1);
+    g_assert_cmpuint(lines, <, rounds / 4);
+    expect_shadows(&l, 0);
+    vtd_accel_end(&l.t);
+}
+
+/* --- several devices --- */
+
+static void enter_with(VtdLegacy *l, unsigned devices)
+{
+    vtd_legacy_write_entry(l, 0x10000, 1, PAGE | LEGACY_RW);
+    for (unsigned i = 0; i < devices; i++) {
+        vtd_legacy_use_table(l, i, DID);
+    }
+    vtd_legacy_enter(l);
+}
+
+static void test_shared(void)
+{
+    VtdAccelSetup setup = { .devices = 3 };
+    uint64_t maps;
+    VtdLegacy l;
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    enter_with(&l, 3);
+    expect_shadows(&l, 1);
+    maps = fakehost_calls(l.t.host, "IOMMU_IOAS_MAP");
+    vtd_legacy_write_entry(&l, 0x20000, 1, PAGE2 | LEGACY_RW);
+    flush_page(&l, 0x20000);
+    g_assert_cmpuint(fakehost_calls(l.t.host, "IOMMU_IOAS_MAP") - maps, ==, 1);
+    for (unsigned i = 0; i < 3; i++) {
+        expect_maps(&l, i, MAPS_TWO);
+    }
+
+    /* Another domain with the same table has a copy of its own */
+    vtd_legacy_use_table(&l, 1, OTHER_DID);
+    vtd_guest_post_cc(&l.t.guest, VTD_CC_DEVICE, 0, vtd_accel_sid(1));
+    vtd_guest_sync(&l.t.guest);
+    expect_shadows(&l, 2);
+    vtd_legacy_write_entry(&l, 0x20000, 1, 0);
+    flush_page(&l, 0x20000);
+    expect_maps(&l, 0, MAPS_ONE);
+    expect_maps(&l, 1, MAPS_TWO);
+    expect_maps(&l, 2, MAPS_ONE);
+
+    /* A failure takes all users of a copy off it, and to a fresh one */
+    vtd_legacy_write_entry(&l, 0x20000, 1, PAGE2 | LEGACY_RW);
+    fakehost_fail_next(l.t.host, "IOAS_MAP", ENOMEM);
+    flush_page(&l, 0x20000);
+    expect_maps(&l, 0, MAPS_TWO);
+    expect_maps(&l, 2, MAPS_TWO);
+    expect_shadows(&l, 2);
+
+    vtd_accel_unplug(&l.t, 1);
+    expect_shadows(&l, 1);
+    vtd_accel_unplug(&l.t, 0);
+    expect_maps(&l, 2, MAPS_TWO);
+    vtd_accel_unplug(&l.t, 2);
+    vtd_accel_expect_empty(&l.t);
+    vtd_accel_end(&l.t);
+}
+
+/* A unit that cannot walk the tables of another one: its device gets its own */
+static void test_two_units(void)
+{
+    g_autofree char *host =
+        g_strdup_printf("iommu iommu0 type=vtd cap=0x%llx ecap=0x%llx\n"
+                        "iommu iommu1 type=vtd cap=0x%llx ecap=0x%llx\n"
+                        "device dev0 iommu=iommu0\n"
+                        "device dev1 iommu=iommu1\n", HOST_CAP, HOST_ECAP,
+                        HOST_CAP, HOST_ECAP & ~HOST_ECAP_SMPWC);
+    VtdAccelSetup setup = { .devices = 2, .host = host };
+    VtdLegacy l;
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    enter_with(&l, 2);
+    expect_maps(&l, 0, MAPS_ONE);
+    expect_maps(&l, 1, MAPS_ONE);
+    vtd_legacy_write_entry(&l, 0x20000, 1, PAGE2 | LEGACY_RW);
+    flush_page(&l, 0x20000);
+    expect_maps(&l, 0, MAPS_TWO);
+    expect_maps(&l, 1, MAPS_TWO);
+    vtd_accel_unplug(&l.t, 0);
+    vtd_accel_unplug(&l.t, 1);
+    vtd_accel_expect_empty(&l.t);
+    vtd_accel_end(&l.t);
+}
+
+static void test_plug_into_legacy(void)
+{
+    VtdAccelSetup setup = { .devices = 1, .ports = 2 };
+    VtdLegacy l;
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    enter_with(&l, 2);
+    for (unsigned i = 0; i < 5; i++) {
+        vtd_accel_set_power(&l.t, 1, true);
+        vtd_accel_plug(&l.t, 1);
+        expect_maps(&l, 1, MAPS_ONE);
+        expect_shadows(&l, 1);
+        vtd_accel_unplug(&l.t, 1);
+    }
+    expect_maps(&l, 0, MAPS_ONE);
+    vtd_accel_unplug(&l.t, 0);
+    vtd_accel_expect_empty(&l.t);
+    vtd_accel_end(&l.t);
+}
+
+/* Without the erratum it is all the same: nothing read-only in the parent */
+static void test_no_erratum(void)
+{
+    g_autofree char *host =
+        g_strdup_printf("iommu iommu0 type=vtd cap=0x%llx ecap=0x%llx "
+                        "errata=0\ndevice dev0 iommu=iommu0\n", HOST_CAP,
+                        HOST_ECAP);
+    VtdAccelSetup setup = { .devices = 1, .host = host };
+    VtdLegacy l;
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    vtd_legacy_write_entry(&l, 0x20000, 1, 0xffff0000 | LEGACY_RW);
+    enter_with(&l, 1);
+    expect_maps(&l, 0, MAPS_ONE "20000+1000>?:r ");
+    vtd_accel_end(&l.t);
+}
+
+/* What a device writes through a copy is not tracked */
+static bool migration_blocked(VtdLegacy *l)
+{
+    QDict *resp = qtest_qmp(l->t.host->qts, "{ 'execute': 'query-migrate' }");
+    QDict *ret = qdict_get_qdict(resp, "return");
+    bool found = false;
+
+    if (qdict_haskey(ret, "blocked-reasons")) {
+        const QListEntry *e;
+
+        QLIST_FOREACH_ENTRY(qdict_get_qlist(ret, "blocked-reasons"), e) {
+            const char *reason = qstring_get_str(qobject_to(QString, e->value));
+
+            found |= !!strstr(reason, "legacy mode");
+        }
+    }
+    qobject_unref(resp);
+    return found;
+}
+
+static void test_migration(void)
+{
+    VtdAccelSetup setup = { .devices = 2 };
+    VtdLegacy l;
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    g_assert_false(migration_blocked(&l));
+    enter_with(&l, 2);
+    g_assert_true(migration_blocked(&l));
+    vtd_guest_set_translation(&l.t.guest, false);
+    g_assert_false(migration_blocked(&l));
+    vtd_guest_set_translation(&l.t.guest, true);
+    g_assert_true(migration_blocked(&l));
+    vtd_accel_unplug(&l.t, 0);
+    g_assert_true(migration_blocked(&l));
+    vtd_accel_unplug(&l.t, 1);
+    g_assert_false(migration_blocked(&l));
+    vtd_accel_end(&l.t);
+}
+
+/* --- a guest that means harm --- */
+
+/* All entries of the page at @addr become @value */
+static void fill_table(VtdLegacy *l, uint64_t addr, uint64_t value)
+{
+    uint64_t entries[512];
+
+    for (unsigned i = 0; i < 512; i++) {
+        entries[i] = cpu_to_le64(value);
+    }
+    qtest_memwrite(l->t.guest.qts, addr, entries, sizeof(entries));
+}
+
+/* A table that is its own directory: each page of it leads to 2^36 pages */
+static void make_loop(VtdLegacy *l)
+{
+    fill_table(l, l->table, l->table | LEGACY_RW);
+}
+
+/* 2^27 times the same table, and nothing in it */
+static void make_empty_maze(VtdLegacy *l)
+{
+    uint64_t table = vtd_guest_alloc(&l->t.guest);
+
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t above = vtd_guest_alloc(&l->t.guest);
+
+        fill_table(l, above, table | LEGACY_RW);
+        table = above;
+    }
+    fill_table(l, l->table, table | LEGACY_RW);
+}
+
+/* Superpages that all show the same memory */
+static void make_superpages(VtdLegacy *l)
+{
+    uint64_t table = vtd_guest_alloc(&l->t.guest);
+
+    fill_table(l, table, LEGACY_RW | LEGACY_SUPERPAGE);
+    fill_table(l, l->table, table | LEGACY_RW);
+}
+
+typedef struct Hostile {
+    const char *name;
+    void (*make)(VtdLegacy *l);
+    const char *message;
+} Hostile;
+
+static const Hostile hostiles[] = {
+    { "loop_blocks", make_loop, "map more memory than the guest has" },
+    { "empty-maze_blocks", make_empty_maze, "take too much work" },
+    { "superpages_block", make_superpages,
+      "map more memory than the guest has" },
+};
+
+static void test_hostile(const void *data)
+{
+    const Hostile *h = data;
+    VtdAccelSetup setup = { .devices = 1 };
+    gint64 start;
+    VtdLegacy l;
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    prepare_shadow(&l);
+    start = g_get_monotonic_time();
+    h->make(&l);
+    vtd_legacy_flush(&l);
+    qtest_qmp_assert_success(l.t.host->qts, "{ 'execute': 'query-status' }");
+    g_test_message("%.1f s", (g_get_monotonic_time() - start) / 1e6);
+    g_assert_cmpint(g_get_monotonic_time() - start, <,
+                    HOSTILE_SECONDS * G_USEC_PER_SEC);
+    g_assert_cmpint(vtd_legacy_state(&l, 0), ==, BLOCKED);
+    expect_shadows(&l, 0);
+    g_assert_cmpuint(fakehost_err_lines(l.t.host, 0, h->message), ==, 1);
+
+    /* The guest comes to its senses */
+    fill_table(&l, l.table, 0);
+    vtd_legacy_write_entry(&l, 0x10000, 1, PAGE | LEGACY_RW);
+    vtd_legacy_flush(&l);
+    g_assert_cmpint(vtd_legacy_state(&l, 0), ==, SHADOW);
+    vtd_accel_unplug(&l.t, 0);
+    vtd_accel_expect_empty(&l.t);
+    vtd_accel_end(&l.t);
+}
+
+/* Map and unmap for ever: nothing grows */
+static void test_map_unmap_rounds(void)
+{
+    VtdAccelSetup setup = { .devices = 1 };
+    VtdLegacy l;
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    prepare_shadow(&l);
+    for (unsigned i = 0; i < 500; i++) {
+        uint64_t iova = 0x100000 + (i % 7) * 0x1000;
+
+        vtd_legacy_write_entry(&l, iova, 1, PAGE2 | LEGACY_RW);
+        flush_page(&l, iova);
+        vtd_legacy_write_entry(&l, iova, 1, 0);
+        flush_page(&l, iova);
+    }
+    expect_maps(&l, 0, MAPS_ONE);
+    expect_shadows(&l, 1);
+    vtd_accel_end(&l.t);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+
+    for (size_t i = 0; i < ARRAY_SIZE(sweeps); i++) {
+        g_autofree char *path = g_strdup_printf("/vtd-accel/legacy/sweep/%s",
+                                                sweeps[i].name);
+
+        qtest_add_data_func(path, &sweeps[i], test_sweep);
+    }
+    qtest_add_func("/vtd-accel/legacy/sweep/unplug_eio", test_unplug_sweep);
+    qtest_add_func("/vtd-accel/legacy/unmap-refused_new-copy",
+                   test_unmap_refused);
+    qtest_add_func("/vtd-accel/legacy/device-in-reset_retried",
+                   test_device_in_reset);
+    qtest_add_func("/vtd-accel/legacy/log_limited", test_log_is_limited);
+    qtest_add_func("/vtd-accel/legacy/devices/one-domain_shared", test_shared);
+    qtest_add_func("/vtd-accel/legacy/devices/two-units_own-copies",
+                   test_two_units);
+    qtest_add_func("/vtd-accel/legacy/devices/plugged-into-it_copies",
+                   test_plug_into_legacy);
+    qtest_add_func("/vtd-accel/legacy/no-erratum_same", test_no_erratum);
+    qtest_add_func("/vtd-accel/legacy/migration_blocked", test_migration);
+    for (size_t i = 0; i < ARRAY_SIZE(hostiles); i++) {
+        g_autofree char *path = g_strdup_printf("/vtd-accel/legacy/hostile/%s",
+                                                hostiles[i].name);
+
+        qtest_add_data_func(path, &hostiles[i], test_hostile);
+    }
+    qtest_add_func("/vtd-accel/legacy/hostile/map-unmap_nothing-grows",
+                   test_map_unmap_rounds);
+    return g_test_run();
+}

@@ -17,7 +17,7 @@
 
 static FhHw **fh_hw_find(FhVfioDev *dev, uint32_t pasid)
 {
-    FhHw **hw = &dev->hw;
+    FhHw **hw = &dev->hw[FH_PASID_LIST(pasid)];
 
     while (*hw && (*hw)->pasid != pasid) {
         hw = &(*hw)->next;
@@ -32,6 +32,7 @@ static void fh_hw_set(FhVfioDev *dev, uint32_t pasid, uint32_t pt_id)
     if (pt_id && !*hw) {
         *hw = calloc(1, sizeof(**hw));
         (*hw)->pasid = pasid;
+        dev->nr_pasids += pasid != FH_NO_PASID;
     }
     if (pt_id) {
         (*hw)->pt_id = pt_id;
@@ -40,6 +41,7 @@ static void fh_hw_set(FhVfioDev *dev, uint32_t pasid, uint32_t pt_id)
 
         *hw = gone->next;
         free(gone);
+        dev->nr_pasids -= pasid != FH_NO_PASID;
     }
 }
 
@@ -79,7 +81,7 @@ static void fh_group_put(FhCtx *ctx, FhGroup *group)
 
 static FhAttach *fh_attach_find(const FhGroup *group, uint32_t pasid)
 {
-    FhAttach *a = group->attach;
+    FhAttach *a = group->attach[FH_PASID_LIST(pasid)];
 
     while (a && a->pasid != pasid) {
         a = a->next;
@@ -149,12 +151,7 @@ static int fh_pasid_compat(const FhHwpt *hwpt, const FhGroup *group,
     const FhAttach *rid;
 
     if (pasid == FH_NO_PASID) {
-        for (const FhAttach *a = group->attach; a; a = a->next) {
-            if (a->pasid != FH_NO_PASID && !hwpt->pasid_compat) {
-                return -EINVAL;
-            }
-        }
-        return 0;
+        return group->nr_pasids && !hwpt->pasid_compat ? -EINVAL : 0;
     }
     if (!hwpt->pasid_compat) {
         return -EINVAL;
@@ -234,8 +231,9 @@ static int fh_do_attach(FhIdev *idev, uint32_t pasid, FhHwpt *hwpt)
         a = calloc(1, sizeof(*a));
         a->pasid = pasid;
         a->hwpt = hwpt;
-        a->next = group->attach;
-        group->attach = a;
+        a->next = group->attach[FH_PASID_LIST(pasid)];
+        group->attach[FH_PASID_LIST(pasid)] = a;
+        group->nr_pasids += pasid != FH_NO_PASID;
     }
     fh_attach_add(a, idev);
     return 0;
@@ -366,7 +364,7 @@ void fh_detach(FhVfioDev *dev, uint32_t pasid)
     idev->obj.users--;
     fh_drop_reserved(hwpt, idev, pasid);
     if (!kept) {
-        FhAttach **link = &group->attach;
+        FhAttach **link = &group->attach[FH_PASID_LIST(pasid)];
 
         fh_group_program(group, NULL, pasid);
         while (*link != a) {
@@ -375,6 +373,7 @@ void fh_detach(FhVfioDev *dev, uint32_t pasid)
         *link = a->next;
         free(a->idevs);
         free(a);
+        group->nr_pasids -= pasid != FH_NO_PASID;
     }
     fh_hwpt_put(hwpt);
 }
@@ -424,22 +423,21 @@ void fh_unbind(FhVfioDev *dev)
         return;
     }
     ctx = idev->obj.ctx;
-    while (true) {
-        FhAttach *a = idev->group->attach;
+    for (uint32_t i = 0; i < FH_PASID_LISTS; i++) {
+        FhAttach *next;
 
-        while (a && !fh_attach_has(a, idev)) {
-            a = a->next;
+        for (FhAttach *a = idev->group->attach[i]; a; a = next) {
+            next = a->next;
+            fh_detach(dev, a->pasid);
         }
-        if (!a) {
-            break;
-        }
-        fh_detach(dev, a->pasid);
     }
     if (idev->vdev) {
         fh_obj_free(&idev->vdev->obj);
     }
-    while (dev->hw) {
-        fh_hw_set(dev, dev->hw->pasid, 0);
+    for (uint32_t i = 0; i < FH_PASID_LISTS; i++) {
+        while (dev->hw[i]) {
+            fh_hw_set(dev, dev->hw[i]->pasid, 0);
+        }
     }
     dev->idev = NULL;
     fh_group_put(ctx, idev->group);
@@ -451,6 +449,7 @@ void fh_device_publish(FhVfioDev *dev)
 {
     struct FakehostDevice *state = dev->state;
     FhAttach *rid;
+    FhHw *hw;
 
     state->pt_id = 0;
     state->hw_pt_id = 0;
@@ -465,14 +464,9 @@ void fh_device_publish(FhVfioDev *dev)
     if (fh_attach_has(rid, dev->idev)) {
         state->pt_id = rid->hwpt->obj.id;
     }
-    for (FhHw *hw = dev->hw; hw; hw = hw->next) {
-        if (hw->pasid == FH_NO_PASID) {
-            state->hw_pt_id = hw->pt_id;
-        } else {
-            state->pasids++;
-        }
+    hw = *fh_hw_find(dev, FH_NO_PASID);
+    if (hw && !(state->flags & FAKEHOST_DEV_IN_RESET)) {
+        state->hw_pt_id = hw->pt_id;
     }
-    if (state->flags & FAKEHOST_DEV_IN_RESET) {
-        state->hw_pt_id = 0;
-    }
+    state->pasids = dev->nr_pasids;
 }

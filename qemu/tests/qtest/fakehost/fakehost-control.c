@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,6 +19,10 @@
 static struct FakehostControl *fh_page;
 static int fh_log_fd = -1;
 static uint64_t fh_log_seq;
+static uint64_t fh_heap_start, fh_heap_own;
+
+/* There with ASan, whose heap libc knows nothing of */
+size_t __sanitizer_get_current_allocated_bytes(void) __attribute__((weak));
 
 static void fh_complain(const char *what, const char *value)
 {
@@ -183,6 +188,35 @@ struct FakehostRule *fh_rule_take(const FhCall *call)
         found = rule;
     }
     return found;
+}
+
+static uint64_t fh_heap(void)
+{
+    if (__sanitizer_get_current_allocated_bytes) {
+        return __sanitizer_get_current_allocated_bytes();
+    }
+#ifdef FAKEHOST_MALLINFO2
+    struct mallinfo2 info = mallinfo2();
+
+    return info.uordblks + info.hblkhd;
+#else
+    return 0;
+#endif
+}
+
+void fh_heap_enter(void)
+{
+    if (fh_page->heap_wanted) {
+        fh_heap_start = fh_heap();
+        fh_page->heap = fh_heap_start - fh_heap_own;
+    }
+}
+
+void fh_heap_leave(void)
+{
+    if (fh_page->heap_wanted) {
+        fh_heap_own += fh_heap() - fh_heap_start;
+    }
 }
 
 bool fh_log_enabled(void)

@@ -91,6 +91,13 @@ struct FakehostControl {
     uint32_t areas;             /* mappings in all IOASes */
     uint64_t mapped_bytes;
     uint64_t executed;          /* invalidations, by the hardware */
+    /*
+     * Set by a test: each call tells how many bytes of the heap the program has
+     * in use, those that the library has taken meanwhile not counted. Only
+     * differences mean something; 0: it is not known.
+     */
+    uint64_t heap_wanted;
+    uint64_t heap;
     struct FakehostRule rules[FAKEHOST_RULES];
     struct FakehostCallCount counts[FAKEHOST_CALLS];
     struct FakehostDevice devices[FAKEHOST_DEVICES];

@@ -87,6 +87,9 @@ struct FakehostControl *fh_control(void);
  * rules' skip and times.
  */
 struct FakehostRule *fh_rule_take(const FhCall *call);
+/* Around what the library does for a call: FakehostControl.heap */
+void fh_heap_enter(void);
+void fh_heap_leave(void);
 /* Is there a log to write to? */
 bool fh_log_enabled(void);
 /* Write one line; adds the sequence number and the newline */

@@ -22,6 +22,9 @@
 #define FH_PAGE_SIZE        4096ull
 #define FH_NO_PASID         0u
 #define FH_CONFIG_SIZE      4096
+/* Lists by PASID: a device may have thousands of them */
+#define FH_PASID_LISTS      256
+#define FH_PASID_LIST(pasid) ((pasid) % FH_PASID_LISTS)
 
 typedef struct FhCtx FhCtx;
 typedef struct FhHwpt FhHwpt;
@@ -42,6 +45,7 @@ struct FhCtx {
     char name[FAKEHOST_NAME_LEN];
     FhObj **objs;               /* by id */
     uint32_t room;
+    uint32_t low;               /* no lower id is free */
     uint32_t refs;              /* the file, and each bound device */
     struct FhGroup *groups;
 };
@@ -135,7 +139,8 @@ typedef struct FhGroup {
     struct FhGroup *next;
     uint64_t number;
     uint32_t refs;
-    FhAttach *attach;
+    FhAttach *attach[FH_PASID_LISTS];
+    uint32_t nr_pasids;         /* that are attached, RID not counted */
 } FhGroup;
 
 /* A device bound to an iommufd */
@@ -220,7 +225,8 @@ struct FhVfioDev {
     uint8_t wmask[FH_CONFIG_SIZE];
     FhIdev *idev;                   /* while bound */
     bool rid_attached;              /* VFIO's own flag */
-    FhHw *hw;
+    FhHw *hw[FH_PASID_LISTS];
+    uint32_t nr_pasids;         /* in hw, RID not counted */
 };
 
 /* --- fakehost-config.c --- */

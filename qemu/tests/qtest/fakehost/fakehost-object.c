@@ -39,6 +39,7 @@ FhCtx *fh_ctx_new(const char *name)
 
     strncpy(ctx->name, name, sizeof(ctx->name) - 1);
     ctx->refs = 1;
+    ctx->low = FH_FIRST_ID;
     for (size_t i = 0; i < FH_CTXS; i++) {
         if (!fh_ctxs[i]) {
             fh_ctxs[i] = ctx;
@@ -84,7 +85,7 @@ void fh_ctx_unref(FhCtx *ctx)
 void *fh_obj_new(FhCtx *ctx, uint32_t type, size_t size)
 {
     FhObj *obj = calloc(1, size);
-    uint32_t id = FH_FIRST_ID;
+    uint32_t id = ctx->low;
 
     while (id < ctx->room && ctx->objs[id]) {
         id++;
@@ -101,6 +102,8 @@ void *fh_obj_new(FhCtx *ctx, uint32_t type, size_t size)
     obj->type = type;
     obj->id = id;
     ctx->objs[id] = obj;
+    ctx->low = id + 1;
+    fh_control()->objects[type]++;
     return obj;
 }
 
@@ -150,8 +153,14 @@ static void fh_obj_drop_references(FhObj *obj)
 
 void fh_obj_free(FhObj *obj)
 {
+    FhCtx *ctx = obj->ctx;
+
     fh_obj_drop_references(obj);
-    obj->ctx->objs[obj->id] = NULL;
+    ctx->objs[obj->id] = NULL;
+    if (obj->id < ctx->low) {
+        ctx->low = obj->id;
+    }
+    fh_control()->objects[obj->type]--;
     free(obj);
 }
 
@@ -195,23 +204,20 @@ void fh_obj_log_left(void)
 void fh_obj_publish(void)
 {
     struct FakehostControl *page = fh_control();
+    uint32_t left = page->objects[FAKEHOST_OBJ_IOAS];
 
-    memset(page->objects, 0, sizeof(page->objects));
     page->areas = 0;
     page->mapped_bytes = 0;
     for (size_t i = 0; i < FH_CTXS; i++) {
         FhCtx *ctx = fh_ctxs[i];
 
-        for (uint32_t id = FH_FIRST_ID; ctx && id < ctx->room; id++) {
-            FhObj *obj = ctx->objs[id];
+        for (uint32_t id = FH_FIRST_ID; ctx && left && id < ctx->room; id++) {
+            FhIoas *ioas = fh_obj_get(ctx, id, FAKEHOST_OBJ_IOAS);
 
-            if (!obj) {
-                continue;
-            }
-            page->objects[obj->type]++;
-            if (obj->type == FAKEHOST_OBJ_IOAS) {
-                page->areas += ((FhIoas *)obj)->nr_areas;
-                page->mapped_bytes += ((FhIoas *)obj)->mapped_bytes;
+            if (ioas) {
+                page->areas += ioas->nr_areas;
+                page->mapped_bytes += ioas->mapped_bytes;
+                left--;
             }
         }
     }

@@ -420,6 +420,7 @@ static int fh_fake_ioctl(FhFile *file, int fd, const FhCall *call, void *arg)
     FhText in = { 0 };
     int err = 0;
 
+    fh_heap_enter();
     if (fh_log_enabled()) {
         fh_call_print(&in, call, arg, FH_FIELD_IN);
     }
@@ -439,6 +440,7 @@ static int fh_fake_ioctl(FhFile *file, int fd, const FhCall *call, void *arg)
     for (FhVfioDev *dev = fh_config_devices(); dev; dev = dev->next) {
         fh_device_publish(dev);
     }
+    fh_heap_leave();
     return err;
 }
 

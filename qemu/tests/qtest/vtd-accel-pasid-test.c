@@ -21,6 +21,7 @@
 #define PROPS           VTD_ACCEL_PROPS ",pasid-bits=20"
 #define RETRY_SECONDS   10
 #define MANY_SECONDS    60
+#define HEAP_MAX        256         /* bytes for a bound (device, PASID) */
 
 /* Scalable-mode context entry (VT-d 9.4) */
 #define CE_PASIDE       (1ull << 3)
@@ -681,6 +682,19 @@ static void test_busy(void)
     end(&t, 1);
 }
 
+/* A global invalidation that may take several pieces of the queue */
+static void flush_in_pieces(VtdGuest *g)
+{
+    gint64 until = g_get_monotonic_time() + MANY_SECONDS * G_USEC_PER_SEC;
+
+    vtd_guest_post_pc(g, VTD_PC_GLOBAL, 0, 0);
+    vtd_guest_post_wait(g);
+    vtd_guest_ring(g);
+    while (!vtd_guest_waited(g)) {
+        g_assert_cmpint(g_get_monotonic_time(), <, until);
+    }
+}
+
 /*
  * More PASIDs than one piece of the queue may take: all directory entries lead
  * to one table. The wait descriptor completes after all of them are done.
@@ -692,7 +706,6 @@ static void test_many(void)
     VtdGuest *g = &t.guest;
     VtdPasidEntry entry = PT(DID);
     uint64_t dir, calls, table;
-    gint64 until = g_get_monotonic_time() + MANY_SECONDS * G_USEC_PER_SEC;
 
     if (!start(&t, 1, NULL, 20, &dir)) {
         return;
@@ -702,12 +715,7 @@ static void test_many(void)
     for (unsigned i = 2; i <= TABLES; i++) {
         qtest_writeq(g->qts, dir + i * 8, table);
     }
-    vtd_guest_post_pc(g, VTD_PC_GLOBAL, 0, 0);
-    vtd_guest_post_wait(g);
-    vtd_guest_ring(g);
-    while (!vtd_guest_waited(g)) {
-        g_assert_cmpint(g_get_monotonic_time(), <, until);
-    }
+    flush_in_pieces(g);
     g_assert_cmpuint(attached(&t, 0), ==, TABLES);
     /* The doorbell has come back before the work was done */
     g_assert_cmpuint(fakehost_err_lines(t.host, 0, "vtd_accel_queue_yield"),
@@ -718,8 +726,53 @@ static void test_many(void)
     end(&t, 1);
 }
 
+/*
+ * A bound (device, PASID) costs little heap. What the other device has already
+ * bound is shared: there is no S1 object that is new.
+ */
+static void test_heap(const void *data)
+{
+    enum { TABLES = 1024 };
+    const VtdPasidEntry *entry = data;
+    VtdAccelTest t;
+    VtdGuest *g = &t.guest;
+    uint64_t dirs[2], first, table;
+
+    if (!start(&t, 2, NULL, 20, dirs)) {
+        return;
+    }
+    vtd_guest_write_pasid(g, dirs[0], 64, entry);
+    table = qtest_readq(g->qts, dirs[0] + 8);
+    for (unsigned i = 2; i <= TABLES; i++) {
+        qtest_writeq(g->qts, dirs[0] + i * 8, table);
+    }
+    flush_in_pieces(g);
+    g_assert_cmpuint(attached(&t, 0), ==, TABLES);
+
+    t.host->page->heap_wanted = 1;
+    qtest_writeq(g->qts, dirs[1] + 8, table);
+    flush_in_pieces(g);
+    g_assert_cmpuint(attached(&t, 1), ==, 1);
+    first = t.host->page->heap;
+    g_assert_cmpuint(first, !=, 0);
+    for (unsigned i = 2; i <= TABLES; i++) {
+        qtest_writeq(g->qts, dirs[1] + i * 8, table);
+    }
+    flush_in_pieces(g);
+    g_assert_cmpuint(attached(&t, 1), ==, TABLES);
+    g_test_message("%" PRIu64 " bytes for %u bindings",
+                   t.host->page->heap - first, TABLES - 1);
+    g_assert_cmpuint(t.host->page->heap, <=, first + HEAP_MAX * (TABLES - 1));
+    /* They are in it: each has its PASID and leads to its device */
+    g_assert_cmpuint(t.host->page->heap, >=, first + 12 * (TABLES - 1));
+    end(&t, 2);
+}
+
 int main(int argc, char **argv)
 {
+    static const VtdPasidEntry first_stage = FS(DID, TABLE);
+    static const VtdPasidEntry pass_through = PT(DID);
+
     g_test_init(&argc, &argv, NULL);
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -740,5 +793,9 @@ int main(int argc, char **argv)
                    test_stuck);
     qtest_add_func("/vtd-accel/pasid/busy_retried", test_busy);
     qtest_add_func("/vtd-accel/pasid/many_in-pieces", test_many);
+    qtest_add_data_func("/vtd-accel/pasid/pass-through_little-heap",
+                        &pass_through, test_heap);
+    qtest_add_data_func("/vtd-accel/pasid/first-stage_little-heap",
+                        &first_stage, test_heap);
     return g_test_run();
 }

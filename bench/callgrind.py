@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Instructions and guest reads of one stretch of work, exactly.
 
-Callgrind counts only inside the function that handles writes to the vIOMMU's
-registers, so that the qtest protocol is not in the figures.  A QMP command that
-does nothing else ends a stretch: callgrind writes what it has when the handler
-of that command is entered, and starts again from zero.
+Callgrind counts only inside the functions that do a vIOMMU's work, the one that
+handles writes to its registers first of all, so that the qtest protocol is not
+in the figures.  A QMP command that does nothing else ends a stretch: callgrind
+writes what it has when the handler of that command is entered, and starts again
+from zero.
 """
 import glob
 import re
 import shutil
 from collections import Counter
 
-WORK = "vtd_mem_write"
 MARK, MARK_COMMAND = "qmp_query_version", "query-version"
 LIBRARY = "libfakehost.so"
 
@@ -23,12 +23,15 @@ READ_FUNCTIONS = ("address_space_read_full", "flatview_read")
 OTHER_READS = re.compile(r"address_space_(map|ld\w+|read_cached_slow)$")
 
 
-def wrapper(out):
-    """The command line in front of QEMU's, or none without valgrind."""
+def wrapper(out, work):
+    """The command line in front of QEMU's, or none without valgrind.
+
+    work: functions inside which is counted; none may call another.
+    """
     program = shutil.which("valgrind")
     return [program, "--tool=callgrind", f"--callgrind-out-file={out}",
-            f"--toggle-collect={WORK}", f"--dump-before={MARK}",
-            "--read-inline-info=no"] if program else []
+            *[f"--toggle-collect={function}" for function in work],
+            f"--dump-before={MARK}", "--read-inline-info=no"] if program else []
 
 
 class Unreadable(Exception):

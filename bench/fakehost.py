@@ -29,7 +29,8 @@ class Device(ctypes.Structure):
 class Control(ctypes.Structure):
     _fields_ = [("magic", U32), ("calls_used", U32), ("devices_used", U32), ("unused", U32),
                 ("ioctls", U64), ("objects", U32 * len(OBJECTS)), ("areas", U32),
-                ("mapped_bytes", U64), ("executed", U64), ("rules", Rule * 16),
+                ("mapped_bytes", U64), ("executed", U64),
+                ("heap_wanted", U64), ("heap", U64), ("rules", Rule * 16),
                 ("counts", CallCount * 64), ("devices", Device * 128)]
 
 
@@ -65,18 +66,7 @@ class Page:
         return {device.name.decode(): device.hw_pt_id
                 for device in self.control.devices[:self.control.devices_used]}
 
-
-def describe(devices):
-    """A host for the library: one VT-d that can nest, and devices behind it."""
-    cap = (6 | 1 << 9 | 1 << 10         # domains; 39 and 48 bits wide
-           | 47 << 16                   # 48 bits of guest address
-           | 3 << 34 | 1 << 39          # large pages, page-selective invalidation
-           | 1 << 56)                   # 1 GiB pages in the first stage
-    ecap = (1 | 1 << 1 | 1 << 3 | 1 << 6 | 1 << 7    # C, QI, IR, PT, SC
-            | 1 << 26                   # NEST
-            | 1 << 31                   # SRS
-            | 1 << 40 | 19 << 35        # PASID, 20 bits
-            | 1 << 43 | 1 << 46 | 1 << 47 | 1 << 48)  # SMTS, SSTS, FSTS, SMPWC
-    lines = [f"iommu iommu0 type=vtd cap={cap:#x} ecap={ecap:#x} errata=1"]
-    lines += [f"device dev{number} iommu=iommu0" for number in range(devices)]
-    return "\n".join(lines) + "\n"
+    def pasids(self):
+        """How many PASIDs each device has attached, by name."""
+        return {device.name.decode(): device.pasids
+                for device in self.control.devices[:self.control.devices_used]}

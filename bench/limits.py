@@ -5,6 +5,8 @@ from collections import namedtuple
 Limit = namedtuple("Limit", "text measured holds")     # holds: None if not measured
 
 JOINED_PAGES = (*range(1, 33), 40)      # a burst that fills blocks, off alignment, and a hole
+HEAP_BYTES = 256                        # for a bound (device, PASID)
+GROWTH = 1.3
 
 
 def find(rows, workload, devices, burst, pasids=1):
@@ -33,9 +35,10 @@ def one_call(rows, devices):
     return Limit(text, f"calls: {row['ioctls']}, entries: {row['entries']}", row["ioctls"] == 1)
 
 
-def nothing_changed(rows, workload, text, reads_per_device):
-    row = find(rows, workload, 8, 1)
-    text = f"{text}, unchanged, 8 devices: no call, at most {reads_per_device} reads for each"
+def nothing_changed(rows, workload, text, reads_per_device, pasids):
+    row = find(rows, workload, 8, 1, pasids)
+    whom = "8 devices" if pasids == 1 else f"8 devices × {pasids} PASIDs"
+    text = f"{text}, unchanged, {whom}: no call, at most {reads_per_device} reads for each"
     if not row:
         return Limit(text, "no row", None)
     reads = row["guest_reads"]
@@ -64,30 +67,37 @@ def joined(asked, sent):
                  f"{len(blocks(asked))}", sorted(sent) == blocks(asked))
 
 
-def growth(rows):
-    """Instructions per descriptor of a burst of 32."""
-    text = "instructions per PIOTLB descriptor, 64 devices × 64 PASIDs: within 1.3 × of 1 × 1"
-    few, many = find(rows, "piotlb-burst", 1, 32), find(rows, "piotlb-burst", 64, 32, 64)
-    devices_only = find(rows, "piotlb-burst", 64, 32)
-    if few and many and few["instructions"] and many["instructions"]:
-        ratio = many["instructions"] / few["instructions"]
-        return Limit(text, f"{ratio:.2f} ×", ratio <= 1.3)
-    if few and devices_only and few["instructions"] and devices_only["instructions"]:
-        ratio = devices_only["instructions"] / few["instructions"]
-        return Limit(text, f"no row with 64 PASIDs; 64 × 1: {ratio:.2f} ×", None)
-    return Limit(text, "not counted", None)
+def growth(text, few, many):
+    """Instructions per descriptor of two rows."""
+    if not few or not many or not few["instructions"] or not many["instructions"]:
+        return Limit(text, "not counted" if few and many else "no row", None)
+    ratio = (many["instructions"] / many["descriptors"]) / (
+        few["instructions"] / few["descriptors"])
+    return Limit(text, f"{ratio:.2f} ×", ratio <= GROWTH)
 
 
-def evaluate(rows, one, eight, sent):
-    """All limits for one QEMU."""
+def little_heap(found):
+    text = f"heap of a bound (device, PASID) besides the S1 object: at most {HEAP_BYTES} bytes"
+    if found is None:
+        return Limit(text, "not measured", None)
+    return Limit(text, f"{found:.0f} bytes", found <= HEAP_BYTES)
+
+
+def vtd(rows, one, eight, sent, heap):
+    """All limits of VT-d for one QEMU: of its rows, and of what they do not show."""
+    selective = ("pasid-cache-selective-unchanged",
+                 "PASID-selective PASID-cache invalidation", 3)
+    everything = ("pasid-cache-global-unchanged", "global PASID-cache invalidation", 40)
     return [
         one_call(rows, 1),
         one_call(rows, 8),
-        nothing_changed(rows, "pasid-cache-selective-unchanged",
-                        "PASID-selective PASID-cache invalidation", 3),
-        nothing_changed(rows, "pasid-cache-global-unchanged",
-                        "global PASID-cache invalidation", 40),
+        nothing_changed(rows, *selective, 1),
+        nothing_changed(rows, *selective, 64),
+        nothing_changed(rows, *everything, 64),
         built_once(one, eight),
-        growth(rows),
+        growth("instructions per PIOTLB descriptor, 64 devices × 64 PASIDs: within "
+               f"{GROWTH} × of 1 × 1", find(rows, "piotlb-burst", 1, 32),
+               find(rows, "piotlb-burst", 64, 32, 64)),
         joined(JOINED_PAGES, sent),
+        little_heap(heap),
     ]

@@ -6,7 +6,6 @@ Only public interfaces of QEMU are used, so that any binary will do.
 import base64
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -16,7 +15,6 @@ import time
 
 import fakehost
 
-FIRST_SLOT = 4                  # devices sit on the root bus, 8 to a slot
 RAM_MB = 64
 START_SECONDS = 20              # without valgrind
 ANSWER_SECONDS = 60
@@ -27,42 +25,32 @@ class Unusable(Exception):
     """This QEMU cannot be measured."""
 
 
-def devfn(number):
-    return (FIRST_SLOT << 3) + number
+class QueueError(Exception):
+    """The vIOMMU has not done what was asked through its queue."""
 
 
-def properties(help_text):
-    """What turns on nesting, from the names that this QEMU has."""
-    known = set(re.findall(r"^\s+([\w-]+)=<", help_text, re.M))
-    chosen = []
-    for names in (("x-scalable-mode", "scalable-mode"), ("x-flts", "fsts")):
-        found = [name for name in names if name in known]
-        if not found:
-            raise Unusable(f"its intel-iommu has none of {', '.join(names)}")
-        chosen.append(f"{found[0]}=on")
-    return ",".join(chosen)
-
-
-def ask_properties(binary):
-    try:
-        done = subprocess.run([binary, "-device", "intel-iommu,help"], check=False,
-                              capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Unusable(f"cannot run it: {error}") from error
-    return properties(done.stdout)
+def device_arguments(places, files):
+    args = ["-object", f"iommufd,id=iommufd0,fd={files['iommufd0']}"]
+    for number, place in enumerate(places):
+        args += ["-device", f"vfio-pci,fd={files[f'dev{number}']},iommufd=iommufd0,{place}"]
+    return args
 
 
 class Machine:
-    """One running QEMU with that many devices; use it in a with statement."""
+    """One running QEMU; use it in a with statement.
 
-    def __init__(self, binary, library, props, devices, wrapper=(), log=False):
+    It has the arguments and, for each element of places, a device with those
+    properties; host is fakehost's description.
+    """
+
+    def __init__(self, binary, library, arguments, places, host, wrapper=(), log=False):
         self.patience = SLOWER if wrapper else 1
         self.dir = tempfile.mkdtemp(prefix="bench-")
         self.process = None
         self.sockets = []
         try:
             self.page = fakehost.Page(self.path("control"))
-            self.start(binary, library, props, devices, wrapper, log)
+            self.start(binary, library, arguments, places, host, wrapper, log)
         except BaseException:
             self.stop()
             raise
@@ -78,16 +66,17 @@ class Machine:
 
     # --- start and stop ---
 
-    def start(self, binary, library, props, devices, wrapper, log):
+    def start(self, binary, library, arguments, places, host, wrapper, log):
         with open(self.path("host"), "w", encoding="utf-8") as file:
-            file.write(fakehost.describe(devices))
+            file.write(host)
         with open(self.path("bios"), "wb") as file:
             file.truncate(64 * 1024)
         listeners = [self.listen(name) for name in ("qtest", "qmp")]
         files = {name: os.memfd_create(f"fakehost:{name}", 0)
-                 for name in ["iommufd0", *[f"dev{number}" for number in range(devices)]]}
+                 for name in ["iommufd0", *[f"dev{number}" for number in range(len(places))]]}
         try:
-            self.spawn([*wrapper, binary, *self.arguments(props, files)], library, files, log)
+            self.spawn([*wrapper, binary, *self.common_arguments(), *arguments,
+                        *device_arguments(places, files)], library, files, log)
         finally:
             for fd in files.values():
                 os.close(fd)
@@ -99,20 +88,12 @@ class Machine:
         if not self.page.ready():
             raise Unusable("the fakehost library was not loaded into it")
 
-    def arguments(self, props, files):
-        args = ["-M", "q35", "-accel", "qtest", "-display", "none", "-nodefaults",
-                "-m", f"{RAM_MB}M", "-bios", self.path("bios"),
+    def common_arguments(self):
+        return ["-accel", "qtest", "-display", "none", "-nodefaults",
+                "-bios", self.path("bios"),
                 "-qtest", f"unix:{self.path('qtest')}", "-qtest-log", "none",
                 "-chardev", f"socket,path={self.path('qmp')},id=qmp",
-                "-mon", "chardev=qmp,mode=control",
-                "-device", f"intel-iommu,{props}",
-                "-object", f"iommufd,id=iommufd0,fd={files['iommufd0']}"]
-        for number in range(len(files) - 1):
-            slot, function = divmod(devfn(number), 8)
-            multi = ",multifunction=on" if function == 0 else ""
-            args += ["-device", f"vfio-pci,fd={files[f'dev{number}']},iommufd=iommufd0,"
-                                f"bus=pcie.0,addr={slot:#x}.{function}{multi}"]
-        return args
+                "-mon", "chardev=qmp,mode=control"]
 
     def spawn(self, command, library, files, log):
         for fd in files.values():

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Rows of one QEMU: counts, instructions and time of each unit of work.
 
-Each number of devices has two runs: a plain one for time, one under callgrind.
-The calls to the host are counted in both and have to agree.
+Each number of devices and PASIDs has two runs: a plain one for time, one under
+callgrind.  The calls to the host are counted in both and have to agree.
 """
 import os
 import re
@@ -11,14 +11,10 @@ import time
 from collections import namedtuple
 
 import callgrind
-import vtd
 import workloads
-from machine import Machine, Unusable, ask_properties
-from workloads import Doorbell
+from machine import Machine, QueueError, Unusable
 
-MODEL = "vtd"
-DEVICES = (1, 2, 4, 8, 16, 32, 64)
-PASIDS = 1                      # RID_PASID; the model offers no others yet
+PAGE = 4096
 KEYS = ("qemu", "model", "workload", "devices", "pasids", "burst", "descriptors", "ioctls",
         "entries", "guest_reads", "instructions", "seconds")
 
@@ -26,54 +22,66 @@ WARM = 3                        # units before one is counted under callgrind
 KNOWN_READS = 100               # of the doorbell that finds the read function
 REPEATS = 15                    # of which the shortest time counts
 TOGETHER = 2048                 # descriptors in the queue when it is timed
+TIMED_SECONDS = 0.01            # that are enough for one timing
 
 # What was built in the host for a number of devices
 Built = namedtuple("Built", "ioas paging mapped")
 
 
 class Subject:
-    """A QEMU that is measured."""
+    """A QEMU that is measured, with one model of vIOMMU."""
 
-    def __init__(self, binary, library, label):
+    def __init__(self, model, binary, library, label):
+        self.model = model
         self.binary, self.library = os.path.abspath(binary), library
-        self.properties = ask_properties(self.binary)
-        with self.machine(1) as machine:
+        self.options = model.probe(self.binary)
+        self.shapes = model.shapes(self.options)
+        with self.machine(self.shapes[0]) as machine:
             version = machine.qmp_command("query-version")["qemu"]
         self.name = "{} {major}.{minor}.{micro}".format(label, **version)
         self.notes = []
 
-    def machine(self, devices, **options):
-        return Machine(self.binary, self.library, self.properties, devices, **options)
+    def machine(self, shape, **options):
+        return Machine(self.binary, self.library, self.model.arguments(self.options, shape),
+                       [self.model.place(number) for number in range(shape.devices)],
+                       self.model.host(shape), **options)
 
-    def rows(self, devices):
-        """The rows of one number of devices; what cannot be measured has a note."""
+    def prepared(self, machine, shape):
+        """A guest all of whose devices the host translates by its first stage."""
         try:
-            plain = self.plain(devices)
-        except (Unusable, vtd.QueueError) as error:
-            self.remark(f"no rows with {devices} devices: {error}")
+            return self.model.guest(machine, shape)
+        except QueueError as error:
+            raise Unusable(f"{error}; {machine.last_words()}") from error
+
+    def rows(self, shape):
+        """The rows of one shape; what cannot be measured has a note."""
+        try:
+            plain = self.plain(shape)
+        except (Unusable, QueueError) as error:
+            self.remark(f"no rows with {shown(shape)}: {error}")
             return []
-        profiled = self.profiled(devices)
-        return [self.row(devices, key, counts, seconds, profiled.get(key))
+        profiled = self.profiled(shape)
+        return [self.row(shape, key, counts, seconds, profiled.get(key))
                 for key, (counts, seconds) in plain.items()]
 
-    def row(self, devices, key, counts, seconds, profiled):
+    def row(self, shape, key, counts, seconds, profiled):
         name, burst, descriptors = key
         again, instructions, reads = profiled or (counts, None, None)
         if again != counts:
-            self.remark(f"{name}, {devices} devices, burst of {burst}: calls and entries are "
+            self.remark(f"{name}, {shown(shape)}, burst of {burst}: calls and entries are "
                         f"{counts}, under valgrind {again}: its other figures are left out")
             instructions = reads = None
-        return dict(zip(KEYS, (self.name, MODEL, name, devices, PASIDS, burst, descriptors,
-                               *counts, reads, instructions, seconds)))
+        return dict(zip(KEYS, (self.name, self.model.name, name, shape.devices, shape.pasids,
+                               burst, descriptors, *counts, reads, instructions, seconds)))
 
     # --- the plain run ---
 
-    def plain(self, devices):
+    def plain(self, shape):
         """Of each unit: calls and entries of one, seconds of one."""
         found = {}
-        with self.machine(devices) as machine:
-            guest = prepared(machine, devices)
-            for key, unit in units(devices):
+        with self.machine(shape) as machine:
+            guest = self.prepared(machine, shape)
+            for key, unit in workloads.units(self.model, shape):
                 workloads.run(guest, unit)
                 counts = self.counted(machine, guest, unit)
                 found[key] = counts, seconds_of(guest, unit)
@@ -81,26 +89,26 @@ class Subject:
 
     # --- the run under callgrind ---
 
-    def profiled(self, devices):
+    def profiled(self, shape):
         """Of each unit: calls and entries, instructions, reads; empty without valgrind."""
         with tempfile.TemporaryDirectory(prefix="bench-") as directory:
             out = os.path.join(directory, "callgrind.out")
-            wrapper = callgrind.wrapper(out)
+            wrapper = callgrind.wrapper(out, self.model.work)
             if not wrapper:
                 self.remark("valgrind is not installed: no instructions, no guest reads")
                 return {}
             try:
-                with self.machine(devices, wrapper=wrapper) as machine:
-                    return self.profile(machine, devices, out)
-            except (Unusable, vtd.QueueError, callgrind.Unreadable) as error:
-                self.remark(f"no instructions, no guest reads: {error}")
+                with self.machine(shape, wrapper=wrapper) as machine:
+                    return self.profile(machine, shape, out)
+            except (Unusable, QueueError, callgrind.Unreadable) as error:
+                self.remark(f"no instructions, no guest reads with {shown(shape)}: {error}")
                 return {}
 
-    def profile(self, machine, devices, out):
-        guest = prepared(machine, devices)
+    def profile(self, machine, shape, out):
+        guest = self.prepared(machine, shape)
         function = self.find_read_function(machine, guest, out)
         found = {}
-        for key, unit in units(devices):
+        for key, unit in workloads.units(self.model, shape):
             for _ in range(WARM):   # symbols are resolved, buffers have their size
                 workloads.run(guest, unit)
             mark(machine)
@@ -111,17 +119,17 @@ class Subject:
         return found
 
     def find_read_function(self, machine, guest, out):
-        """Wait descriptors are read one by one, and nothing else is for them."""
-        waits = [vtd.wait(1, guest.status)] * (KNOWN_READS - 1)
+        """By a unit of which the number of reads is known."""
+        unit = self.model.fetches(guest, KNOWN_READS)
         mark(machine)
-        workloads.run(guest, [Doorbell(None, waits)])
+        workloads.run(guest, unit)
         profile = read_profile(machine, out)
         if not profile.instructions:
-            raise Unusable(f"callgrind sees no {callgrind.WORK}() in it")
+            raise Unusable(f"callgrind sees no {self.model.work[0]}() in it")
         function = profile.read_function(KNOWN_READS)
         if not function:
             self.remark(f"no guest reads: none of {', '.join(callgrind.READ_FUNCTIONS)} is "
-                        f"called {KNOWN_READS} times for {KNOWN_READS} wait descriptors")
+                        f"called {KNOWN_READS} times for {KNOWN_READS} reads")
         return function
 
     def counted(self, machine, guest, unit):
@@ -139,40 +147,25 @@ class Subject:
 
     # --- what rows do not show ---
 
-    def built(self, devices):
-        with self.machine(devices) as machine:
-            prepared(machine, devices)
+    def built(self, shape):
+        with self.machine(shape) as machine:
+            self.prepared(machine, shape)
             page = machine.page
             return Built(page.objects("ioas"), page.objects("hwpt-paging"),
                          page.control.mapped_bytes)
 
-    def sent_for(self, pages):
-        """The entries (first page, pages) that reach the host for 4 KiB pages of a burst."""
-        with self.machine(1, log=True) as machine:
-            guest = prepared(machine, 1)
+    def sent_for(self, shape, unit):
+        """The entries (first page, pages) that reach the host for a unit."""
+        with self.machine(shape, log=True) as machine:
+            guest = self.prepared(machine, shape)
             start = len(machine.log())
-            workloads.run(guest, workloads.pages(pages))
+            workloads.run(guest, unit)
             return logged_entries(machine.log()[start:])
 
 
-def units(devices):
-    for workload in workloads.WORKLOADS:
-        for burst in workload.bursts:
-            unit = workload.unit(devices, burst)
-            yield (workload.name, burst, workloads.descriptors(unit)), unit
-
-
-def prepared(machine, devices):
-    """A guest all of whose devices the host translates by its first stage."""
-    guest = vtd.Guest(machine)
-    try:
-        workloads.set_up(guest, devices)
-    except vtd.QueueError as error:
-        raise Unusable(f"{error}; {machine.last_words()}") from error
-    if machine.page.objects("hwpt-nested") == 0 or not all(
-            machine.page.bound_to().values()):
-        raise Unusable("its devices are not attached to the guest's first stage")
-    return guest
+def shown(shape):
+    pasids = f" × {shape.pasids} PASIDs" if shape.pasids > 1 else ""
+    return f"{shape.devices} devices{pasids}"
 
 
 def seconds_of(guest, unit):
@@ -181,9 +174,11 @@ def seconds_of(guest, unit):
     Units that change no tables are timed many to a doorbell, each with its wait
     descriptor, so that the time of the qtest protocol does not count.
     """
-    alone = any(doorbell.change for doorbell in unit)
-    slots = workloads.descriptors(unit) + len(unit)
-    count = 1 if alone else max(1, TOGETHER // slots)
+    count = 1
+    if not any(doorbell.change for doorbell in unit):
+        slots = workloads.descriptors(unit) + len(unit)
+        once = sum(timed(guest, doorbell, 1) for doorbell in unit)
+        count = int(max(1, min(TOGETHER // slots, TIMED_SECONDS / once)))
     times = [sum(timed(guest, doorbell, count) for doorbell in unit)
              for _ in range(REPEATS)]
     return min(times) / count
@@ -197,6 +192,9 @@ def timed(guest, doorbell, count):
     start = time.perf_counter()
     guest.ring()
     end = time.perf_counter()
+    if not guest.complete():    # the rest is done when the doorbell has come back
+        guest.check()
+        end = time.perf_counter()
     guest.check()
     return end - start
 
@@ -220,5 +218,5 @@ def logged_entries(log):
         if " IOMMU_HWPT_INVALIDATE " not in line or not re.search(r" = 0$", line):
             continue
         for address, pages in re.findall(r"\b(0x[0-9a-f]+):(0x[0-9a-f]+|\d+):", line):
-            found.append((int(address, 0) // vtd.PAGE, int(pages, 0)))
+            found.append((int(address, 0) // PAGE, int(pages, 0)))
     return found

@@ -5,6 +5,11 @@ Numbers are those of the VT-d specification: registers in 11.4, descriptors in
 6.5.2, table entries in 9.
 """
 import struct
+import time
+from collections import namedtuple
+
+from machine import RAM_MB, QueueError, Unusable
+from workloads import properties_of
 
 BASE = 0xFED90000
 GCMD, GSTS, RTADDR, FSTS, IQH, IQT, IQA = 0x18, 0x1C, 0x20, 0x34, 0x80, 0x88, 0x90
@@ -16,11 +21,17 @@ IQE = 1 << 4                    # FSTS: invalidation queue error
 
 PAGE = 4096
 DESCRIPTOR = 32
+PASID_ENTRY = 64
 SLOTS = (PAGE << QUEUE_ORDER) // DESCRIPTOR
 PASID_DIRECTORY = 8 << 14       # bytes of the directory of a 20-bit PASID table
 PASID_DIRECTORY_SIZE = 7        # the same as the context entry says it (PDTS)
+PASIDS_PER_TABLE = 64
+PASIDS_ENABLED = 1 << 3         # context entry: PASIDE
 FIRST_PAGE = 0x200000
 FIRST_STAGE_TABLE = 0x40000000  # never walked: there is no DMA on fakehost
+FIRST_SLOT = 4                  # devices sit on the root bus, 8 to a slot
+PASID_BITS = 20
+WAIT_SECONDS = 60               # for a wait descriptor
 
 
 def context_device(source_id, domain):
@@ -43,12 +54,68 @@ def piotlb_pasid(domain, pasid):
     return 6 | 2 << 4 | domain << 16 | pasid << 32, 0
 
 
+def first_stage(domain, pasid):
+    """A PASID entry: four levels, write protection as Linux asks for it."""
+    return (1 << 6 | 1, domain, FIRST_STAGE_TABLE + pasid * PAGE | 1 << 4, 0, 0, 0, 0, 0)
+
+
 def wait(cookie, status):
     return 5 | 1 << 5 | 1 << 6 | cookie << 32, status
 
 
-class QueueError(Exception):
-    """A wait descriptor did not complete."""
+# --- the machine ---
+
+# How its intel-iommu is told to nest, and whether it has other PASIDs
+Options = namedtuple("Options", "iommu pasids")
+
+
+def devfn(number):
+    return (FIRST_SLOT << 3) + number
+
+
+def options_of(known):
+    """What turns on nesting, from the names of properties that this QEMU has."""
+    chosen = []
+    for names in (("x-scalable-mode", "scalable-mode"), ("x-flts", "fsts")):
+        found = [name for name in names if name in known]
+        if not found:
+            raise Unusable(f"its intel-iommu has none of {', '.join(names)}")
+        chosen.append(f"{found[0]}=on")
+    return Options(",".join(chosen), "pasid-bits" in known)
+
+
+def probe(binary):
+    return options_of(properties_of(binary, "intel-iommu"))
+
+
+def arguments(options, shape):
+    bits = f",pasid-bits={PASID_BITS}" if shape.pasids > 1 else ""
+    return ["-M", "q35", "-m", f"{RAM_MB}M", "-device", f"intel-iommu,{options.iommu}{bits}"]
+
+
+def place(number):
+    slot, function = divmod(devfn(number), 8)
+    return f"bus=pcie.0,addr={slot:#x}.{function}{',multifunction=on' if not function else ''}"
+
+
+def host(shape):
+    """A VT-d that can nest, and devices behind it."""
+    cap = (6 | 1 << 9 | 1 << 10         # domains; 39 and 48 bits wide
+           | 47 << 16                   # 48 bits of guest address
+           | 3 << 34 | 1 << 39          # large pages, page-selective invalidation
+           | 1 << 56)                   # 1 GiB pages in the first stage
+    ecap = (1 | 1 << 1 | 1 << 3 | 1 << 6 | 1 << 7    # C, QI, IR, PT, SC
+            | 1 << 26                   # NEST
+            | 1 << 31                   # SRS
+            | 1 << 40 | 19 << 35        # PASID, 20 bits
+            | 1 << 43 | 1 << 46 | 1 << 47 | 1 << 48)  # SMTS, SSTS, FSTS, SMPWC
+    bits = f" pasid-bits={PASID_BITS}" if shape.pasids > 1 else ""
+    lines = [f"iommu iommu0 type=vtd cap={cap:#x} ecap={ecap:#x} errata=1"]
+    lines += [f"device dev{number} iommu=iommu0{bits}" for number in range(shape.devices)]
+    return "\n".join(lines) + "\n"
+
+
+# --- the guest ---
 
 
 class Guest:
@@ -72,27 +139,39 @@ class Guest:
     def write_words(self, address, *words):
         self.machine.write_memory(address, struct.pack(f"<{len(words)}Q", *words))
 
-    def add_device(self, devfn):
+    def add_device(self, source_id, pasids=1):
         """A context entry on bus 0 with a 20-bit PASID table of its own.
 
-        One directory entry is present, that of the PASIDs below 64.
+        Only the directory entries of the lowest PASIDs are present.
         """
-        if devfn >= 128:
+        if source_id >= 128:
             raise ValueError("the root entry of this guest has a lower context table only")
-        directory, table = self.allocate(PASID_DIRECTORY), self.allocate(PAGE)
-        self.pasid_tables[devfn] = table
-        self.write_words(directory, table | 1)
+        directory = self.allocate(PASID_DIRECTORY)
+        tables = [self.allocate(PAGE) for _ in range(-(-pasids // PASIDS_PER_TABLE))]
+        self.pasid_tables[source_id] = tables
+        self.write_words(directory, *[table | 1 for table in tables])
         self.write_words(self.root, self.contexts | 1, 0)
-        self.write_words(self.contexts + devfn * 32,
-                         directory | PASID_DIRECTORY_SIZE << 9 | 1, 0)
+        self.write_words(self.contexts + source_id * 32,
+                         directory | PASID_DIRECTORY_SIZE << 9 | 1 |
+                         (PASIDS_ENABLED if pasids > 1 else 0), 0)
 
-    def set_pasid(self, devfn, domain):
-        """RID_PASID: first stage, four levels, write protection as Linux asks for it."""
-        self.write_words(self.pasid_tables[devfn], 1 << 6 | 1, domain,
-                         FIRST_STAGE_TABLE | 1 << 4)
+    def pasid_entry(self, source_id, pasid):
+        """Its address."""
+        table, index = divmod(pasid, PASIDS_PER_TABLE)
+        return self.pasid_tables[source_id][table] + index * PASID_ENTRY
 
-    def clear_pasid(self, devfn):
-        self.write_words(self.pasid_tables[devfn], 0)
+    def set_pasid(self, source_id, domain, pasid=0):
+        self.write_words(self.pasid_entry(source_id, pasid), *first_stage(domain, pasid))
+
+    def set_pasids(self, source_id, domain, pasids):
+        """All below a number."""
+        for first in range(0, pasids, PASIDS_PER_TABLE):
+            entries = [first_stage(domain, pasid)
+                       for pasid in range(first, min(first + PASIDS_PER_TABLE, pasids))]
+            self.write_words(self.pasid_entry(source_id, first), *sum(entries, ()))
+
+    def clear_pasid(self, source_id, pasid=0):
+        self.write_words(self.pasid_entry(source_id, pasid), 0)
 
     # --- registers ---
 
@@ -126,10 +205,20 @@ class Guest:
     def ring(self):
         self.machine.write(BASE + IQT, 8, self.tail * DESCRIPTOR)
 
+    def complete(self):
+        """The last wait descriptor has completed."""
+        return self.machine.read(self.status, 4) == self.cookie
+
     def check(self):
-        """The last wait descriptor has completed, and nothing went wrong."""
+        """Wait for the last wait descriptor; nothing may have gone wrong.
+
+        QEMU may do a part of the work after the doorbell has come back.
+        """
+        deadline = time.monotonic() + WAIT_SECONDS * self.machine.patience
         fault = self.machine.read(BASE + FSTS, 4)
-        if fault or self.machine.read(self.status, 4) != self.cookie:
+        while not fault and not self.complete() and time.monotonic() < deadline:
+            fault = self.machine.read(BASE + FSTS, 4)
+        if fault or not self.complete():
             head = self.machine.read(BASE + IQH, 8)
             raise QueueError(f"the wait descriptor did not complete: fault status "
                              f"{fault:#x}, head {head:#x}, tail {self.tail * DESCRIPTOR:#x}")

@@ -1,81 +1,54 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the guest does, as data.
+"""What a guest does, as data; the same for all vIOMMUs.
 
 A unit of work is a list of doorbells; a doorbell is a change of tables (or
 none) and the descriptors that are posted for it, a wait descriptor excluded.
 A row of the results is the cost of one unit.
+
+A model is a vIOMMU with its workloads; its guest has post_with_wait(), ring(),
+complete() and check().
 """
+import re
+import subprocess
 from collections import namedtuple
 
-import vtd
-from machine import devfn
+from machine import Unusable
 
-DOMAIN = 5
-PAGES_APART = 2                 # no two pages of a burst can be joined
+# What the host and the guest have of devices, and of PASIDs bound to each;
+# requests without PASID count as one
+Shape = namedtuple("Shape", "devices pasids", defaults=(1,))
 
 Doorbell = namedtuple("Doorbell", "change descriptors", defaults=(None, ()))
-Workload = namedtuple("Workload", "name text bursts unit")
+# unit(shape, burst) makes a unit; with more than one PASID there are rows for
+# some_bursts only
+Workload = namedtuple("Workload", "name text bursts some_bursts unit")
 
-
-def pages(numbers):
-    return [Doorbell(None, [vtd.piotlb_page(DOMAIN, 0, number * vtd.PAGE)
-                            for number in numbers])]
-
-
-def piotlb_burst(_, burst):
-    return pages(range(0, burst * PAGES_APART, PAGES_APART))
-
-
-def pasid_cache_selective(_, burst):
-    return [Doorbell(None, [vtd.pasid_cache_selective(DOMAIN, 0)] * burst)]
-
-
-def pasid_cache_global(_, burst):
-    return [Doorbell(None, [vtd.pasid_cache_global()] * burst)]
-
-
-def bind(number):
-    return Doorbell(lambda guest: guest.set_pasid(devfn(number), DOMAIN),
-                    [vtd.context_device(devfn(number), DOMAIN),
-                     vtd.pasid_cache_selective(DOMAIN, 0)])
-
-
-def unbind(number):
-    return Doorbell(lambda guest: guest.clear_pasid(devfn(number)),
-                    [vtd.pasid_cache_selective(DOMAIN, 0), vtd.piotlb_pasid(DOMAIN, 0)])
-
-
-def bind_unbind(devices, _):
-    """One after the other is unbound, then one after the other bound again."""
-    return [step(number) for step in (unbind, bind) for number in range(devices)]
-
-
-WORKLOADS = [
-    Workload("piotlb-burst", "page-selective PASID-based IOTLB invalidations of one domain, "
-             "to which all devices are bound; no two pages are neighbours",
-             (1, 4, 16, 32, 64, 128, 256), piotlb_burst),
-    Workload("pasid-cache-selective-unchanged", "PASID-selective PASID-cache invalidations "
-             "that concern all devices; no entry has changed", (1, 32), pasid_cache_selective),
-    Workload("pasid-cache-global-unchanged", "global PASID-cache invalidations, 20-bit PASID "
-             "tables with one present directory entry; no entry has changed", (1,),
-             pasid_cache_global),
-    Workload("bind-unbind", "every device unbound from a shared first stage, then bound to "
-             "it again, each with the descriptors that a guest needs for it", (2,),
-             bind_unbind),
-]
+Model = namedtuple("Model", (
+    "name",         # as it is in the results
+    "binary",       # which QEMU has it
+    "work",         # functions of QEMU in which all of the work is done
+    "probe",        # (binary) -> options, or Unusable
+    "shapes",       # (options) -> [Shape]
+    "arguments",    # (options, shape) -> QEMU's arguments, the vIOMMU among them
+    "place",        # (number) -> properties that say where a device is
+    "host",         # (shape) -> the host for fakehost
+    "guest",        # (machine, shape) -> a guest that has bound all of the shape
+    "fetches",      # (guest, number) -> a unit that reads guest memory so often
+    "workloads",
+    "extras",       # {name: (subject) -> what rows do not show}
+    "limits"))      # (rows, **extras) -> [Limit]
 
 
 def descriptors(unit):
     return sum(len(doorbell.descriptors) for doorbell in unit)
 
 
-def set_up(guest, devices):
-    """All devices bound to one first stage."""
-    for number in range(devices):
-        guest.add_device(devfn(number))
-        guest.set_pasid(devfn(number), DOMAIN)
-    guest.enable()
-    run(guest, [Doorbell(None, bind(number).descriptors) for number in range(devices)])
+def units(model, shape):
+    """The units of one shape: (workload, burst, descriptors), doorbells."""
+    for workload in model.workloads:
+        for burst in workload.some_bursts if shape.pasids > 1 else workload.bursts:
+            unit = workload.unit(shape, burst)
+            yield (workload.name, burst, descriptors(unit)), unit
 
 
 def run(guest, unit):
@@ -85,3 +58,13 @@ def run(guest, unit):
         guest.post_with_wait(doorbell.descriptors)
         guest.ring()
         guest.check()
+
+
+def properties_of(binary, device):
+    """Names of the properties that a QEMU's device has."""
+    try:
+        done = subprocess.run([binary, "-device", f"{device},help"], check=False,
+                              capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unusable(f"cannot run it: {error}") from error
+    return set(re.findall(r"^\s+([\w-]+)=<", done.stdout, re.M))

@@ -107,11 +107,26 @@ class Files(unittest.TestCase):
                     pass
             self.assertEqual(callgrind.newest(out), f"{out}.10")
 
+    def test_all_work_is_counted(self):
+        directory = tempfile.mkdtemp()
+        program = os.path.join(directory, "valgrind")
+        with open(program, "w", encoding="utf-8"):
+            os.chmod(program, 0o755)
+        path, os.environ["PATH"] = os.environ["PATH"], directory
+        try:
+            command = callgrind.wrapper("out", ["one", "two"])
+        finally:
+            os.environ["PATH"] = path
+            os.remove(program)
+            os.rmdir(directory)
+        self.assertEqual([word for word in command if "toggle" in word],
+                         ["--toggle-collect=one", "--toggle-collect=two"])
+
     def test_no_valgrind_no_wrapper(self):
         path = os.environ["PATH"]
         os.environ["PATH"] = "/nonexistent"
         try:
-            self.assertEqual(callgrind.wrapper("out"), [])
+            self.assertEqual(callgrind.wrapper("out", ["work"]), [])
         finally:
             os.environ["PATH"] = path
 

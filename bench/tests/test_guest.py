@@ -13,16 +13,23 @@ sys.path.insert(0, BENCH)
 import fakehost  # noqa: E402
 import machine  # noqa: E402
 import vtd  # noqa: E402
+import vtd_workloads  # noqa: E402
 import workloads  # noqa: E402
+from workloads import Shape  # noqa: E402
 
 HEADER = os.path.join(os.path.dirname(BENCH), "qemu/tests/qtest/fakehost/fakehost-control.h")
 
 
 class Memory:
-    """Takes the place of a machine; waits complete when the doorbell rings."""
+    """Takes the place of a machine; waits complete when the doorbell rings.
 
-    def __init__(self, completes=True):
+    late: after so many reads of memory only.
+    """
+    patience = 0.01
+
+    def __init__(self, completes=True, late=0):
         self.bytes, self.registers, self.completes = {}, {}, completes
+        self.late, self.reads, self.status = late, 0, None
 
     def write_memory(self, address, data):
         self.bytes.update({address + at: byte for at, byte in enumerate(data)})
@@ -37,6 +44,9 @@ class Memory:
             return self.registers.get(vtd.GCMD, 0)
         if register in (vtd.FSTS, vtd.IQH):
             return 0
+        self.reads += 1
+        if self.status and self.reads > self.late:
+            self.write_memory(*self.status)
         return self.word(address) & (1 << size * 8) - 1
 
     def write(self, address, _, value):
@@ -45,7 +55,7 @@ class Memory:
         if register == vtd.IQT and value and self.completes:
             queue = self.registers[vtd.IQA] & ~0xFFF
             last = queue + (value - vtd.DESCRIPTOR) % (vtd.SLOTS * vtd.DESCRIPTOR)
-            self.write_memory(self.word(last + 8), struct.pack("<I", self.word(last) >> 32))
+            self.status = self.word(last + 8), struct.pack("<I", self.word(last) >> 32)
 
 
 class Guest(unittest.TestCase):
@@ -54,6 +64,7 @@ class Guest(unittest.TestCase):
         guest = vtd.Guest(memory)
         guest.add_device(0x21)
         guest.set_pasid(0x21, 5)
+        self.assertEqual(guest.pasid_entry(0x21, 3), guest.pasid_tables[0x21][0] + 3 * 64)
         context = (memory.word(guest.root) & ~0xFFF) + 0x21 * 32
         self.assertEqual(memory.word(context) & 1, 1)
         self.assertEqual(memory.word(context) >> 9 & 7, 7)
@@ -63,6 +74,30 @@ class Guest(unittest.TestCase):
         self.assertEqual(memory.word((table & ~0xFFF) + 8), 5)
         guest.clear_pasid(0x21)
         self.assertEqual(memory.word(table & ~0xFFF), 0)
+
+    def test_many_pasids_have_an_entry_each(self):
+        memory = Memory()
+        guest = vtd.Guest(memory)
+        guest.add_device(0x21, 100)
+        guest.set_pasids(0x21, 5, 100)
+        context = memory.word((memory.word(guest.root) & ~0xFFF) + 0x21 * 32)
+        self.assertTrue(context & vtd.PASIDS_ENABLED)
+        directory = context & ~0xFFF
+        self.assertEqual([memory.word(directory + at * 8) & 1 for at in range(3)], [1, 1, 0])
+        tables = set()
+        for pasid in range(128):
+            entry = guest.pasid_entry(0x21, pasid)
+            self.assertEqual(entry, (memory.word(directory + pasid // 64 * 8) & ~0xFFF) +
+                             pasid % 64 * 64)
+            self.assertEqual(memory.word(entry) & 1, pasid < 100)
+            tables.add(memory.word(entry + 16) & ~0xFFF)
+        self.assertEqual(len(tables), 101)      # and 0
+
+    def test_one_pasid_enables_no_others(self):
+        memory = Memory()
+        guest = vtd.Guest(memory)
+        guest.add_device(0x21)
+        self.assertFalse(memory.word(guest.contexts + 0x21 * 32) & vtd.PASIDS_ENABLED)
 
     def test_directories_do_not_overlap(self):
         guest = vtd.Guest(Memory())
@@ -81,9 +116,9 @@ class Guest(unittest.TestCase):
         self.assertEqual(guest.tail, 1)
 
     def test_a_wait_that_does_not_complete_is_seen(self):
-        unit = workloads.piotlb_burst(1, 4)
-        for completes in (True, False):
-            guest = vtd.Guest(Memory(completes))
+        unit = vtd_workloads.piotlb_burst(Shape(1), 4)
+        for completes, late in ((True, 0), (True, 3), (False, 0)):
+            guest = vtd.Guest(Memory(completes, late))
             guest.enable()
             if completes:
                 workloads.run(guest, unit)
@@ -93,22 +128,38 @@ class Guest(unittest.TestCase):
 
 class Workloads(unittest.TestCase):
     def test_bursts_have_their_length(self):
-        for workload in workloads.WORKLOADS:
+        for workload in vtd_workloads.WORKLOADS:
             for burst in workload.bursts:
-                for doorbell in workload.unit(8, burst):
+                for doorbell in workload.unit(Shape(8), burst):
                     self.assertEqual(len(doorbell.descriptors), burst, workload.name)
 
     def test_pages_of_a_burst_have_no_neighbours(self):
-        pages = [high >> 12 for _, high in workloads.piotlb_burst(1, 256)[0].descriptors]
+        unit = vtd_workloads.piotlb_burst(Shape(1), 256)
+        pages = [high >> 12 for _, high in unit[0].descriptors]
         self.assertFalse({page + 1 for page in pages} & set(pages))
 
+    def test_the_highest_pasid_is_named(self):
+        for unit in (vtd_workloads.piotlb_burst(Shape(1, 64), 4),
+                     vtd_workloads.pasid_cache_selective(Shape(1, 64), 1),
+                     vtd_workloads.bind_unbind(Shape(2, 64), 2)):
+            for doorbell in unit:
+                self.assertEqual({low >> 32 & 0xFFFFF for low, _ in doorbell.descriptors}, {63})
+
     def test_bind_unbind_touches_every_device_twice(self):
-        self.assertEqual(workloads.descriptors(workloads.bind_unbind(8, 2)), 8 * 4)
+        self.assertEqual(workloads.descriptors(vtd_workloads.bind_unbind(Shape(8), 2)), 8 * 4)
+
+    def test_rows_with_pasids_have_some_bursts_only(self):
+        for workload in vtd_workloads.WORKLOADS:
+            self.assertLessEqual(set(workload.some_bursts), set(workload.bursts))
+        with_pasids = workloads.units(vtd_workloads.MODEL, Shape(1, 64))
+        self.assertLess(len(list(with_pasids)),
+                        len(list(workloads.units(vtd_workloads.MODEL, Shape(1)))))
 
 
 class Shared(unittest.TestCase):
     def test_control_page_is_that_of_the_header(self):
-        fields = ["ioctls", "objects", "areas", "mapped_bytes", "rules", "counts", "devices"]
+        fields = ["ioctls", "objects", "areas", "mapped_bytes", "heap", "rules", "counts",
+                  "devices"]
         offsets = " ".join(f'printf(" %zu", offsetof(struct FakehostControl, {field}));'
                            for field in fields)
         source = (f'#include <stdio.h>\n#include <stddef.h>\n#include "{HEADER}"\n'
@@ -130,12 +181,18 @@ class Shared(unittest.TestCase):
             self.assertEqual(page.entries(), 0)
 
     def test_names_of_properties(self):
-        old = "  x-scalable-mode=<bool>   - on/off\n  x-flts=<bool> - on/off\n"
-        new = "  x-scalable-mode=<bool>   - on/off\n  fsts=<bool> - on/off\n"
-        self.assertEqual(machine.properties(old), "x-scalable-mode=on,x-flts=on")
-        self.assertEqual(machine.properties(new), "x-scalable-mode=on,fsts=on")
+        for names, options in (
+                ({"x-scalable-mode", "x-flts"}, ("x-scalable-mode=on,x-flts=on", False)),
+                ({"x-scalable-mode", "fsts"}, ("x-scalable-mode=on,fsts=on", False)),
+                ({"scalable-mode", "fsts", "pasid-bits"}, ("scalable-mode=on,fsts=on", True))):
+            self.assertEqual(vtd.options_of(names), options)
         with self.assertRaises(machine.Unusable):
-            machine.properties("  x-scalable-mode=<bool>   - on/off\n")
+            vtd.options_of({"x-scalable-mode"})
+
+    def test_no_pasids_no_shapes_with_them(self):
+        for pasids in (False, True):
+            shapes = vtd_workloads.shapes(vtd.Options("", pasids))
+            self.assertEqual(any(shape.pasids > 1 for shape in shapes), pasids)
 
 
 if __name__ == "__main__":

@@ -19,16 +19,17 @@ def row(**changes):
     return {**found, **changes}
 
 
-def judge(rows, one=measure.Built(1, 1, 4096), eight=measure.Built(1, 1, 4096), sent=None):
-    return [limit.holds for limit in limits.evaluate(rows, one, eight, sent)]
+def judge(rows, one=measure.Built(1, 1, 4096), eight=measure.Built(1, 1, 4096), sent=None,
+          heap=None):
+    return [limit.holds for limit in limits.vtd(rows, one, eight, sent, heap)]
 
 
-ONE, EIGHT, SELECTIVE, GLOBAL, BUILT, GROWTH, JOINED = range(7)
+ONE, EIGHT, SELECTIVE, PASID, GLOBAL, BUILT, GROWTH, JOINED, HEAP = range(9)
 
 
 class Limits(unittest.TestCase):
     def test_without_rows_nothing_holds_and_nothing_fails(self):
-        self.assertEqual(judge([], None, None), [None] * 7)
+        self.assertEqual(judge([], None, None), [None] * 9)
 
     def test_one_call_for_a_burst(self):
         rows = [row(), row(devices=8, ioctls=8)]
@@ -42,17 +43,24 @@ class Limits(unittest.TestCase):
                 "ioctls": 0}
         for reads, holds in ((24, True), (25, False), (None, None)):
             self.assertIs(judge([row(**base, guest_reads=reads)])[SELECTIVE], holds)
+            self.assertIs(judge([row(**base, guest_reads=reads, pasids=64)])[PASID], holds)
 
     def test_a_call_is_a_call_though_reads_are_unknown(self):
-        rows = [row(workload="pasid-cache-global-unchanged", devices=8, burst=1, ioctls=1,
-                    guest_reads=None)]
+        rows = [row(workload="pasid-cache-global-unchanged", devices=8, pasids=64, burst=1,
+                    ioctls=1, guest_reads=None)]
         self.assertIs(judge(rows)[GLOBAL], False)
 
     def test_global_reads(self):
         base = {"workload": "pasid-cache-global-unchanged", "devices": 8, "burst": 1,
                 "ioctls": 0}
         for reads, holds in ((320, True), (321, False)):
-            self.assertIs(judge([row(**base, guest_reads=reads)])[GLOBAL], holds)
+            self.assertIs(judge([row(**base, pasids=64, guest_reads=reads)])[GLOBAL], holds)
+        # Without PASIDs nothing is walked: no evidence
+        self.assertIsNone(judge([row(**base, guest_reads=4)])[GLOBAL])
+
+    def test_heap(self):
+        for found, holds in ((None, None), (0, True), (256, True), (256.1, False)):
+            self.assertIs(judge([], heap=found)[HEAP], holds)
 
     def test_memory_mapped_twice_or_two_parents(self):
         for eight in (measure.Built(1, 1, 8192), measure.Built(1, 2, 4096),
@@ -126,6 +134,22 @@ class Plot(unittest.TestCase):
         rows = [row(devices=devices) for devices in (1, 8, 64)]
         self.assertEqual(len(self.shapes(rows, "polyline")), len(plot.MEASURES))
         self.assertEqual(len(self.shapes(rows, "circle")), 3 * len(plot.MEASURES))
+
+    def test_rows_over_pasids_have_panels_of_their_own(self):
+        rows = [row(devices=devices) for devices in (1, 8)]
+        both = [*rows, row(pasids=64), row(devices=8, pasids=64)]
+        self.assertEqual(len(self.shapes(both, "polyline")), sum(
+            len(measures) for _, _, measures in plot.BLOCKS))
+        words = [text.text for text in self.shapes(both, "text")]
+        self.assertIn("bound PASIDs, 1 device", words)
+        # The one with 8 devices and 64 PASIDs is on no axis
+        self.assertEqual(plot.series(both, "piotlb-burst", "ioctls", "pasids"),
+                         {("series 10.0.13", 32): [(1, 1 / 32), (64, 1 / 32)]})
+
+    def test_models_have_blocks_of_their_own(self):
+        rows = [row(), row(model="smmuv3", workload="tlbi-burst")]
+        self.assertEqual([axis for _, axis, _, _ in plot.blocks(rows)], ["devices"] * 2)
+        self.assertEqual(len(self.shapes(rows, "polyline")), 2 * len(plot.MEASURES))
 
     def test_what_was_not_measured_is_said(self):
         words = [text.text for text in self.shapes([row(guest_reads=None)], "text")]

@@ -1,0 +1,210 @@
+/*
+ * SMMUv3 on the host SMMU: what the guest's stream table asks for
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu/bitops.h"
+#include "system/dma.h"
+#include "smmuv3-accel-internal.h"
+
+/* Registers (SMMUv3 6.3.23 to 6.3.25) */
+#define STRTAB_FMT_LINEAR       0
+#define STRTAB_FMT_2LVL         1
+
+/* Level 1 stream table descriptor (SMMUv3 5.1) */
+#define L1STD_SIZE              8
+#define L1STD_SPAN_BITS(d)      extract64(d, 0, 5)
+#define L1STD_L2PTR(d)          ((d) & MAKE_64BIT_MASK(6, 46))
+
+/* Stream table entry (SMMUv3 5.2) */
+#define STE_SIZE                64
+#define STE0_V                  BIT_ULL(0)
+#define STE0_CFG(w)             extract64(w, 1, 3)
+#define STE0_S1FMT(w)           extract64(w, 4, 2)
+#define STE0_S1CDMAX(w)         extract64(w, 59, 5)
+#define STE0_NESTED             (MAKE_64BIT_MASK(0, 52) | \
+                                 MAKE_64BIT_MASK(59, 5))
+#define STE1_S1DSS(w)           extract64(w, 0, 2)
+#define STE1_EATS(w)            extract64(w, 28, 2)
+#define STE1_EATS_MASK          MAKE_64BIT_MASK(28, 2)
+/* S1DSS, S1CIR, S1COR, S1CSH, S1STALLD, EATS */
+#define STE1_NESTED             (MAKE_64BIT_MASK(0, 8) | BIT_ULL(27) | \
+                                 STE1_EATS_MASK)
+
+#define STE_CFG_IS_ABORT(cfg)   (!((cfg) & 4))
+#define STE_CFG_BYPASS_ALL      4
+#define STE_CFG_S1_ONLY         5
+#define STE_EATS_FULL           1
+
+/* Guest tables are in memory: an access to a device fails */
+static const MemTxAttrs smmuv3_accel_attrs = { .memory = 1 };
+
+static bool smmuv3_accel_bad(SMMUv3AccelTarget *t, SMMUEventType event,
+                             const char *reason)
+{
+    t->state = SMMUV3_ACCEL_ABORT;
+    t->event = event;
+    t->reason = reason;
+    return false;
+}
+
+static bool smmuv3_accel_read_table(hwaddr addr, uint64_t *words, size_t num,
+                                    SMMUv3AccelTarget *t)
+{
+    if (dma_memory_read(&address_space_memory, addr, words,
+                        num * sizeof(words[0]), smmuv3_accel_attrs)) {
+        t->addr = addr;
+        return smmuv3_accel_bad(t, SMMU_EVT_F_STE_FETCH,
+                                "its stream table entry is not in memory");
+    }
+    for (size_t i = 0; i < num; i++) {
+        words[i] = le64_to_cpu(words[i]);
+    }
+    return true;
+}
+
+/* The address of a level of the table is aligned to its size (6.3.24) */
+static hwaddr smmuv3_accel_align_base(SMMUv3State *s, unsigned int bits)
+{
+    return s->strtab_base & SMMU_BASE_ADDR_MASK & (UINT64_MAX << bits);
+}
+
+static bool smmuv3_accel_find_2lvl(SMMUv3State *s, uint32_t sid,
+                                   unsigned int log2size, hwaddr *addr,
+                                   SMMUv3AccelTarget *t)
+{
+    unsigned int split = FIELD_EX32(s->strtab_base_cfg, STRTAB_BASE_CFG,
+                                    SPLIT);
+    unsigned int span;
+    uint64_t desc;
+
+    /* Other values behave like this one */
+    if (split != 8 && split != 10) {
+        split = 6;
+    }
+    *addr = smmuv3_accel_align_base(s, log2size > split + 3 ?
+                                       log2size - split + 3 : 6);
+    *addr += (sid >> split) * L1STD_SIZE;
+    if (!smmuv3_accel_read_table(*addr, &desc, 1, t)) {
+        return false;
+    }
+
+    span = L1STD_SPAN_BITS(desc);
+    if (!span) {
+        /* The guest has no such stream: an access would get that event */
+        t->state = SMMUV3_ACCEL_ABORT;
+        return false;
+    }
+    if (span > split + 1) {
+        return smmuv3_accel_bad(t, SMMU_EVT_C_BAD_STREAMID, "its level 1 "
+                                "stream table descriptor has a bad span");
+    }
+    sid &= MAKE_64BIT_MASK(0, split);
+    if (sid >> (span - 1)) {
+        t->state = SMMUV3_ACCEL_ABORT;
+        return false;
+    }
+    *addr = (L1STD_L2PTR(desc) & (UINT64_MAX << (span + 5))) + sid * STE_SIZE;
+    return true;
+}
+
+static bool smmuv3_accel_find_ste(SMMUv3State *s, uint32_t sid, hwaddr *addr,
+                                  SMMUv3AccelTarget *t)
+{
+    unsigned int fmt = FIELD_EX32(s->strtab_base_cfg, STRTAB_BASE_CFG, FMT);
+    unsigned int log2size = FIELD_EX32(s->strtab_base_cfg, STRTAB_BASE_CFG,
+                                       LOG2SIZE);
+
+    log2size = MIN(log2size, SMMU_IDR1_SIDSIZE);
+    if (sid >> log2size) {
+        t->state = SMMUV3_ACCEL_ABORT;
+        return false;
+    }
+    switch (fmt) {
+    case STRTAB_FMT_LINEAR:
+        *addr = smmuv3_accel_align_base(s, log2size + 6) + sid * STE_SIZE;
+        return true;
+    case STRTAB_FMT_2LVL:
+        return smmuv3_accel_find_2lvl(s, sid, log2size, addr, t);
+    default:
+        return smmuv3_accel_bad(t, SMMU_EVT_C_BAD_STREAMID,
+                                "the stream table has a reserved format");
+    }
+}
+
+/* An entry with stage 1: is it legal for what the guest was told (5.2) */
+static bool smmuv3_accel_check_s1(SMMUv3Accel *accel, const uint64_t *ste,
+                                  SMMUv3AccelTarget *t)
+{
+    unsigned int cdmax = STE0_S1CDMAX(ste[0]);
+    unsigned int eats = STE1_EATS(ste[1]);
+
+    if (cdmax > accel->features.ssidsize) {
+        return smmuv3_accel_bad(t, SMMU_EVT_C_BAD_STE, "its stream table entry "
+                                "has more substreams than SSIDSIZE");
+    }
+    if (cdmax && STE0_S1FMT(ste[0])) {
+        return smmuv3_accel_bad(t, SMMU_EVT_C_BAD_STE, "its stream table entry "
+                                "has a two-level CD table");
+    }
+    if (cdmax && STE1_S1DSS(ste[1]) == 3) {
+        return smmuv3_accel_bad(t, SMMU_EVT_C_BAD_STE, "its stream table entry "
+                                "has a reserved S1DSS");
+    }
+    if (accel->features.ats && eats > STE_EATS_FULL) {
+        return smmuv3_accel_bad(t, SMMU_EVT_C_BAD_STE, "its stream table entry "
+                                "has an EATS that needs stage 2");
+    }
+    return true;
+}
+
+/* Its device, too, must be able to use ATS */
+static bool smmuv3_accel_has_ats(SMMUv3AccelStream *st)
+{
+    return st->accel->features.ats &&
+           !(HOST_IOMMU_DEVICE(st->idev)->caps.hw_caps &
+             IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED);
+}
+
+static void smmuv3_accel_decode_ste(SMMUv3AccelStream *st, const uint64_t *ste,
+                                    SMMUv3AccelTarget *t)
+{
+    unsigned int cfg = STE0_CFG(ste[0]);
+
+    if (!(ste[0] & STE0_V) || STE_CFG_IS_ABORT(cfg)) {
+        t->state = SMMUV3_ACCEL_ABORT;
+    } else if (cfg == STE_CFG_BYPASS_ALL) {
+        t->state = SMMUV3_ACCEL_BYPASS;
+    } else if (cfg != STE_CFG_S1_ONLY) {
+        smmuv3_accel_bad(t, SMMU_EVT_C_BAD_STE, "its stream table entry asks "
+                         "for stage 2, which is not advertised");
+    } else if (smmuv3_accel_check_s1(st->accel, ste, t)) {
+        t->state = SMMUV3_ACCEL_S1;
+        t->ste[0] = ste[0] & STE0_NESTED;
+        t->ste[1] = ste[1] & STE1_NESTED;
+        if (!smmuv3_accel_has_ats(st)) {
+            t->ste[1] &= ~STE1_EATS_MASK;
+        }
+    }
+}
+
+void smmuv3_accel_read_target(SMMUv3AccelStream *st, uint32_t sid,
+                              SMMUv3AccelTarget *t)
+{
+    SMMUv3State *s = st->accel->s;
+    uint64_t ste[2];
+    hwaddr addr;
+
+    *t = (SMMUv3AccelTarget) { .state = SMMUV3_ACCEL_ABORT };
+    if (!smmu_enabled(s)) {
+        t->state = FIELD_EX32(s->gbpa, GBPA, ABORT) ? SMMUV3_ACCEL_ABORT
+                                                     : SMMUV3_ACCEL_BYPASS;
+        return;
+    }
+    if (smmuv3_accel_find_ste(s, sid, &addr, t) &&
+        smmuv3_accel_read_table(addr, ste, ARRAY_SIZE(ste), t)) {
+        smmuv3_accel_decode_ste(st, ste, t);
+    }
+}

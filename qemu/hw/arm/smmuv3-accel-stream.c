@@ -1,0 +1,532 @@
+/*
+ * SMMUv3 on the host SMMU: streams and their objects in the host
+ *
+ * A stream is a host device under the StreamID that the guest gave it.  It is
+ * attached to guest memory (bypass), to nothing (abort) or to a nested HWPT
+ * made from the guest's STE.  Whatever goes wrong, the stream aborts, and the
+ * next configuration command that concerns it tries again.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/error-report.h"
+#include "hw/pci/pci.h"
+#include "trace.h"
+#include "smmuv3-accel-internal.h"
+
+/* Stream table entries that a nested HWPT takes (SMMUv3 5.2): V and Config */
+#define SMMUV3_ACCEL_STE_ABORT      0x1
+#define SMMUV3_ACCEL_STE_BYPASS     (0x1 | 4 << 1)
+
+/* A device in reset is tried again after this time */
+#define SMMUV3_ACCEL_RETRY_MS       50
+
+/* Messages that one device may cause: so many per slice of time */
+#define SMMUV3_ACCEL_LOG_SLICE_NS   (5 * NANOSECONDS_PER_SECOND)
+#define SMMUV3_ACCEL_LOG_BURST      10
+
+static const char *smmuv3_accel_name(SMMUv3AccelStream *st)
+{
+    return HOST_IOMMU_DEVICE(st->idev)->name;
+}
+
+uint32_t smmuv3_accel_sid(SMMUv3AccelStream *st)
+{
+    HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(st->idev);
+
+    return PCI_BUILD_BDF(pci_bus_num(hiod->aliased_bus), hiod->aliased_devfn);
+}
+
+void smmuv3_accel_log(SMMUv3AccelStream *st, const char *fmt, ...)
+{
+    g_autofree char *msg = NULL;
+    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
+    va_list ap;
+
+    if (!st->logged || now - st->log_start > SMMUV3_ACCEL_LOG_SLICE_NS) {
+        st->log_start = now;
+        st->logged = 0;
+    }
+    if (st->logged++ >= SMMUV3_ACCEL_LOG_BURST) {
+        return;
+    }
+    va_start(ap, fmt);
+    msg = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    error_report("arm-smmuv3: %s, StreamID 0x%x: %s", smmuv3_accel_name(st),
+                 smmuv3_accel_sid(st), msg);
+}
+
+/*
+ * Objects that all streams of an SMMU share, in the order the kernel demands
+ */
+
+static bool smmuv3_accel_alloc_nested(SMMUv3Accel *accel, uint32_t dev_id,
+                                      const uint64_t *ste, uint32_t *hwpt_id,
+                                      Error **errp)
+{
+    struct iommu_hwpt_arm_smmuv3 data = {
+        .ste = { cpu_to_le64(ste[0]), cpu_to_le64(ste[1]) },
+    };
+
+    return iommufd_backend_alloc_hwpt(accel->iommufd, dev_id, accel->viommu_id,
+                                      0, IOMMU_HWPT_DATA_ARM_SMMUV3,
+                                      sizeof(data), &data, hwpt_id, errp);
+}
+
+static void smmuv3_accel_free_objects(SMMUv3Accel *accel)
+{
+    smmuv3_accel_eventq_stop(accel);
+    iommufd_backend_free_id(accel->iommufd, accel->abort_hwpt_id);
+    iommufd_backend_free_id(accel->iommufd, accel->bypass_hwpt_id);
+    iommufd_backend_free_id(accel->iommufd, accel->viommu_id);
+    accel->viommu_id = 0;
+    accel->batched = 0;
+    /* The VMID goes with the parent, and is flushed before it is used again */
+    accel->tlb_stale = false;
+    accel->iommufd = NULL;
+}
+
+static bool smmuv3_accel_alloc_objects(SMMUv3Accel *accel,
+                                       HostIOMMUDeviceIOMMUFD *idev,
+                                       Error **errp)
+{
+    static const uint64_t bypass[2] = { SMMUV3_ACCEL_STE_BYPASS };
+    static const uint64_t abort_all[2] = { SMMUV3_ACCEL_STE_ABORT };
+
+    accel->iommufd = idev->iommufd;
+    accel->s2_hwpt_id = idev->hwpt_id;
+    if (!iommufd_backend_alloc_viommu(idev->iommufd, idev->devid,
+                                      IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
+                                      idev->hwpt_id, &accel->viommu_id,
+                                      errp)) {
+        error_append_hint(errp, "The host SMMU must have stage-2 forced "
+                          "write-back (IDR3.FWB), or its firmware must "
+                          "describe a coherent bus (IORT CANWBS).\n");
+        goto err_viommu;
+    }
+    if (!smmuv3_accel_alloc_nested(accel, idev->devid, bypass,
+                                   &accel->bypass_hwpt_id, errp)) {
+        goto err_bypass;
+    }
+    if (!smmuv3_accel_alloc_nested(accel, idev->devid, abort_all,
+                                   &accel->abort_hwpt_id, errp)) {
+        goto err_abort;
+    }
+    trace_smmuv3_accel_objects(accel->viommu_id, accel->s2_hwpt_id,
+                               accel->bypass_hwpt_id, accel->abort_hwpt_id);
+    smmuv3_accel_eventq_start(accel);
+    return true;
+
+err_abort:
+    iommufd_backend_free_id(accel->iommufd, accel->bypass_hwpt_id);
+err_bypass:
+    iommufd_backend_free_id(accel->iommufd, accel->viommu_id);
+err_viommu:
+    accel->viommu_id = 0;
+    accel->iommufd = NULL;
+    return false;
+}
+
+/*
+ * The host side of one stream
+ */
+
+static void smmuv3_accel_drop_s1(SMMUv3AccelStream *st)
+{
+    if (st->s1_hwpt_id) {
+        trace_smmuv3_accel_s1_free(smmuv3_accel_name(st), st->s1_hwpt_id);
+        iommufd_backend_free_id(st->idev->iommufd, st->s1_hwpt_id);
+        st->s1_hwpt_id = 0;
+    }
+}
+
+static void smmuv3_accel_drop_vdev(SMMUv3AccelStream *st)
+{
+    if (st->vdev_id) {
+        g_hash_table_remove(st->accel->vsids, GUINT_TO_POINTER(st->vsid));
+        iommufd_backend_free_id(st->idev->iommufd, st->vdev_id);
+        st->vdev_id = 0;
+    }
+}
+
+static void smmuv3_accel_set_stuck(SMMUv3AccelStream *st, bool stuck)
+{
+    st->accel->stuck += stuck - st->stuck;
+    st->stuck = stuck;
+}
+
+/* The stream has left what it was attached to */
+static void smmuv3_accel_moved(SMMUv3AccelStream *st,
+                               SMMUv3AccelStreamState state)
+{
+    smmuv3_accel_set_stuck(st, false);
+    st->state = state;
+    smmuv3_accel_drop_s1(st);
+}
+
+static bool smmuv3_accel_detach(SMMUv3AccelStream *st)
+{
+    Error *err = NULL;
+
+    if (st->state == SMMUV3_ACCEL_DETACHED && !st->stuck) {
+        return true;
+    }
+    if (host_iommu_device_iommufd_detach_hwpt(st->idev, &err)) {
+        smmuv3_accel_log(st, "cannot block its DMA: %s", error_get_pretty(err));
+        error_free(err);
+        smmuv3_accel_set_stuck(st, true);
+        return false;
+    }
+    trace_smmuv3_accel_detach(smmuv3_accel_name(st));
+    smmuv3_accel_moved(st, SMMUV3_ACCEL_DETACHED);
+    return true;
+}
+
+static void smmuv3_accel_schedule_retry(SMMUv3AccelStream *st)
+{
+    timer_mod(st->retry, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+              SMMUV3_ACCEL_RETRY_MS);
+}
+
+/*
+ * Stop the stream.  Detached, a device cannot even set up interrupts, so that
+ * is the last resort.
+ */
+static void smmuv3_accel_block(SMMUv3AccelStream *st)
+{
+    Error *err = NULL;
+    int ret;
+
+    if (st->state == SMMUV3_ACCEL_ABORT && !st->stuck) {
+        return;
+    }
+    ret = host_iommu_device_iommufd_attach_hwpt(st->idev,
+                                                st->accel->abort_hwpt_id,
+                                                &err);
+    if (!ret) {
+        trace_smmuv3_accel_abort(smmuv3_accel_name(st));
+        smmuv3_accel_moved(st, SMMUV3_ACCEL_ABORT);
+        return;
+    }
+    if (ret == -EBUSY) {
+        st->failed = true;
+        smmuv3_accel_schedule_retry(st);
+    } else {
+        smmuv3_accel_log(st, "cannot attach it to the HWPT that aborts: %s; "
+                         "detaching it", error_get_pretty(err));
+        st->failed = true;
+    }
+    error_free(err);
+    smmuv3_accel_detach(st);
+}
+
+/*
+ * The host needs the device's StreamID before it can translate.  Returns false
+ * with @errp set.
+ */
+static bool smmuv3_accel_ensure_vdev(SMMUv3AccelStream *st, uint32_t sid,
+                                     Error **errp)
+{
+    SMMUv3Accel *accel = st->accel;
+    SMMUv3AccelStream *other;
+
+    if (st->vdev_id && st->vsid == sid) {
+        return true;
+    }
+
+    other = g_hash_table_lookup(accel->vsids, GUINT_TO_POINTER(sid));
+    if (other && smmuv3_accel_sid(other) == sid) {
+        error_setg(errp, "%s has the same StreamID", smmuv3_accel_name(other));
+        return false;
+    }
+    if (other) {
+        /* The guest has numbered its busses anew */
+        smmuv3_accel_block(other);
+        other->failed = true;
+        smmuv3_accel_drop_vdev(other);
+    }
+    if (st->vdev_id) {
+        smmuv3_accel_block(st);
+        smmuv3_accel_drop_vdev(st);
+    }
+    if (!iommufd_backend_alloc_vdev(st->idev->iommufd, st->idev->devid,
+                                    accel->viommu_id, sid, &st->vdev_id,
+                                    errp)) {
+        st->vdev_id = 0;
+        return false;
+    }
+    st->vsid = sid;
+    g_hash_table_insert(accel->vsids, GUINT_TO_POINTER(sid), st);
+    trace_smmuv3_accel_vdev(smmuv3_accel_name(st), sid, st->vdev_id);
+    return true;
+}
+
+/* Returns 0, or a negative errno with @errp set */
+static int smmuv3_accel_install_s1(SMMUv3AccelStream *st, uint32_t sid,
+                                   const SMMUv3AccelTarget *t, Error **errp)
+{
+    SMMUv3Accel *accel = st->accel;
+    uint32_t hwpt_id;
+    int ret;
+
+    /* An invalidation was refused: nothing old may be used again */
+    if (accel->tlb_stale && !smmuv3_accel_flush_tlb(accel, errp)) {
+        return -EIO;
+    }
+    if (!smmuv3_accel_ensure_vdev(st, sid, errp) ||
+        !smmuv3_accel_alloc_nested(accel, st->idev->devid, t->ste, &hwpt_id,
+                                   errp)) {
+        return -EIO;
+    }
+    ret = host_iommu_device_iommufd_attach_hwpt(st->idev, hwpt_id, errp);
+    if (ret) {
+        iommufd_backend_free_id(st->idev->iommufd, hwpt_id);
+        return ret;
+    }
+    smmuv3_accel_moved(st, SMMUV3_ACCEL_S1);
+    st->s1_hwpt_id = hwpt_id;
+    st->ste[0] = t->ste[0];
+    st->ste[1] = t->ste[1];
+    trace_smmuv3_accel_s1(smmuv3_accel_name(st), sid, hwpt_id, accel->viommu_id,
+                          t->ste[0], t->ste[1]);
+    return 0;
+}
+
+static int smmuv3_accel_install(SMMUv3AccelStream *st, uint32_t sid,
+                                const SMMUv3AccelTarget *t, Error **errp)
+{
+    uint32_t hwpt_id;
+    int ret;
+
+    if (t->state == SMMUV3_ACCEL_S1) {
+        return smmuv3_accel_install_s1(st, sid, t, errp);
+    }
+    hwpt_id = t->state == SMMUV3_ACCEL_BYPASS ? st->accel->bypass_hwpt_id
+                                              : st->accel->abort_hwpt_id;
+    ret = host_iommu_device_iommufd_attach_hwpt(st->idev, hwpt_id, errp);
+    if (!ret) {
+        smmuv3_accel_moved(st, t->state);
+        trace_smmuv3_accel_attach(smmuv3_accel_name(st), hwpt_id,
+                                  t->state == SMMUV3_ACCEL_BYPASS);
+    }
+    return ret;
+}
+
+static bool smmuv3_accel_is_installed(SMMUv3AccelStream *st, uint32_t sid,
+                                      const SMMUv3AccelTarget *t)
+{
+    if (st->failed || st->stuck || st->state != t->state) {
+        return false;
+    }
+    return t->state != SMMUV3_ACCEL_S1 ||
+           (st->vsid == sid && st->ste[0] == t->ste[0] &&
+            st->ste[1] == t->ste[1]);
+}
+
+/* The guest made a mistake, which it and the log are told once */
+static void smmuv3_accel_tell_bad(SMMUv3AccelStream *st,
+                                  const SMMUv3AccelTarget *t)
+{
+    if (t->reason && st->reason != t->reason) {
+        smmuv3_accel_log(st, "%s; it aborts", t->reason);
+        smmuv3_accel_record_config(st, t);
+    }
+    st->reason = t->reason;
+}
+
+/* The host made one, which they are told once for the same entry */
+static void smmuv3_accel_tell_refused(SMMUv3AccelStream *st,
+                                      const SMMUv3AccelTarget *t, int ret,
+                                      Error *err)
+{
+    bool same = st->told && st->failure.state == t->state &&
+                st->failure.ste[0] == t->ste[0] &&
+                st->failure.ste[1] == t->ste[1];
+
+    if (ret == -EBUSY ? !st->busy : !same) {
+        smmuv3_accel_log(st, "cannot install its stream table entry: %s; it "
+                         "aborts", error_get_pretty(err));
+    }
+    st->failure = *t;
+    st->failure.event = SMMU_EVT_C_BAD_STE;
+    if (!same && ret != -EBUSY && t->state == SMMUV3_ACCEL_S1) {
+        smmuv3_accel_record_config(st, &st->failure);
+    }
+    st->told = ret != -EBUSY;
+    st->busy = ret == -EBUSY;
+}
+
+void smmuv3_accel_stream_refresh(SMMUv3AccelStream *st, bool cfgi)
+{
+    uint32_t sid = smmuv3_accel_sid(st);
+    SMMUv3AccelTarget t;
+    Error *err = NULL;
+    int ret;
+
+    smmuv3_accel_read_target(st, sid, &t);
+    if (smmuv3_accel_is_installed(st, sid, &t)) {
+        if (cfgi && t.state == SMMUV3_ACCEL_S1) {
+            smmuv3_accel_queue_cd_all(st);
+        }
+        smmuv3_accel_tell_bad(st, &t);
+        return;
+    }
+
+    /* What the guest asked for before comes before */
+    smmuv3_accel_send(st->accel);
+
+    st->failed = false;
+    ret = smmuv3_accel_install(st, sid, &t, &err);
+    if (!ret) {
+        st->told = false;
+        st->busy = false;
+        smmuv3_accel_tell_bad(st, &t);
+        return;
+    }
+    smmuv3_accel_tell_refused(st, &t, ret, err);
+    error_free(err);
+    smmuv3_accel_block(st);
+    st->failed = true;
+    if (ret == -EBUSY) {
+        smmuv3_accel_schedule_retry(st);
+    }
+}
+
+void smmuv3_accel_stream_fail(SMMUv3AccelStream *st, const char *reason)
+{
+    smmuv3_accel_log(st, "%s; it aborts", reason);
+    smmuv3_accel_block(st);
+    st->failed = true;
+}
+
+static void smmuv3_accel_retry(void *opaque)
+{
+    smmuv3_accel_stream_refresh(opaque, false);
+}
+
+bool smmuv3_accel_unstick(SMMUv3Accel *accel)
+{
+    SMMUv3AccelStream *st;
+
+    if (accel->stuck) {
+        QLIST_FOREACH(st, &accel->streams, next) {
+            if (st->stuck) {
+                smmuv3_accel_block(st);
+            }
+        }
+    }
+    return !accel->stuck;
+}
+
+/*
+ * Devices that come and go
+ */
+
+/* One host SMMU, one parent, and one device for each StreamID */
+static bool smmuv3_accel_check_shared(SMMUv3Accel *accel,
+                                      HostIOMMUDeviceIOMMUFD *idev,
+                                      Error **errp)
+{
+    HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(idev);
+    SMMUv3AccelStream *st;
+
+    if (accel->iommufd && accel->iommufd != idev->iommufd) {
+        error_setg(errp, "%s has another iommufd object than the devices that "
+                   "are behind this arm-smmuv3: use the same one for all",
+                   hiod->name);
+        return false;
+    }
+    if (accel->iommufd && accel->s2_hwpt_id != idev->hwpt_id) {
+        error_setg(errp, "%s sits behind another host SMMU (stage-2 HWPT %u) "
+                   "than the devices that are behind this arm-smmuv3 (HWPT "
+                   "%u): put it behind an arm-smmuv3 of its own", hiod->name,
+                   idev->hwpt_id, accel->s2_hwpt_id);
+        return false;
+    }
+    QLIST_FOREACH(st, &accel->streams, next) {
+        HostIOMMUDevice *other = HOST_IOMMU_DEVICE(st->idev);
+
+        if (other->aliased_bus == hiod->aliased_bus &&
+            other->aliased_devfn == hiod->aliased_devfn) {
+            error_setg(errp, "%s would have the same StreamID as %s, because "
+                       "they are below one PCI bridge: put it below a PCI "
+                       "Express port", hiod->name, other->name);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* As for later changes, but a refusal is the caller's */
+static bool smmuv3_accel_first_attach(SMMUv3AccelStream *st, Error **errp)
+{
+    uint32_t sid = smmuv3_accel_sid(st);
+    SMMUv3AccelTarget t;
+
+    smmuv3_accel_read_target(st, sid, &t);
+    if (smmuv3_accel_install(st, sid, &t, errp)) {
+        return false;
+    }
+    smmuv3_accel_tell_bad(st, &t);
+    return true;
+}
+
+bool smmuv3_accel_stream_add(SMMUv3Accel *accel, PCIBus *bus, int devfn,
+                             HostIOMMUDevice *hiod, Error **errp)
+{
+    HostIOMMUDeviceIOMMUFD *idev = HOST_IOMMU_DEVICE_IOMMUFD(hiod);
+    SMMUv3AccelStream *st;
+
+    if (!smmuv3_accel_check_shared(accel, idev, errp)) {
+        return false;
+    }
+    if (QLIST_EMPTY(&accel->streams) &&
+        !smmuv3_accel_alloc_objects(accel, idev, errp)) {
+        return false;
+    }
+
+    st = g_new0(SMMUv3AccelStream, 1);
+    st->accel = accel;
+    st->idev = idev;
+    st->bus = bus;
+    st->devfn = devfn;
+    st->state = SMMUV3_ACCEL_PARENT;
+    st->retry = timer_new_ms(QEMU_CLOCK_REALTIME, smmuv3_accel_retry, st);
+    QLIST_INSERT_HEAD(&accel->streams, st, next);
+
+    if (!smmuv3_accel_first_attach(st, errp)) {
+        smmuv3_accel_stream_del(accel, bus, devfn);
+        return false;
+    }
+    return true;
+}
+
+void smmuv3_accel_stream_del(SMMUv3Accel *accel, PCIBus *bus, int devfn)
+{
+    SMMUv3AccelStream *st;
+
+    QLIST_FOREACH(st, &accel->streams, next) {
+        if (st->bus == bus && st->devfn == devfn) {
+            break;
+        }
+    }
+    if (!st) {
+        return;
+    }
+
+    /* Its owner detaches it next: it has no business in guest memory */
+    smmuv3_accel_send(accel);
+    smmuv3_accel_detach(st);
+    smmuv3_accel_set_stuck(st, false);
+    smmuv3_accel_drop_s1(st);
+    smmuv3_accel_drop_vdev(st);
+    QLIST_REMOVE(st, next);
+    timer_free(st->retry);
+    g_free(st);
+    if (QLIST_EMPTY(&accel->streams)) {
+        smmuv3_accel_free_objects(accel);
+    }
+}

@@ -1,0 +1,538 @@
+/*
+ * SMMUv3: stage-1 tables owned by the guest, walked by the host SMMU
+ *
+ * This file decides who may sit behind the SMMU and what the guest is told
+ * about it.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/cutils.h"
+#include "qemu/error-report.h"
+#include "hw/pci/pci.h"
+#include "hw/pci/pci_bridge.h"
+#include "migration/blocker.h"
+#include "system/system.h"
+#include "trace.h"
+#include "smmuv3-accel-internal.h"
+#include "smmuv3-accel-msi.h"
+
+#define SMMUV3_ACCEL_SSIDSIZE_MAX   20
+/* IDR5.OAS of 48 bits: what the model and 4-level stage-2 tables can do */
+#define SMMUV3_ACCEL_OAS_MAX        5
+
+#define IDR0_TTENDIAN_MIXED         0
+#define IDR0_TTENDIAN_LITTLE        2
+#define IDR0_TTF_AARCH64            2
+#define IDR0_STALL_FORCED           2
+
+static const uint8_t smmuv3_accel_oas_bits[] = { 32, 36, 40, 42, 44, 48, 52 };
+
+/* All host devices of the VM: guest memory is mapped and pinned once */
+static AddressSpace smmuv3_accel_as;
+
+/*
+ * What the guest is told
+ */
+
+/* An on/off/auto property */
+static int smmuv3_accel_on_off(OnOffAuto value)
+{
+    return value == ON_OFF_AUTO_AUTO ? SMMUV3_ACCEL_AUTO
+                                     : value == ON_OFF_AUTO_ON;
+}
+
+static bool smmuv3_accel_is_auto(const char *value)
+{
+    return !value || !strcmp(value, "auto");
+}
+
+static bool smmuv3_accel_parse_oas(const char *value, int *oas, Error **errp)
+{
+    unsigned int bits;
+
+    *oas = SMMUV3_ACCEL_AUTO;
+    if (smmuv3_accel_is_auto(value)) {
+        return true;
+    }
+    if (!qemu_strtoui(value, NULL, 10, &bits)) {
+        for (int i = 0; i <= SMMUV3_ACCEL_OAS_MAX; i++) {
+            if (smmuv3_accel_oas_bits[i] == bits) {
+                *oas = i;
+                return true;
+            }
+        }
+    }
+    error_setg(errp, "oas=%s is not possible: use auto, 32, 36, 40, 42, 44 or "
+               "48", value);
+    return false;
+}
+
+static bool smmuv3_accel_parse_ssidsize(const char *value, int *ssidsize,
+                                        Error **errp)
+{
+    unsigned int bits;
+
+    *ssidsize = SMMUV3_ACCEL_AUTO;
+    if (smmuv3_accel_is_auto(value)) {
+        return true;
+    }
+    if (qemu_strtoui(value, NULL, 10, &bits) ||
+        bits > SMMUV3_ACCEL_SSIDSIZE_MAX) {
+        error_setg(errp, "ssidsize=%s is not possible: use auto or 0 to %d",
+                   value, SMMUV3_ACCEL_SSIDSIZE_MAX);
+        return false;
+    }
+    *ssidsize = bits;
+    return true;
+}
+
+/* A host that reports more than is known here can do at least that */
+static int smmuv3_accel_host_oas(const struct iommu_hw_info_arm_smmuv3 *info)
+{
+    return MIN(FIELD_EX32(info->idr[5], IDR5, OAS),
+               ARRAY_SIZE(smmuv3_accel_oas_bits) - 1);
+}
+
+static int smmuv3_accel_host_ats(HostIOMMUDevice *hiod)
+{
+    return FIELD_EX32(hiod->caps.vendor_caps.smmuv3.idr[0], IDR0, ATS) &&
+           !(hiod->caps.hw_caps & IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED);
+}
+
+static void smmuv3_accel_set_auto(int *feature, int value)
+{
+    if (*feature == SMMUV3_ACCEL_AUTO) {
+        *feature = value;
+    }
+}
+
+/* The first device that is there at start decides what was left open */
+static void smmuv3_accel_freeze(SMMUv3Accel *accel, HostIOMMUDevice *hiod)
+{
+    struct iommu_hw_info_arm_smmuv3 *info = &hiod->caps.vendor_caps.smmuv3;
+    SMMUv3AccelFeatures *f = &accel->features;
+
+    smmuv3_accel_set_auto(&f->ril, FIELD_EX32(info->idr[3], IDR3, RIL));
+    smmuv3_accel_set_auto(&f->ats, smmuv3_accel_host_ats(hiod));
+    smmuv3_accel_set_auto(&f->oas, MIN(smmuv3_accel_host_oas(info),
+                                       SMMUV3_ACCEL_OAS_MAX));
+    smmuv3_accel_set_auto(&f->ssidsize,
+                          MIN(FIELD_EX32(info->idr[1], IDR1, SSIDSIZE),
+                              SMMUV3_ACCEL_SSIDSIZE_MAX));
+    smmuv3_accel_set_auto(&f->asid16, FIELD_EX32(info->idr[0], IDR0, ASID16));
+    smmuv3_accel_set_auto(&f->bbml, MIN(FIELD_EX32(info->idr[3], IDR3, BBML),
+                                        2));
+    trace_smmuv3_accel_freeze(hiod->name, f->ril, f->ats, f->oas, f->ssidsize,
+                              f->asid16, f->bbml);
+}
+
+static void smmuv3_accel_machine_done(Notifier *notifier, void *data)
+{
+    SMMUv3Accel *accel = container_of(notifier, SMMUv3Accel, machine_done);
+    SMMUv3AccelFeatures *f = &accel->features;
+    const struct {
+        int value;
+        const char *name;
+    } autos[] = {
+        { f->ril, "ril" }, { f->ats, "ats" }, { f->oas, "oas" },
+        { f->ssidsize, "ssidsize" },
+    };
+    g_autoptr(GString) names = g_string_new(NULL);
+
+    for (size_t i = 0; i < ARRAY_SIZE(autos); i++) {
+        if (autos[i].value == SMMUV3_ACCEL_AUTO) {
+            g_string_append_printf(names, " %s=auto", autos[i].name);
+        }
+    }
+    if (names->len) {
+        error_report("arm-smmuv3 '%s' has%s, but no host device behind it at "
+                     "start that could tell the values: add a vfio-pci device, "
+                     "or set them (ril=on|off, ats=on|off, oas=BITS, "
+                     "ssidsize=BITS) for devices that are plugged later",
+                     DEVICE(accel->s)->id ?: "", names->str);
+        exit(EXIT_FAILURE);
+    }
+    /* Nobody chose these: what every host has */
+    smmuv3_accel_set_auto(&f->asid16, 1);
+    smmuv3_accel_set_auto(&f->bbml, 0);
+}
+
+void smmuv3_accel_init_regs(SMMUv3State *s)
+{
+    SMMUv3AccelFeatures *f;
+
+    if (!s->s_accel) {
+        return;
+    }
+    f = &s->s_accel->features;
+    s->idr[0] = FIELD_DP32(s->idr[0], IDR0, ATS, f->ats);
+    s->idr[0] = FIELD_DP32(s->idr[0], IDR0, ASID16, f->asid16);
+    s->idr[1] = FIELD_DP32(s->idr[1], IDR1, SSIDSIZE, f->ssidsize);
+    /* The host does not tell about it */
+    s->idr[3] = FIELD_DP32(s->idr[3], IDR3, HAD, 0);
+    s->idr[3] = FIELD_DP32(s->idr[3], IDR3, RIL, f->ril);
+    s->idr[3] = FIELD_DP32(s->idr[3], IDR3, BBML, f->bbml);
+    s->idr[5] = FIELD_DP32(s->idr[5], IDR5, OAS, f->oas);
+}
+
+/*
+ * What the host must be able to do
+ */
+
+/* One requirement: @guest is what the guest is told, as in the registers */
+typedef struct SMMUv3AccelCheck {
+    const char *what;
+    int host;
+    int guest;
+    bool ok;
+    const char *advice;
+} SMMUv3AccelCheck;
+
+static bool smmuv3_accel_run_checks(HostIOMMUDevice *hiod,
+                                    const SMMUv3AccelCheck *checks, size_t num,
+                                    Error **errp)
+{
+    for (size_t i = 0; i < num; i++) {
+        const SMMUv3AccelCheck *c = &checks[i];
+
+        if (!c->ok && c->guest != SMMUV3_ACCEL_AUTO) {
+            error_setg(errp, "%s: the host SMMU has %s %d, arm-smmuv3 with "
+                       "accel=on needs %d: %s", hiod->name, c->what, c->host,
+                       c->guest, c->advice);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What follows from the model alone */
+static bool smmuv3_accel_check_fixed(HostIOMMUDevice *hiod, Error **errp)
+{
+    static const char no_accel[] = "use accel=off, or another host";
+    uint32_t *idr = hiod->caps.vendor_caps.smmuv3.idr;
+    int stlevel = FIELD_EX32(idr[0], IDR0, STLEVEL);
+    int ttendian = FIELD_EX32(idr[0], IDR0, TTENDIAN);
+    int ttf = FIELD_EX32(idr[0], IDR0, TTF);
+    int stall = FIELD_EX32(idr[0], IDR0, STALL_MODEL);
+    int sidsize = FIELD_EX32(idr[1], IDR1, SIDSIZE);
+    int gran4k = FIELD_EX32(idr[5], IDR5, GRAN4K);
+    int gran16k = FIELD_EX32(idr[5], IDR5, GRAN16K);
+    int gran64k = FIELD_EX32(idr[5], IDR5, GRAN64K);
+    const SMMUv3AccelCheck checks[] = {
+        /* The guest may build two-level tables of streams */
+        { "stream table levels (IDR0.ST_LEVEL)", stlevel, 1, stlevel >= 1,
+          no_accel },
+        /* CDs are read by the host: little endian, as the guest was told */
+        { "endianness (IDR0.TTENDIAN)", ttendian, IDR0_TTENDIAN_LITTLE,
+          ttendian == IDR0_TTENDIAN_MIXED || ttendian == IDR0_TTENDIAN_LITTLE,
+          no_accel },
+        { "table formats (IDR0.TTF)", ttf, IDR0_TTF_AARCH64,
+          ttf & IDR0_TTF_AARCH64, no_accel },
+        /* Nobody would resume a stalled transaction */
+        { "stall model (IDR0.STALL_MODEL)", stall, 1, stall < IDR0_STALL_FORCED,
+          no_accel },
+        { "StreamID bits (IDR1.SIDSIZE)", sidsize, SMMU_IDR1_SIDSIZE,
+          sidsize >= SMMU_IDR1_SIDSIZE, no_accel },
+        { "4-KiB granules (IDR5.GRAN4K)", gran4k, 1, gran4k, no_accel },
+        { "16-KiB granules (IDR5.GRAN16K)", gran16k, 1, gran16k, no_accel },
+        { "64-KiB granules (IDR5.GRAN64K)", gran64k, 1, gran64k, no_accel },
+    };
+
+    return smmuv3_accel_run_checks(hiod, checks, ARRAY_SIZE(checks), errp);
+}
+
+/* What properties, or a device before this one, decided */
+static bool smmuv3_accel_check_features(SMMUv3Accel *accel,
+                                        HostIOMMUDevice *hiod, Error **errp)
+{
+    SMMUv3AccelFeatures *f = &accel->features;
+    struct iommu_hw_info_arm_smmuv3 *info = &hiod->caps.vendor_caps.smmuv3;
+    int ssidsize = FIELD_EX32(info->idr[1], IDR1, SSIDSIZE);
+    int ril = FIELD_EX32(info->idr[3], IDR3, RIL);
+    int bbml = FIELD_EX32(info->idr[3], IDR3, BBML);
+    int asid16 = FIELD_EX32(info->idr[0], IDR0, ASID16);
+    int ats = FIELD_EX32(info->idr[0], IDR0, ATS);
+    int oas = smmuv3_accel_host_oas(info);
+    const SMMUv3AccelCheck checks[] = {
+        { "substream bits (IDR1.SSIDSIZE)", ssidsize, f->ssidsize,
+          ssidsize >= f->ssidsize, "lower ssidsize=" },
+        { "range invalidation (IDR3.RIL)", ril, f->ril, ril >= f->ril,
+          "use ril=off" },
+        { "output address bits (IDR5.OAS)", smmuv3_accel_oas_bits[oas],
+          f->oas == SMMUV3_ACCEL_AUTO ? f->oas : smmuv3_accel_oas_bits[f->oas],
+          oas >= f->oas, "lower oas=" },
+        { "ATS (IDR0.ATS)", ats, f->ats, ats >= f->ats, "use ats=off" },
+        { "16-bit ASIDs (IDR0.ASID16)", asid16, f->asid16, asid16 >= f->asid16,
+          "have it there at start" },
+        { "break-before-make level (IDR3.BBML)", bbml, f->bbml,
+          bbml >= f->bbml, "have it there at start" },
+    };
+
+    return smmuv3_accel_run_checks(hiod, checks, ARRAY_SIZE(checks), errp);
+}
+
+static bool smmuv3_accel_supports_host(void *opaque, HostIOMMUDevice *hiod,
+                                       Error **errp)
+{
+    SMMUv3Accel *accel = ARM_SMMUV3(opaque)->s_accel;
+
+    if (!object_dynamic_cast(OBJECT(hiod), TYPE_HOST_IOMMU_DEVICE_IOMMUFD)) {
+        error_setg(errp, "arm-smmuv3 with accel=on needs an iommufd behind "
+                   "each host device: add iommufd= to this device");
+        return false;
+    }
+    if (hiod->caps.type != IOMMU_HW_INFO_TYPE_ARM_SMMUV3) {
+        error_setg(errp, "host IOMMU is of type %u, arm-smmuv3 with accel=on "
+                   "needs type %u (Arm SMMUv3): use accel=off, or another host",
+                   hiod->caps.type, IOMMU_HW_INFO_TYPE_ARM_SMMUV3);
+        return false;
+    }
+    return smmuv3_accel_check_fixed(hiod, errp) &&
+           smmuv3_accel_check_features(accel, hiod, errp);
+}
+
+/*
+ * Who may sit behind it
+ */
+
+static bool smmuv3_accel_is_host_device(PCIDevice *dev)
+{
+    return object_dynamic_cast(OBJECT(dev), "vfio-pci");
+}
+
+/* Its only requests are MSIs, which are not translated here */
+static bool smmuv3_accel_is_bridge(PCIDevice *dev)
+{
+    return object_dynamic_cast(OBJECT(dev), TYPE_PCI_BRIDGE) ||
+           PCI_DEVICE_GET_CLASS(dev)->class_id == PCI_CLASS_BRIDGE_HOST;
+}
+
+static bool smmuv3_accel_supports_device(void *opaque, PCIDevice *dev,
+                                         Error **errp)
+{
+    if (smmuv3_accel_is_bridge(dev)) {
+        return true;
+    }
+    if (!smmuv3_accel_is_host_device(dev)) {
+        error_setg(errp, "%s is an emulated device, but QEMU does not walk the "
+                   "tables behind an arm-smmuv3 with accel=on: put it on a "
+                   "bus without one",
+                   object_get_typename(OBJECT(dev)));
+        return false;
+    }
+    if (!object_property_get_link(OBJECT(dev), "iommufd", NULL)) {
+        error_setg(errp, "arm-smmuv3 with accel=on needs an iommufd behind "
+                   "each host device: add -object iommufd,id=iommufd0 and "
+                   "iommufd=iommufd0 to this device");
+        return false;
+    }
+    return true;
+}
+
+static void smmuv3_accel_check_early(PCIBus *bus, PCIDevice *dev, void *opaque)
+{
+    PCIDevice **early = opaque;
+
+    if (!smmuv3_accel_is_bridge(dev)) {
+        *early = dev;
+    }
+}
+
+/* A device on @bus, or below it, that was there before the SMMU */
+static PCIDevice *smmuv3_accel_find_early(PCIBus *bus)
+{
+    PCIDevice *early = NULL;
+    PCIBus *child;
+
+    pci_for_each_device_under_bus(bus, smmuv3_accel_check_early, &early);
+    QLIST_FOREACH(child, &bus->child, sibling) {
+        if (!early && !child->iommu_ops) {
+            early = smmuv3_accel_find_early(child);
+        }
+    }
+    return early;
+}
+
+/*
+ * What PCI and VFIO ask
+ */
+
+static AddressSpace *smmuv3_accel_get_address_space(PCIBus *bus, void *opaque,
+                                                    int devfn)
+{
+    return &address_space_memory;
+}
+
+static AddressSpace *smmuv3_accel_get_nesting_as(void *opaque, PCIDevice *dev)
+{
+    return &smmuv3_accel_as;
+}
+
+static uint64_t smmuv3_accel_get_flags(void *opaque, PCIDevice *dev)
+{
+    return smmuv3_accel_is_host_device(dev) ?
+           PCI_VIOMMU_NESTING_PARENT | PCI_VIOMMU_NESTING_ALONE : 0;
+}
+
+static AddressSpace *smmuv3_accel_get_msi_as(PCIBus *bus, void *opaque,
+                                             int devfn)
+{
+    return smmuv3_accel_msi_address_space();
+}
+
+static bool smmuv3_accel_set_device(PCIBus *bus, void *opaque, int devfn,
+                                    HostIOMMUDevice *hiod, Error **errp)
+{
+    SMMUv3Accel *accel = ARM_SMMUV3(opaque)->s_accel;
+
+    if (!smmuv3_accel_stream_add(accel, bus, devfn, hiod, errp)) {
+        return false;
+    }
+    if (!phase_check(PHASE_MACHINE_READY)) {
+        smmuv3_accel_freeze(accel, hiod);
+    }
+    return true;
+}
+
+static void smmuv3_accel_unset_device(PCIBus *bus, void *opaque, int devfn)
+{
+    smmuv3_accel_stream_del(ARM_SMMUV3(opaque)->s_accel, bus, devfn);
+}
+
+static const PCIIOMMUOps smmuv3_accel_ops = {
+    .get_address_space = smmuv3_accel_get_address_space,
+    .set_iommu_device = smmuv3_accel_set_device,
+    .unset_iommu_device = smmuv3_accel_unset_device,
+    .get_host_device_flags = smmuv3_accel_get_flags,
+    .get_nesting_address_space = smmuv3_accel_get_nesting_as,
+    .supports_address_space = smmuv3_accel_supports_device,
+    .supports_host_iommu = smmuv3_accel_supports_host,
+    .get_msi_address_space = smmuv3_accel_get_msi_as,
+};
+
+/*
+ * The SMMU itself
+ */
+
+static bool smmuv3_accel_check_props(SMMUv3State *s, SMMUv3AccelFeatures *f,
+                                     Error **errp)
+{
+    PCIBus *bus = ARM_SMMU(s)->primary_bus;
+    PCIDevice *early;
+
+    if (s->stage && strcmp(s->stage, "1")) {
+        error_setg(errp, "stage=%s is not possible with accel=on: stage 2 is "
+                   "the host's", s->stage);
+        return false;
+    }
+    if (!smmuv3_accel_parse_oas(s->oas, &f->oas, errp) ||
+        !smmuv3_accel_parse_ssidsize(s->ssidsize, &f->ssidsize, errp)) {
+        return false;
+    }
+    f->ril = smmuv3_accel_on_off(s->ril);
+    f->ats = smmuv3_accel_on_off(s->ats);
+    f->asid16 = f->bbml = SMMUV3_ACCEL_AUTO;
+
+    early = bus ? smmuv3_accel_find_early(bus) : NULL;
+    if (early) {
+        error_setg(errp, "%s was on bus %s before its arm-smmuv3 with "
+                   "accel=on: name the SMMU first, and no emulated device on "
+                   "that bus (-nodefaults leaves out the default ones)",
+                   object_get_typename(OBJECT(early)), BUS(bus)->name);
+        return false;
+    }
+    return true;
+}
+
+bool smmuv3_accel_realize(SMMUv3State *s, Error **errp)
+{
+    SMMUv3AccelFeatures features;
+    SMMUv3Accel *accel;
+
+    if (!s->accel) {
+        if (s->ril != ON_OFF_AUTO_AUTO || s->ats != ON_OFF_AUTO_AUTO ||
+            !smmuv3_accel_is_auto(s->oas) ||
+            !smmuv3_accel_is_auto(s->ssidsize)) {
+            error_setg(errp, "ril=, ats=, oas= and ssidsize= need accel=on");
+            return false;
+        }
+        return true;
+    }
+    if (!smmuv3_accel_check_props(s, &features, errp)) {
+        return false;
+    }
+
+    accel = g_new0(SMMUv3Accel, 1);
+    accel->s = s;
+    accel->features = features;
+    error_setg(&accel->migration_blocker, "arm-smmuv3 with accel=on: the state "
+               "of the host SMMU cannot be saved");
+    if (migrate_add_blocker(&accel->migration_blocker, errp)) {
+        g_free(accel);
+        return false;
+    }
+    accel->veventq_fd = -1;
+    accel->vsids = g_hash_table_new(NULL, NULL);
+    accel->batch = g_new(struct iommu_viommu_arm_smmuv3_invalidate,
+                         SMMUV3_ACCEL_BATCH_MAX);
+    QLIST_INIT(&accel->streams);
+    accel->machine_done.notify = smmuv3_accel_machine_done;
+    qemu_add_machine_init_done_notifier(&accel->machine_done);
+
+    if (!smmuv3_accel_as.root) {
+        address_space_init(&smmuv3_accel_as, get_system_memory(),
+                           "smmuv3-nesting");
+    }
+    s->s_accel = accel;
+    ARM_SMMU(s)->iommu_ops = &smmuv3_accel_ops;
+    return true;
+}
+
+void smmuv3_accel_refresh_all(SMMUv3State *s)
+{
+    SMMUv3AccelStream *st;
+
+    if (!s->s_accel) {
+        return;
+    }
+    QLIST_FOREACH(st, &s->s_accel->streams, next) {
+        smmuv3_accel_stream_refresh(st, false);
+    }
+}
+
+char *smmuv3_accel_describe(SMMUv3State *s)
+{
+    static const char *const states[] = {
+        [SMMUV3_ACCEL_DETACHED] = "detached",
+        [SMMUV3_ACCEL_PARENT] = "guest memory",
+        [SMMUV3_ACCEL_BYPASS] = "bypass",
+        [SMMUV3_ACCEL_ABORT] = "abort",
+        [SMMUV3_ACCEL_S1] = "stage 1",
+    };
+    GString *str = g_string_new(NULL);
+    SMMUv3AccelStream *st;
+
+    if (!s->s_accel) {
+        return g_string_free(str, false);
+    }
+    QLIST_FOREACH(st, &s->s_accel->streams, next) {
+        HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(st->idev);
+        uint32_t *idr = hiod->caps.vendor_caps.smmuv3.idr;
+
+        g_string_append_printf(str, "%s%s: host IDR0 0x%x IDR1 0x%x IDR3 0x%x "
+                               "IDR5 0x%x, StreamID 0x%x, %s",
+                               str->len ? "; " : "", hiod->name, idr[0],
+                               idr[1], idr[3], idr[5], smmuv3_accel_sid(st),
+                               states[st->state]);
+        if (st->state == SMMUV3_ACCEL_S1) {
+            g_string_append_printf(str, " (STE 0x%" PRIx64 " 0x%" PRIx64
+                                   ", HWPT %u on vIOMMU %u)", st->ste[0],
+                                   st->ste[1], st->s1_hwpt_id,
+                                   s->s_accel->viommu_id);
+        }
+    }
+    return g_string_free(str, false);
+}

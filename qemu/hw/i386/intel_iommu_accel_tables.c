@@ -281,6 +281,14 @@ static void vtd_accel_walk_table(VTDAccelDevice *dev, uint32_t first,
     }
 }
 
+/* The first PASID from @first on that is bound, or UINT32_MAX */
+static uint32_t vtd_accel_next_bound(VTDAccelDevice *dev, uint32_t first)
+{
+    VTDAccelBinding *b = vtd_accel_find_pasid(dev, first, UINT32_MAX);
+
+    return b ? b->pasid : UINT32_MAX;
+}
+
 /*
  * Look at the next chunk of the PASID directory.
  * Returns false if the work of this piece of the queue is used up.
@@ -294,6 +302,7 @@ static bool vtd_accel_walk_chunk(VTDAccelDevice *dev, uint32_t num_pasids)
                        VTD_PASID_DIR_CHUNK - index % VTD_PASID_DIR_CHUNK);
     bool ok = vtd_accel_read(dev, dev->pasid_dir +
                              index * VTD_PASID_DIR_ENTRY_SIZE, dire, num);
+    uint32_t bound = vtd_accel_next_bound(dev, dev->walk_pasid);
 
     for (uint32_t i = 0; i < num; i++) {
         uint32_t first = dev->walk_pasid;
@@ -305,10 +314,14 @@ static bool vtd_accel_walk_chunk(VTDAccelDevice *dev, uint32_t num_pasids)
         dev->walk_pasid += VTD_PASID_TABLE_NUM;
         if (ok && dire[i] & 1) {
             vtd_accel_walk_table(dev, first, last, dire[i]);
-        } else {
+        } else if (bound <= last) {
             vtd_accel_walk_gap(dev, first, last, ok ? NULL :
                                "PASID directory is not in guest memory");
+        } else {
+            /* As are most of the directory: nothing was there before either */
+            continue;
         }
+        bound = vtd_accel_next_bound(dev, last + 1);
     }
     return true;
 }

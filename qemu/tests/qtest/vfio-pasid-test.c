@@ -77,6 +77,11 @@ static const Case cases[] = {
         PASIDS_20, "pasid-bits=20 ext-caps=2",
         .hwpt = NEST_PASID, .warnings = 1,
     }, {
+        "config-space-maybe-full_none",
+        "a capability whose end is not known counts as long",
+        PASIDS_20, "pasid-bits=20 ext-caps=4",
+        .hwpt = NEST_PASID, .warnings = 1,
+    }, {
         "config-space-used_none",
         "registers outside of capabilities are not hidden either",
         PASIDS_20, "pasid-bits=20 ext-caps=3",

@@ -17,7 +17,8 @@
  *   pasid-exec=0 pasid-priv=0
  *                    it can ask for execute permission, in privileged mode
  *   ext-caps=0       1: its config space has extended capabilities, 2: and
- *                    they use it to its end, 3: what is there belongs to none
+ *                    they use it to its end, 3: what is there belongs to none,
+ *                    4: one is near the end, its length unknown
  *   ats=1            ATS may be used
  *   coherent=1       its IOMMU can keep DMA coherent
  *   isolated-msi=1   its interrupts are remapped

@@ -71,7 +71,8 @@ static void fh_pci_init_express(FhVfioDev *dev)
  */
 static void fh_pci_init_extended(FhVfioDev *dev)
 {
-    uint32_t next = dev->ext_caps == 2 ? FH_VSEC_CAP << 20 : 0;
+    uint32_t next = dev->ext_caps == 2 || dev->ext_caps == 4 ?
+                    FH_VSEC_CAP << 20 : 0;
 
     memset(dev->wmask + FH_CONFIG_SIZE - 8, 0xff, 8);
     if (!dev->ext_caps) {
@@ -79,7 +80,9 @@ static void fh_pci_init_extended(FhVfioDev *dev)
     }
     fh_put(dev->config, PCI_CFG_SPACE_SIZE,
            PCI_EXT_CAP_ID_ERR | 2 << 16 | next, 4);
-    if (next) {
+    if (dev->ext_caps == 4) {
+        fh_put(dev->config, FH_VSEC_CAP, PCI_EXT_CAP_ID_VC | 1 << 16, 4);
+    } else if (next) {
         fh_put(dev->config, FH_VSEC_CAP, PCI_EXT_CAP_ID_VNDR | 1 << 16, 4);
         fh_put(dev->config, FH_VSEC_CAP + PCI_VNDR_HEADER,
                (FH_CONFIG_SIZE - FH_VSEC_CAP) << 20 | 1, 4);

@@ -16,7 +16,7 @@ check: python ## run every test
 check-quick: python ## run the tests that take less than a minute after a build
 	@tools/check --quick
 
-build: python ## build QEMU with the series: build/qemu/qemu-system-x86_64
+build: python ## build QEMU with the series: build/qemu/qemu-system-{x86_64,aarch64}
 	@tools/deps
 	@tools/build
 

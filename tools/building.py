@@ -11,20 +11,22 @@ import scratch
 from common import Failure, ROOT, cache_dir, need_space, remove, run_long
 
 FEATURES = """
-    --target-list=x86_64-softmmu --python=/usr/bin/python3
-    --without-default-features --enable-kvm --enable-pixman
+    --target-list=x86_64-softmmu,aarch64-softmmu --python=/usr/bin/python3
+    --without-default-features --enable-kvm --enable-tcg --enable-pixman
     --enable-fdt=system --disable-install-blobs --disable-docs --disable-werror
     """.split()
 
-PRODUCT = ["--enable-tcg", "--enable-slirp"]
+# Which devices are built: QEMU looks for the file in its own tree.
+DEVICES = {"aarch64": "viommu-aarch64"}
+ASAN_DEVICES = {"x86_64": "viommu-asan", "aarch64": "viommu-asan-aarch64"}
 
-# Only what the tests that run under it need: no TCG, one optimization level.
-ASAN_DEVICES = ROOT / "tools/viommu-asan.mak"
-ASAN = ["--disable-tcg", "--enable-asan", "--enable-ubsan", "-Doptimization=1",
-        "--disable-debug-info", "--extra-cflags=-g1", "--without-default-devices",
-        f"--with-devices-x86_64={ASAN_DEVICES.stem}"]
+PRODUCT = ["--enable-slirp"]
 
-TARGETS = ["qemu-system-x86_64"]
+# Only what the tests that run under it need, with one optimization level.
+ASAN = ["--enable-asan", "--enable-ubsan", "-Doptimization=1", "--disable-debug-info",
+        "--extra-cflags=-g1", "--without-default-devices"]
+
+TARGETS = ["qemu-system-x86_64", "qemu-system-aarch64"]
 
 
 def build(tree, version, targets, asan=False):
@@ -36,11 +38,7 @@ def build(tree, version, targets, asan=False):
     where = tree / ("build-asan" if asan else "build")
     what = "QEMU with ASan" if asan else "QEMU"
     env = environment(tree)
-    if asan:
-        devices = tree / "configs/devices/x86_64-softmmu" / ASAN_DEVICES.name
-        if not devices.exists():
-            devices.symlink_to(ASAN_DEVICES)
-    configure(where, what, tree, version, ASAN if asan else PRODUCT, env)
+    configure(where, what, tree, version, features(tree, asan), env)
     link_firmware(where)
     run_long(f"build {what}", ["ninja", "-C", where, *targets],
              where / "build.log", env=env)
@@ -49,6 +47,19 @@ def build(tree, version, targets, asan=False):
         if not name.is_symlink():
             name.symlink_to(where.relative_to(name.parent))
     return where
+
+
+def features(tree, asan=False):
+    """What configure is asked for; gives the tree the lists of devices."""
+    options = list(ASAN if asan else PRODUCT)
+    for target, name in (ASAN_DEVICES if asan else DEVICES).items():
+        link = tree / f"configs/devices/{target}-softmmu/{name}.mak"
+        if not link.exists():
+            link.unlink(missing_ok=True)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(ROOT / f"tools/{name}.mak")
+        options.append(f"--with-devices-{target}={name}")
+    return options
 
 
 def link_firmware(where):

@@ -367,9 +367,7 @@ static void vtd_accel_legacy_iotlb(VTDAccel *accel, int domain_id,
 {
     VTDAccelDevice *dev;
 
-    if (!vtd_accel_legacy_invalidate(&accel->shadows, domain_id, addr, am)) {
-        accel->shadows.repair = true;
-    }
+    vtd_accel_legacy_invalidate(&accel->shadows, domain_id, addr, am);
     QLIST_FOREACH(dev, &accel->devices, next) {
         if (dev->rid.state == VTD_ACCEL_BLOCKED && dev->context_valid &&
             (domain_id < 0 || domain_id == dev->legacy.domain_id)) {
@@ -386,11 +384,28 @@ static void vtd_accel_legacy_repair(VTDAccel *accel)
 
     accel->shadows.repair = false;
     QLIST_FOREACH(dev, &accel->devices, next) {
-        if (dev->again || (dev->rid.shadow && dev->rid.shadow->failure)) {
+        VTDAccelShadow *shadow = dev->rid.shadow;
+
+        if (shadow && shadow->failure && !shadow->complete) {
+            /* A new copy would come to the same end */
+            vtd_accel_abandon_shadow(dev);
+        } else if (dev->again || (shadow && shadow->failure)) {
             dev->again = false;
             vtd_accel_refresh_rid(dev);
         }
     }
+}
+
+/* Complete what shadows have left.  False if that is too much at once. */
+static bool vtd_accel_legacy_finish(VTDAccel *accel)
+{
+    while (vtd_accel_legacy_continue(&accel->shadows)) {
+        if (!accel->shadows.repair) {
+            return true;
+        }
+        vtd_accel_legacy_repair(accel);
+    }
+    return false;
 }
 
 void vtd_accel_iotlb_invalidate(IntelIOMMUState *s, uint16_t domain_id,
@@ -433,9 +448,7 @@ bool vtd_accel_sync(IntelIOMMUState *s)
         vtd_accel_flush(s->accel, s1);
     }
 
-    if (s->accel->shadows.repair) {
-        vtd_accel_legacy_repair(s->accel);
-    }
+    vtd_accel_legacy_finish(s->accel);
 
     if (s->accel->stuck) {
         QLIST_FOREACH(dev, &s->accel->devices, next) {
@@ -460,6 +473,9 @@ static bool vtd_accel_finish_walks(VTDAccel *accel)
 {
     VTDAccelDevice *dev;
 
+    if (!vtd_accel_legacy_finish(accel)) {
+        return false;
+    }
     if (!accel->num_walking) {
         return true;
     }

@@ -274,6 +274,13 @@ static void vtd_accel_attached_shadow(VTDAccelBinding *b,
     b->state = VTD_ACCEL_SHADOW;
 }
 
+static void vtd_accel_no_shadow(VTDAccelBinding *b, Error *err)
+{
+    vtd_accel_log(b->dev, b->pasid, "cannot shadow second-level tables: %s; "
+                  "DMA blocked", error_get_pretty(err));
+    vtd_accel_block(b);
+}
+
 static void vtd_accel_attach_shadow(VTDAccelBinding *b,
                                     const VTDAccelLegacyKey *key)
 {
@@ -302,10 +309,8 @@ static void vtd_accel_attach_shadow(VTDAccelBinding *b,
 
     shadow = vtd_accel_legacy_new(shadows, key, dev->idev->devid, &err);
     if (!shadow) {
-        vtd_accel_log(dev, b->pasid, "cannot shadow second-level tables: %s; "
-                      "DMA blocked", error_get_pretty(err));
+        vtd_accel_no_shadow(b, err);
         error_free(err);
-        vtd_accel_block(b);
         return;
     }
     if (vtd_accel_attach(b, shadow->hwpt_id, "shadow tables", false)) {
@@ -340,6 +345,11 @@ static void vtd_accel_apply(VTDAccelBinding *b, const VTDAccelTarget *t)
         vtd_accel_block(b);
         break;
     }
+}
+
+void vtd_accel_abandon_shadow(VTDAccelDevice *dev)
+{
+    vtd_accel_no_shadow(&dev->rid, dev->rid.shadow->failure);
 }
 
 void vtd_accel_apply_rid(VTDAccelDevice *dev, const VTDAccelTarget *t)

@@ -164,6 +164,9 @@ void vtd_accel_apply_rid(VTDAccelDevice *dev, const VTDAccelTarget *t);
 void vtd_accel_apply_pasid(VTDAccelDevice *dev, uint32_t pasid,
                            VTDAccelBinding *b, const VTDAccelTarget *t);
 
+/* vtd_accel_abandon_shadow: block a device whose shadow failed, and say why */
+void vtd_accel_abandon_shadow(VTDAccelDevice *dev);
+
 /* vtd_accel_block_device: block all requests of a device that goes away */
 void vtd_accel_block_device(VTDAccelDevice *dev);
 

@@ -48,8 +48,7 @@ typedef struct VTDAccelMapping {
 typedef struct VTDAccelWalk {
     VTDAccelShadowTable *t;
     VTDAccelShadow *shadow;
-    uint64_t next;          /* what is below is in line with the guest */
-    uint64_t work_left;
+    bool paused;
 } VTDAccelWalk;
 
 /* Guest tables are in memory: an access to a device fails (VT-d 3.4) */
@@ -224,13 +223,23 @@ static void G_GNUC_PRINTF(2, 3) vtd_accel_shadow_fail(VTDAccelShadow *shadow,
 static bool vtd_accel_legacy_spend(VTDAccelWalk *w, unsigned int work)
 {
     w->t->s->accel->work_left -= work;
-    if (w->work_left < work) {
+    if (w->shadow->work_left < work) {
         vtd_accel_shadow_fail(w->shadow, "second-level tables at 0x%" PRIx64
                               " take too much work", w->shadow->key.pgtbl_addr);
         return false;
     }
-    w->work_left -= work;
+    w->shadow->work_left -= work;
     return true;
+}
+
+/* Is it time for the main loop?  Then the walk will go on at @iova. */
+static bool vtd_accel_legacy_pause(VTDAccelWalk *w, uint64_t iova)
+{
+    VTDAccel *accel = w->t->s->accel;
+
+    w->shadow->walk_iova = iova;
+    w->paused = accel->in_queue && accel->work_left <= 0;
+    return w->paused;
 }
 
 /* Unmap a range that no mapping crosses the bounds of */
@@ -396,9 +405,12 @@ static bool vtd_accel_legacy_leaf(VTDAccelWalk *w, uint64_t iova, uint64_t size,
         .perm = perm,
     };
     VTDAccelMapping *old = vtd_accel_mapping_find(w->shadow, iova, leaf.last);
-    uint64_t from = MIN(w->next, iova);
+    uint64_t from = MIN(w->shadow->done_iova, iova);
 
-    w->next = leaf.last + 1;
+    if (vtd_accel_legacy_pause(w, iova)) {
+        return false;
+    }
+    w->shadow->done_iova = leaf.last + 1;
     if (old && old->iova == iova && old->last == leaf.last &&
         old->gpa == gpa && old->perm == perm) {
         return from == iova || vtd_accel_legacy_unmap(w, from, iova - 1);
@@ -444,7 +456,10 @@ static bool vtd_accel_legacy_reserved(IntelIOMMUState *s, uint64_t pte,
     return pte & mask;
 }
 
-/* Bring what @table maps from @start to @last in line; false on failure */
+/*
+ * Bring what @table maps from @start to @last in line.  False on failure, and
+ * when paused.
+ */
 static bool vtd_accel_legacy_walk(VTDAccelWalk *w, hwaddr table,
                                   unsigned int level, uint64_t start,
                                   uint64_t last, uint8_t perm)
@@ -457,7 +472,8 @@ static bool vtd_accel_legacy_walk(VTDAccelWalk *w, hwaddr table,
     unsigned int first = (start >> shift) & (VTD_PT_ENTRY_NR - 1);
     uint64_t ptes[VTD_PT_ENTRY_NR];
 
-    if (!vtd_accel_legacy_spend(w, 1 + num / 16)) {
+    if (vtd_accel_legacy_pause(w, start) ||
+        !vtd_accel_legacy_spend(w, 1 + num / 16)) {
         return false;
     }
     if (!vtd_accel_legacy_read(table + first * sizeof(ptes[0]), ptes, num)) {
@@ -484,25 +500,36 @@ static bool vtd_accel_legacy_walk(VTDAccelWalk *w, hwaddr table,
     return true;
 }
 
-static bool vtd_accel_legacy_update(VTDAccelShadowTable *t,
+/* Go on with an update.  False if it is paused. */
+static bool vtd_accel_legacy_run(VTDAccelShadowTable *t, VTDAccelShadow *shadow)
+{
+    VTDAccelWalk w = { .t = t, .shadow = shadow };
+
+    if (vtd_accel_legacy_walk(&w, shadow->key.pgtbl_addr, shadow->key.levels,
+                              shadow->walk_iova, shadow->walk_last,
+                              VTD_SL_RW_MASK)) {
+        if (shadow->done_iova <= shadow->walk_last) {
+            vtd_accel_legacy_unmap(&w, shadow->done_iova, shadow->walk_last);
+        }
+    } else if (w.paused) {
+        return false;
+    }
+    shadow->updating = false;
+    shadow->complete |= !shadow->failure;
+    return true;
+}
+
+/* Have the range from @start to @last updated */
+static void vtd_accel_legacy_update(VTDAccelShadowTable *t,
                                     VTDAccelShadow *shadow, uint64_t start,
                                     uint64_t last)
 {
-    VTDAccelWalk w = {
-        .t = t,
-        .shadow = shadow,
-        .work_left = VTD_ACCEL_PAGE_WORK *
-                     (t->limit / VTD_PAGE_SIZE + VTD_ACCEL_PAGES_MIN),
-    };
     unsigned int bits = VTD_PAGE_SHIFT + shadow->key.levels * VTD_LEVEL_BITS;
     uint64_t limit = (1ULL << MIN(bits, t->s->aw_bits)) - 1;
     VTDAccelMapping *m;
 
-    if (shadow->failure) {
-        return false;
-    }
-    if (start > limit) {
-        return true;
+    if (start > limit || shadow->failure) {
+        return;
     }
     last = MIN(last, limit);
 
@@ -516,28 +543,48 @@ static bool vtd_accel_legacy_update(VTDAccelShadowTable *t,
         last = m->last;
     }
 
-    w.next = start;
-    return vtd_accel_legacy_walk(&w, shadow->key.pgtbl_addr,
-                                 shadow->key.levels, start, last,
-                                 VTD_SL_RW_MASK) &&
-           (w.next > last || vtd_accel_legacy_unmap(&w, w.next, last));
+    if (shadow->updating) {
+        start = MIN(start, MIN(shadow->done_iova, shadow->walk_iova));
+        last = MAX(last, shadow->walk_last);
+    }
+    shadow->updating = true;
+    shadow->walk_iova = start;
+    shadow->walk_last = last;
+    shadow->done_iova = start;
+    shadow->work_left = VTD_ACCEL_PAGE_WORK *
+                        (t->limit / VTD_PAGE_SIZE + VTD_ACCEL_PAGES_MIN);
+    vtd_accel_legacy_run(t, shadow);
 }
 
-bool vtd_accel_legacy_invalidate(VTDAccelShadowTable *t, int domain_id,
+void vtd_accel_legacy_invalidate(VTDAccelShadowTable *t, int domain_id,
                                  uint64_t addr, uint8_t am)
 {
     uint64_t mask = am >= VTD_ACCEL_AM_MAX ? UINT64_MAX :
                     (1ULL << (VTD_PAGE_SHIFT + am)) - 1;
     VTDAccelShadow *shadow;
-    bool ok = true;
 
     QLIST_FOREACH(shadow, &t->shadows, next) {
         if (domain_id < 0 || shadow->key.domain_id == domain_id) {
-            ok &= vtd_accel_legacy_update(t, shadow, addr & ~mask,
-                                          addr | mask);
+            vtd_accel_legacy_update(t, shadow, addr & ~mask, addr | mask);
+            t->repair |= !!shadow->failure;
         }
     }
-    return ok;
+}
+
+bool vtd_accel_legacy_continue(VTDAccelShadowTable *t)
+{
+    VTDAccelShadow *shadow;
+
+    QLIST_FOREACH(shadow, &t->shadows, next) {
+        if (!shadow->updating) {
+            continue;
+        }
+        if (!vtd_accel_legacy_run(t, shadow)) {
+            return false;
+        }
+        t->repair |= !!shadow->failure;
+    }
+    return true;
 }
 
 /*
@@ -609,7 +656,8 @@ VTDAccelShadow *vtd_accel_legacy_new(VTDAccelShadowTable *t,
     trace_vtd_accel_legacy_new(hwpt_id, ioas_id, key->domain_id,
                                key->pgtbl_addr, key->levels);
 
-    if (!vtd_accel_legacy_update(t, shadow, 0, UINT64_MAX)) {
+    vtd_accel_legacy_update(t, shadow, 0, UINT64_MAX);
+    if (shadow->failure) {
         error_propagate(errp, g_steal_pointer(&shadow->failure));
         vtd_accel_legacy_put(t, shadow);
         return NULL;

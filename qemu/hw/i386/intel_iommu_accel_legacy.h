@@ -40,6 +40,16 @@ typedef struct VTDAccelShadow {
     GTree *mappings;        /* what is in the IOAS, by IOVA */
     uint64_t mapped;        /* bytes of it */
     Error *failure;         /* why it no longer follows the guest, or NULL */
+
+    bool complete;          /* it has been in line with the guest once */
+
+    /* An update that is not complete */
+    bool updating;
+    uint64_t walk_iova;     /* where the walk goes on */
+    uint64_t walk_last;     /* its last address */
+    uint64_t done_iova;     /* what is below is in line with the guest */
+    uint64_t work_left;
+
     QLIST_ENTRY(VTDAccelShadow) next;
 } VTDAccelShadow;
 
@@ -70,6 +80,8 @@ VTDAccelShadow *vtd_accel_legacy_next(VTDAccelShadowTable *t,
 /**
  * vtd_accel_legacy_new: copy the guest's tables
  *
+ * In the invalidation queue this may have to be continued.
+ *
  * @t: where the copy can be found from then on
  * @key: guest table and format
  * @dev_id: iommufd id of the first device that will use it
@@ -91,17 +103,25 @@ void vtd_accel_legacy_put(VTDAccelShadowTable *t, VTDAccelShadow *shadow);
 
 /**
  * vtd_accel_legacy_invalidate: bring the shadows of a domain in line with the
- * guest's tables, at once
+ * guest's tables
+ *
+ * In the invalidation queue this may have to be continued.  Where a shadow
+ * cannot follow, it has @failure set and @t->repair asks for its users to be
+ * taken off it.
  *
  * @t: all shadows
  * @domain_id: domain, or -1 for all
  * @addr: input address
  * @am: log2 of the number of 4 KiB pages; 52 or more for everything
- *
- * Returns: false if a shadow could not follow. It has @failure set, and its
- *          users are to be taken off it.
  */
-bool vtd_accel_legacy_invalidate(VTDAccelShadowTable *t, int domain_id,
+void vtd_accel_legacy_invalidate(VTDAccelShadowTable *t, int domain_id,
                                  uint64_t addr, uint8_t am);
+
+/**
+ * vtd_accel_legacy_continue: go on with updates that are not complete
+ *
+ * Returns: false if the work of this piece of the queue is used up before.
+ */
+bool vtd_accel_legacy_continue(VTDAccelShadowTable *t);
 
 #endif

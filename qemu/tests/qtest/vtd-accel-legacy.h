@@ -50,8 +50,12 @@ uint64_t vtd_legacy_entry(VtdLegacy *l, uint64_t iova, unsigned level);
 void vtd_legacy_write_entry(VtdLegacy *l, uint64_t iova, unsigned level,
                             uint64_t value);
 
-/* Global IOTLB invalidation, done */
-void vtd_legacy_flush(VtdLegacy *l);
+/**
+ * vtd_legacy_flush: global IOTLB invalidation, done
+ *
+ * Returns: how often QEMU answered before it was done
+ */
+unsigned vtd_legacy_flush(VtdLegacy *l);
 
 /* Where device @n is; books and hardware of the host must agree */
 VtdLegacyState vtd_legacy_state(VtdLegacy *l, unsigned n);

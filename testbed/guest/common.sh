@@ -26,7 +26,8 @@ cmdline_value() {
 # The network interface with that MAC address, if it is there.
 interface_of() {
     for entry in /sys/class/net/*; do
-        [ "$(cat "$entry/address" 2>/dev/null)" != "$1" ] || echo "${entry##*/}"
+        read -r address 2>/dev/null < "$entry/address" || continue
+        [ "$address" != "$1" ] || echo "${entry##*/}"
     done
 }
 

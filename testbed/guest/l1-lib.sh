@@ -67,7 +67,7 @@ await_qmp() {
     rounds=600
     until grep -q "$1" /run/qmp.log; do
         rounds=$((rounds - 1))
-        [ $rounds -gt 0 ] || { say "timeout what=QMP: $1"; return 1; }
+        [ $rounds -gt 0 ] || { say "timeout what=QMP: $1; last: $(tail -n 1 /run/qmp.log)"; return 1; }
         usleep 50000
     done
     # A later wait for the same must not be served by the same line.

@@ -82,7 +82,11 @@ def _l0_edu(_index, place, _files):
     return ["-device", "edu,bus=%s,dma_mask=0xffffffffffff" % place]
 
 
-_L0_ENDPOINTS = {"nvme": _l0_nvme, "e1000e": _l0_e1000e, "edu": _l0_edu}
+def _l0_pasid(_index, place, _files):
+    return ["-device", "pasid-testdev,bus=" + place]
+
+
+_L0_ENDPOINTS = {"nvme": _l0_nvme, "e1000e": _l0_e1000e, "edu": _l0_edu, "pasid": _l0_pasid}
 KINDS = tuple(_L0_ENDPOINTS)
 
 

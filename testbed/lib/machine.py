@@ -12,6 +12,7 @@ PROBES = {
         " pgtbl=+u8(+8($arg4)):x64 width=+u16(+8($arg4)):u32",
         "nested_free intel_nested_domain_free",
         "nested_attach intel_nested_attach_dev",
+        "nested_attach_pasid intel_nested_set_dev_pasid",
         "nested_invalidate intel_nested_cache_invalidate_user entries=+24($arg2):u32",
         "hwpt_alloc iommufd_hwpt_alloc",
         "hwpt_paging_free iommufd_hwpt_paging_destroy",
@@ -37,6 +38,8 @@ def l0_command(scenario, tools, files, interactive=False):
     iommu = "intel-iommu,intremap=on,x-scalable-mode=on"
     if scenario["l0"]["nesting"]:
         iommu += ",x-flts=on,x-nested=on"
+    if "pasid" in scenario["devices"]:
+        iommu += ",pasid-bits=20"
     command = [
         tools["l0"], "-L", tools["firmware"], "-nodefaults", "-no-user-config",
         "-display", "none", "-no-reboot", "-msg", "timestamp=on",

@@ -99,6 +99,10 @@ def read_l0_trace(path, since):
                     sid = re.search(r"sid 0x([0-9a-f]+)", match[3])
                     if sid:
                         add(int(sid[1], 16), names[match[2]])
+                    pasid = re.search(r"pasid 0x([0-9a-f]+)", match[3])
+                    if sid and pasid and int(pasid[1], 16):
+                        add(int(sid[1], 16), "%s pasid 0x%x" % (
+                            names[match[2]], int(pasid[1], 16)))
     except OSError:
         pass
     return streams
@@ -124,7 +128,7 @@ QUT_EVENTS = {
         r"addr_width=(?P<width>\d+) flags=0x(?P<flags>[0-9a-f]+)",
     "vtd_accel_attach_s1": r"(?P<name>\S+) pasid=0x(?P<pasid>[0-9a-f]+) "
         r"domain=(?P<domain>\d+) s1_hwpt=(?P<s1>\d+) s2_hwpt=(?P<s2>\d+)",
-    "vtd_accel_attach_s2": r"(?P<name>\S+) s2_hwpt=(?P<s2>\d+)",
+    "vtd_accel_attach_s2": r"(?P<name>\S+) pasid=\S+ s2_hwpt=(?P<s2>\d+)",
     "vtd_accel_block": r"(?P<name>\S+) pasid=0x(?P<pasid>[0-9a-f]+)",
 }
 

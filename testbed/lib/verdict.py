@@ -225,6 +225,39 @@ def l2_net(record, scenario):
         data[-1]["f_sha256"][:16])
 
 
+# What guest/pasidcheck.c finds at one IOVA: page A by the device itself, page B and
+# then page C by its PASID.
+BY_PASID = {"before_attach": "blocked", "read_rid": "A", "read_pasid": "B", "write_pasid": "B",
+            "other_pasid": "blocked", "after_unmap": "blocked", "after_remap": "C",
+            "after_detach": "blocked", "rid_at_end": "A"}
+
+
+@check
+def dma_by_pasid(record, _scenario):
+    """Requests by PASID went to the PASID's own pages, and nowhere without it."""
+    results = _l2(record, "pasid")
+    if not results:
+        return False, "no result of DMA by PASID"
+    for entry in results:
+        wrong = ["%s=%s, not %s" % (name, entry.get("f_" + name), wanted)
+                 for name, wanted in BY_PASID.items() if entry.get("f_" + name) != wanted]
+        if wrong:
+            return False, "; ".join(wrong) + "; L2: " + entry["text"]
+    return True, results[-1]["text"]
+
+
+@check
+def host_by_pasid(record, scenario):
+    """L1's kernel attached nested domains to the PASID, and L0 translated its
+    requests through both stages."""
+    pasid = _limit(scenario, "pasid", 0)
+    attached = _final_counts(record).get("nested_attach_pasid", 0)
+    walks = _per_stream(record, "two_stage pasid 0x%x" % pasid)
+    return attached > 0 and bool(walks) and all(walks.values()), \
+        "%d attaches; two-stage translations by PASID 0x%x: %s" % (
+            attached, pasid, ", ".join("%s %d" % item for item in sorted(walks.items())))
+
+
 def _dma_to(record, addresses):
     """Return [(address, entry or None)] of what L2 told the device to write to."""
     entries = {e.get("f_target"): e for e in _l2(record, "dma")}

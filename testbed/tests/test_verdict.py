@@ -222,6 +222,25 @@ class Verdict(unittest.TestCase):
         record["report"]["counts"]["end"]["ioas_map"] = 1
         self.assertEqual(shadowed(record, limits)[0], False)
 
+    def test_dma_by_pasid_that_went_elsewhere_fails(self):
+        words = " ".join("%s=%s" % item for item in verdict.BY_PASID.items())
+        for text, holds in ((words, True), (words.replace("after_unmap=blocked", "after_unmap=B"),
+                                            False), ("width=0 allocate HWPT", False)):
+            record = good_record()
+            record["report"]["l2"].append(records.parse_report("9.3 l2 3.3 pasid " + text))
+            held, _ = verdict.CHECKS["dma_by_pasid"](record, make_scenario())
+            self.assertEqual(held, holds, text)
+
+    def test_pasid_that_the_host_never_saw_fails(self):
+        record = good_record()
+        limited = make_scenario(limits={"pasid": 0x64})
+        record["report"]["counts"]["end"]["nested_attach_pasid"] = 1
+        self.assertFalse(verdict.CHECKS["host_by_pasid"](record, limited)[0])
+        record["l0"]["0x100"]["two_stage pasid 0x64"] = 3
+        self.assertTrue(verdict.CHECKS["host_by_pasid"](record, limited)[0])
+        record["report"]["counts"]["end"]["nested_attach_pasid"] = 0
+        self.assertFalse(verdict.CHECKS["host_by_pasid"](record, limited)[0])
+
     def test_leak_over_reboots_fails(self):
         record = good_record()
         limits = {"rounds": 2, "compare_at": "booted"}

@@ -1,0 +1,312 @@
+/*
+ * pasidcheck: give a device two address spaces, one by PASID, and see that its
+ * DMA goes where it has to
+ *
+ *   pasidcheck PCI-ADDRESS PASID
+ *
+ * The device is QEMU's pasid-testdev, bound to vfio-pci. Both address spaces
+ * map the same IOVA, to different pages. One line of NAME=RESULT words on
+ * stdout tells what each request found there: the letter of a page, "blocked"
+ * if the request failed, "refused" if the device may not make it. A step that
+ * could not be made ends the program with a message on stderr.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* The kernel's interface; the build machine's headers may be older */
+#define CALL(number)            _IO(';', number)
+#define VFIO_GET_REGION_INFO    CALL(108)
+#define VFIO_BIND_IOMMUFD       CALL(118)
+#define VFIO_ATTACH             CALL(119)
+#define VFIO_DETACH             CALL(120)
+#define IOAS_ALLOC              CALL(0x81)
+#define IOAS_MAP                CALL(0x85)
+#define IOAS_UNMAP              CALL(0x86)
+#define HWPT_ALLOC              CALL(0x89)
+#define GET_HW_INFO             CALL(0x8a)
+#define WITH_PASID              1u          /* flag of attach and detach */
+#define HWPT_ALLOC_PASID        (1u << 3)
+#define MAP_FIXED_RW            7u
+#define CONFIG_REGION           7u
+#define COMMAND_REGISTER        4
+#define MEMORY_AND_MASTER       6
+
+/* Registers of pasid-testdev, in 32-bit words */
+enum { ADDRESS = 0, DATA = 2, PASID = 4, COMMAND = 5, RESULT = 6 };
+enum { READ_MEMORY = 1, WRITE_MEMORY = 2 };
+#define NO_PASID                UINT32_MAX
+
+#define PAGE                    4096u
+#define IOVA                    0x100000u
+#define STAMP                   0x7061676520000000ull
+#define PAGES                   3           /* A, B, C */
+
+static int device = -1, iommufd = -1;
+static uint32_t devid;
+static volatile uint32_t *regs;
+static unsigned char *pages;
+
+static void die(const char *what)
+{
+    fprintf(stderr, "%s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static void call(int fd, unsigned long number, void *arg, const char *what)
+{
+    if (ioctl(fd, number, arg)) {
+        die(what);
+    }
+}
+
+static void open_device(const char *pci)
+{
+    struct {
+        uint32_t argsz, flags;
+        int32_t iommufd;
+        uint32_t devid;
+    } bind = { .argsz = sizeof(bind) };
+    char path[512];
+    struct dirent *entry;
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", pci);
+    dir = opendir(path);
+    while (dir && (entry = readdir(dir)) && entry->d_name[0] == '.') {
+    }
+    if (!dir || !entry) {
+        die(path);
+    }
+    snprintf(path, sizeof(path), "/dev/vfio/devices/%s", entry->d_name);
+    device = open(path, O_RDWR);
+    iommufd = open("/dev/iommu", O_RDWR);
+    if (device < 0 || iommufd < 0) {
+        die(path);
+    }
+    bind.iommufd = iommufd;
+    call(device, VFIO_BIND_IOMMUFD, &bind, "bind to iommufd");
+    devid = bind.devid;
+}
+
+static uint64_t region_offset(uint32_t index)
+{
+    struct {
+        uint32_t argsz, flags, index, cap_offset;
+        uint64_t size, offset;
+    } info = { .argsz = sizeof(info), .index = index };
+
+    call(device, VFIO_GET_REGION_INFO, &info, "region info");
+    return info.offset;
+}
+
+static void start_device(void)
+{
+    uint64_t config = region_offset(CONFIG_REGION);
+    uint16_t command = MEMORY_AND_MASTER;
+
+    if (pwrite(device, &command, 2, config + COMMAND_REGISTER) != 2) {
+        die("command register");
+    }
+    regs = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, device,
+                region_offset(0));
+    if (regs == MAP_FAILED) {
+        die("mmap of BAR 0");
+    }
+}
+
+static unsigned pasid_width(void)
+{
+    struct {
+        uint32_t size, flags, devid, data_len;
+        uint64_t data;
+        uint32_t type;
+        uint8_t max_pasid_log2, reserved[3];
+        uint64_t capabilities;
+    } info = { .size = sizeof(info), .devid = devid };
+
+    call(iommufd, GET_HW_INFO, &info, "hardware info");
+    return info.max_pasid_log2;
+}
+
+static uint32_t new_ioas(void)
+{
+    struct {
+        uint32_t size, flags, id;
+    } alloc = { .size = sizeof(alloc) };
+
+    call(iommufd, IOAS_ALLOC, &alloc, "allocate IOAS");
+    return alloc.id;
+}
+
+static uint32_t new_hwpt(uint32_t ioas)
+{
+    struct {
+        uint32_t size, flags, devid, parent, id, reserved, type, len;
+        uint64_t data;
+    } alloc = { .size = sizeof(alloc), .flags = HWPT_ALLOC_PASID,
+                .devid = devid, .parent = ioas };
+
+    call(iommufd, HWPT_ALLOC, &alloc, "allocate HWPT with PASID");
+    return alloc.id;
+}
+
+static void map(uint32_t ioas, char page)
+{
+    struct {
+        uint32_t size, flags, ioas, reserved;
+        uint64_t va, len, iova;
+    } arg = { .size = sizeof(arg), .flags = MAP_FIXED_RW, .ioas = ioas,
+              .va = (uintptr_t)pages + (page - 'A') * PAGE, .len = PAGE,
+              .iova = IOVA };
+
+    call(iommufd, IOAS_MAP, &arg, "map");
+}
+
+static void unmap(uint32_t ioas)
+{
+    struct {
+        uint32_t size, ioas;
+        uint64_t iova, len;
+    } arg = { .size = sizeof(arg), .ioas = ioas, .iova = IOVA, .len = PAGE };
+
+    call(iommufd, IOAS_UNMAP, &arg, "unmap");
+}
+
+static void attach(uint32_t hwpt, uint32_t pasid)
+{
+    struct {
+        uint32_t argsz, flags, id, pasid;
+    } arg = { .argsz = sizeof(arg), .id = hwpt };
+
+    if (pasid != NO_PASID) {
+        arg.flags = WITH_PASID;
+        arg.pasid = pasid;
+    }
+    call(device, VFIO_ATTACH, &arg, pasid == NO_PASID ? "attach the device"
+                                                      : "attach the PASID");
+}
+
+static void detach_pasid(uint32_t pasid)
+{
+    struct {
+        uint32_t argsz, flags, pasid;
+    } arg = { .argsz = sizeof(arg), .flags = WITH_PASID, .pasid = pasid };
+
+    call(device, VFIO_DETACH, &arg, "detach the PASID");
+}
+
+static uint64_t *word(char page, unsigned index)
+{
+    return (uint64_t *)(pages + (page - 'A') * PAGE) + index;
+}
+
+static uint64_t stamp(char page)
+{
+    return STAMP | page;
+}
+
+/* One request; what it ended with, or 0 if it was carried out */
+static const char *request(uint32_t command, uint64_t iova, uint32_t pasid)
+{
+    static const char *const results[] = { NULL, "blocked", "refused" };
+
+    regs[ADDRESS] = iova;
+    regs[ADDRESS + 1] = iova >> 32;
+    regs[PASID] = pasid;
+    regs[COMMAND] = command;
+    return regs[RESULT] < 3 ? results[regs[RESULT]] : "broken";
+}
+
+static void show_read(const char *name, uint32_t pasid)
+{
+    const char *trouble;
+    uint64_t data;
+    char page;
+
+    *(volatile uint64_t *)(regs + DATA) = 0;
+    trouble = request(READ_MEMORY, IOVA, pasid);
+    data = *(volatile uint64_t *)(regs + DATA);
+    for (page = 'A'; page < 'A' + PAGES && data != stamp(page); page++) {
+    }
+    if (trouble) {
+        printf("%s=%s ", name, trouble);
+    } else if (page == 'A' + PAGES) {
+        printf("%s=0x%llx ", name, (unsigned long long)data);
+    } else {
+        printf("%s=%c ", name, page);
+    }
+}
+
+/* A write by that PASID; shows the pages that it changed */
+static void show_write(const char *name, uint32_t pasid)
+{
+    const char *trouble;
+    char page;
+
+    *(volatile uint64_t *)(regs + DATA) = stamp('W');
+    trouble = request(WRITE_MEMORY, IOVA + sizeof(uint64_t), pasid);
+    printf("%s=%s", name, trouble ? trouble : "");
+    for (page = 'A'; page < 'A' + PAGES; page++) {
+        if (*(volatile uint64_t *)word(page, 1) == stamp('W')) {
+            printf("%c", page);
+            *word(page, 1) = 0;
+        }
+    }
+    printf(" ");
+}
+
+int main(int argc, char **argv)
+{
+    uint32_t rid_ioas, pasid_ioas, pasid;
+    char page;
+
+    if (argc != 3) {
+        fprintf(stderr, "usage: pasidcheck PCI-ADDRESS PASID\n");
+        return 2;
+    }
+    pasid = strtoul(argv[2], NULL, 0);
+    pages = mmap(NULL, PAGES * PAGE, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED) {
+        die("mmap");
+    }
+    for (page = 'A'; page < 'A' + PAGES; page++) {
+        *word(page, 0) = stamp(page);
+    }
+    open_device(argv[1]);
+    printf("pasid=0x%x width=%u ", pasid, pasid_width());
+    fflush(stdout);
+    rid_ioas = new_ioas();
+    pasid_ioas = new_ioas();
+    map(rid_ioas, 'A');
+    map(pasid_ioas, 'B');
+    attach(new_hwpt(rid_ioas), NO_PASID);
+    start_device();
+    show_read("before_attach", pasid);
+    attach(new_hwpt(pasid_ioas), pasid);
+    show_read("read_rid", NO_PASID);
+    show_read("read_pasid", pasid);
+    show_write("write_pasid", pasid);
+    show_read("other_pasid", pasid + 1);
+    unmap(pasid_ioas);
+    show_read("after_unmap", pasid);
+    map(pasid_ioas, 'C');
+    show_read("after_remap", pasid);
+    detach_pasid(pasid);
+    show_read("after_detach", pasid);
+    show_read("rid_at_end", NO_PASID);
+    printf("\n");
+    return 0;
+}

@@ -20,7 +20,7 @@ FEATURES = """
 DEVICES = {"aarch64": "viommu-aarch64"}
 ASAN_DEVICES = {"x86_64": "viommu-asan", "aarch64": "viommu-asan-aarch64"}
 
-PRODUCT = ["--enable-slirp"]
+PRODUCT = ["--enable-slirp", "--enable-vhost-kernel", "--enable-vhost-net"]
 
 # Only what the tests that run under it need, with one optimization level.
 ASAN = ["--enable-asan", "--enable-ubsan", "-Doptimization=1", "--disable-debug-info",

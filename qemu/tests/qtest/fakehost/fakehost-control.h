@@ -98,6 +98,7 @@ struct FakehostControl {
      */
     uint64_t heap_wanted;
     uint64_t heap;
+    uint64_t queue_reads;       /* of event and fault queues; no ioctls */
     struct FakehostRule rules[FAKEHOST_RULES];
     struct FakehostCallCount counts[FAKEHOST_CALLS];
     struct FakehostDevice devices[FAKEHOST_DEVICES];

@@ -104,5 +104,6 @@ void fh_log_totals(void);
 
 ssize_t __pread64_chk(int fd, void *buf, size_t n, off_t at, size_t room);
 ssize_t __pread_chk(int fd, void *buf, size_t n, off_t at, size_t room);
+ssize_t __read_chk(int fd, void *buf, size_t n, size_t room);
 
 #endif /* FAKEHOST_INTERNAL_H */

@@ -99,6 +99,7 @@ static void *fh_next(const char *name)
 
 typedef int FhIoctlFn(int fd, unsigned long cmd, ...);
 typedef int FhCloseFn(int fd);
+typedef ssize_t FhReadFn(int fd, void *buf, size_t n);
 typedef ssize_t FhPreadFn(int fd, void *buf, size_t n, off64_t at);
 typedef ssize_t FhPwriteFn(int fd, const void *buf, size_t n, off64_t at);
 typedef void *FhMmapFn(void *addr, size_t len, int prot, int flags, int fd,
@@ -121,6 +122,14 @@ int fh_close(int fd)
 
     next = next ? next : fh_next("close");
     return next(fd);
+}
+
+static ssize_t read_next(int fd, void *buf, size_t n)
+{
+    static FhReadFn *next;
+
+    next = next ? next : fh_next("read");
+    return next(fd, buf, n);
 }
 
 static ssize_t pread64_next(int fd, void *buf, size_t n, off64_t at)
@@ -568,6 +577,36 @@ __attribute__((visibility("default")))
 ssize_t __pread_chk(int fd, void *buf, size_t n, off_t at, size_t room)
 {
     return __pread64_chk(fd, buf, n, at, room);
+}
+
+/* Queues are the only FIFOs that QEMU reads: see fh_queue_open() */
+static bool fh_is_queue(int fd)
+{
+    const uint32_t *objects = fh_control()->objects;
+    struct stat st;
+
+    return objects[FAKEHOST_OBJ_VEVENTQ] + objects[FAKEHOST_OBJ_FAULT] &&
+           !fstat_next(fd, &st) && S_ISFIFO(st.st_mode);
+}
+
+__attribute__((visibility("default")))
+ssize_t read(int fd, void *buf, size_t n)
+{
+    if (fh_mode == FH_MODE_FAKE) {
+        pthread_mutex_lock(&fh_lock);
+        fh_control()->queue_reads += fh_is_queue(fd);
+        pthread_mutex_unlock(&fh_lock);
+    }
+    return read_next(fd, buf, n);
+}
+
+__attribute__((visibility("default")))
+ssize_t __read_chk(int fd, void *buf, size_t n, size_t room)
+{
+    if (n > room) {
+        abort();
+    }
+    return read(fd, buf, n);
 }
 
 /* Remember where BARs are mapped: the kernel cannot pin such addresses */

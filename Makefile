@@ -40,7 +40,8 @@ vm: ## run one scenario: RUN=name; with L1=shell a shell in L1 instead
 
 bench: python ## measure the cost per descriptor on fakehost (PEER=another QEMU)
 	@tools/deps
-	@tools/build qemu-system-x86_64 tests/qtest/fakehost/libfakehost.so
+	@tools/build qemu-system-x86_64 qemu-system-aarch64 \
+	    tests/qtest/fakehost/libfakehost.so
 	@bench/run
 
 clean: ## remove build/ (downloads and kernels stay in the cache)

@@ -30,7 +30,7 @@ class Control(ctypes.Structure):
     _fields_ = [("magic", U32), ("calls_used", U32), ("devices_used", U32), ("unused", U32),
                 ("ioctls", U64), ("objects", U32 * len(OBJECTS)), ("areas", U32),
                 ("mapped_bytes", U64), ("executed", U64),
-                ("heap_wanted", U64), ("heap", U64), ("rules", Rule * 16),
+                ("heap_wanted", U64), ("heap", U64), ("queue_reads", U64), ("rules", Rule * 16),
                 ("counts", CallCount * 64), ("devices", Device * 128)]
 
 
@@ -46,6 +46,10 @@ class Page:
 
     def ready(self):
         return self.control.magic == MAGIC
+
+    def calls(self):
+        """All calls to the host: ioctls, and reads of its queues."""
+        return self.control.ioctls + self.control.queue_reads
 
     def counts(self):
         """Name of each call that was made: how often."""

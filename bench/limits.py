@@ -27,6 +27,21 @@ def blocks(pages):
     return found
 
 
+def all_in_one(text, row, entries):
+    if not row:
+        return Limit(text, "no row", None)
+    return Limit(text, f"calls: {row['ioctls']}, entries: {row['entries']}",
+                 (row["ioctls"], row["entries"]) == (1, entries))
+
+
+def invalidation_only(text, row):
+    """No call, or one that has entries: no allocation and no attachment."""
+    if not row:
+        return Limit(text, "no row", None)
+    return Limit(text, f"calls: {row['ioctls']}, entries: {row['entries']}",
+                 row["ioctls"] == 0 or row["ioctls"] == 1 and row["entries"] > 0)
+
+
 def one_call(rows, devices):
     row = find(rows, "piotlb-burst", devices, 32)
     text = f"32 page-selective PIOTLB + wait, {devices} device{'s'[:devices > 1]}: 1 call"
@@ -100,4 +115,27 @@ def vtd(rows, one, eight, sent, heap):
                find(rows, "piotlb-burst", 64, 32, 64)),
         joined(JOINED_PAGES, sent),
         little_heap(heap),
+    ]
+
+
+def few_wakeups(found):
+    text = "100 host events that wait: at most 2 reads and one wake-up"
+    if found is None:
+        return Limit(text, "not measured", None)
+    return Limit(text, f"reads: {found.reads}, interrupts: {found.interrupts}",
+                 1 <= found.reads <= 2 and found.interrupts == 1)
+
+
+def smmuv3(rows, drained):
+    """All limits of SMMUv3 for one QEMU: of its rows, and of what they do not show."""
+    return [
+        all_in_one("64 TLBI commands + CMD_SYNC: 1 call, 64 entries",
+                   find(rows, "tlbi-burst", 1, 64), 64),
+        invalidation_only("CFGI_STE, unchanged: at most 1 call, an invalidation",
+                          find(rows, "cfgi-ste-unchanged", 1, 1)),
+        invalidation_only("CFGI_ALL, unchanged, 32 devices: at most 1 call, an invalidation",
+                          find(rows, "cfgi-all-unchanged", 32, 1)),
+        few_wakeups(drained),
+        growth(f"instructions per TLBI command, 32 devices: within {GROWTH} × of 1",
+               find(rows, "tlbi-burst", 1, 32), find(rows, "tlbi-burst", 32, 32)),
     ]

@@ -32,7 +32,9 @@ class QueueError(Exception):
 def device_arguments(places, files):
     args = ["-object", f"iommufd,id=iommufd0,fd={files['iommufd0']}"]
     for number, place in enumerate(places):
-        args += ["-device", f"vfio-pci,fd={files[f'dev{number}']},iommufd=iommufd0,{place}"]
+        # Without an id some versions crash on fd=
+        args += ["-device", f"vfio-pci,id=dev{number},fd={files[f'dev{number}']},"
+                            f"iommufd=iommufd0,{place}"]
     return args
 
 
@@ -48,6 +50,9 @@ class Machine:
         self.dir = tempfile.mkdtemp(prefix="bench-")
         self.process = None
         self.sockets = []
+        self.interrupts = 0         # since watch_interrupts()
+        self.events = self.path("events")   # where fakehost's event queues are
+        os.mkdir(self.events)
         try:
             self.page = fakehost.Page(self.path("control"))
             self.start(binary, library, arguments, places, host, wrapper, log)
@@ -100,6 +105,7 @@ class Machine:
             os.set_inheritable(fd, True)
         env = dict(os.environ, LD_PRELOAD=str(library), FAKEHOST_MODE="fake",
                    FAKEHOST_HOST=self.path("host"), FAKEHOST_CONTROL=self.path("control"),
+                   FAKEHOST_EVENTS=self.events,
                    ASAN_OPTIONS="detect_leaks=0:verify_asan_link_order=0")
         for name in ("FAKEHOST_LOG", "FAKEHOST_FAIL", "FAKEHOST_SWALLOW"):
             env.pop(name, None)
@@ -186,9 +192,17 @@ class Machine:
     def qtest_command(self, command):
         self.send(self.qtest, command.encode(), command[:40])
         answer = self.line(self.qtest, command[:40]).split()
+        while answer[:1] == [b"IRQ"]:
+            self.interrupts += answer[1] == b"raise"
+            answer = self.line(self.qtest, command[:40]).split()
         if answer[:1] != [b"OK"]:
             raise Unusable(f"{command[:40]}: {b' '.join(answer).decode()}")
         return answer[1:]
+
+    def watch_interrupts(self, path):
+        """Count the interrupts that a device raises; they no longer reach anything."""
+        self.qtest_command(f"irq_intercept_out {path} sysbus-irq")
+        self.interrupts = 0
 
     def read(self, address, size):
         name = {4: "readl", 8: "readq"}[size]

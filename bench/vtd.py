@@ -74,14 +74,17 @@ def devfn(number):
 
 
 def options_of(known):
-    """What turns on nesting, from the names of properties that this QEMU has."""
+    """What turns on nesting, from the names of properties that this QEMU has.
+
+    Not all of them take caching-mode=on for granted.
+    """
     chosen = []
     for names in (("x-scalable-mode", "scalable-mode"), ("x-flts", "fsts")):
         found = [name for name in names if name in known]
         if not found:
             raise Unusable(f"its intel-iommu has none of {', '.join(names)}")
         chosen.append(f"{found[0]}=on")
-    return Options(",".join(chosen), "pasid-bits" in known)
+    return Options(",".join([*chosen, "caching-mode=on"]), "pasid-bits" in known)
 
 
 def probe(binary):

@@ -3,7 +3,8 @@
 
 A unit of work is a list of doorbells; a doorbell is a change of tables (or
 none) and the descriptors that are posted for it, a wait descriptor excluded.
-A row of the results is the cost of one unit.
+One that is alone cannot be rung once for several units.  A row of the results
+is the cost of one unit.
 
 A model is a vIOMMU with its workloads; its guest has post_with_wait(), ring(),
 complete() and check().
@@ -18,7 +19,7 @@ from machine import Unusable
 # requests without PASID count as one
 Shape = namedtuple("Shape", "devices pasids", defaults=(1,))
 
-Doorbell = namedtuple("Doorbell", "change descriptors", defaults=(None, ()))
+Doorbell = namedtuple("Doorbell", "change descriptors alone", defaults=(None, (), False))
 # unit(shape, burst) makes a unit; with more than one PASID there are rows for
 # some_bursts only
 Workload = namedtuple("Workload", "name text bursts some_bursts unit")

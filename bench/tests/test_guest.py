@@ -12,6 +12,8 @@ BENCH = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, BENCH)
 import fakehost  # noqa: E402
 import machine  # noqa: E402
+import smmuv3  # noqa: E402
+import smmuv3_workloads  # noqa: E402
 import vtd  # noqa: E402
 import vtd_workloads  # noqa: E402
 import workloads  # noqa: E402
@@ -126,9 +128,94 @@ class Guest(unittest.TestCase):
                 self.assertRaises(vtd.QueueError, workloads.run, guest, unit)
 
 
+class Smmu:
+    """An SMMUv3 that consumes at once, or not at all; errors: GERROR."""
+    patience = 0.01
+
+    def __init__(self, completes=True, errors=0):
+        self.bytes, self.registers = {}, {smmuv3.GERROR: errors, smmuv3.EVENTQ_PROD: 0}
+        self.completes = completes
+
+    def write_memory(self, address, data):
+        self.bytes.update({address + at: byte for at, byte in enumerate(data)})
+
+    def words(self, address, count):
+        data = bytes(self.bytes.get(address + at, 0) for at in range(8 * count))
+        return struct.unpack(f"<{count}Q", data)
+
+    def read(self, address, _):
+        return self.registers.get(address - smmuv3.BASE, 0)
+
+    def write(self, address, _, value):
+        register = address - smmuv3.BASE
+        self.registers[register] = value
+        if register == smmuv3.CR0:
+            self.registers[smmuv3.CR0ACK] = value
+        if register == smmuv3.CMDQ_PROD and self.completes:
+            self.registers[smmuv3.CMDQ_CONS] = value
+
+
+class SmmuGuest(unittest.TestCase):
+    def test_entry_of_a_stream(self):
+        smmu = Smmu()
+        guest = smmuv3.Guest(smmu)
+        guest.set_stream(0x21)
+        word = smmu.words(guest.streams + 0x21 * 64, 1)[0]
+        self.assertEqual(word & 0xF, 1 | 5 << 1)
+        self.assertEqual(word & ~0x3F, smmuv3.CONTEXTS + 0x21000)
+
+    def test_the_queue_wraps(self):
+        smmu = Smmu()
+        guest = smmuv3.Guest(smmu)
+        slots = 1 << smmuv3.COMMANDS_LOG2
+        guest.tail = slots - 1
+        guest.post([(1, 2), (3, 4)])
+        self.assertEqual(smmu.words(guest.commands + (slots - 1) * 16, 2), (1, 2))
+        self.assertEqual(smmu.words(guest.commands, 2), (3, 4))
+        self.assertEqual(guest.tail, slots + 1)
+        guest.tail = 2 * slots - 1
+        guest.post([(5, 6), (7, 8)])
+        self.assertEqual(smmu.words(guest.commands, 2), (7, 8))
+        self.assertEqual(guest.tail, 1)
+
+    def test_a_burst_ends_in_a_sync(self):
+        smmu = Smmu()
+        guest = smmuv3.Guest(smmu)
+        guest.enable()
+        workloads.run(guest, smmuv3_workloads.tlbi_burst(Shape(1), 4))
+        self.assertEqual([smmu.words(guest.commands + at * 16, 1)[0] & 0xFF
+                          for at in range(6)], [0x12] * 4 + [0x46, 0])
+
+    def test_what_is_not_done_is_seen(self):
+        unit = smmuv3_workloads.tlbi_burst(Shape(1), 4)
+        for smmu in Smmu(False), Smmu(True, smmuv3.CMDQ_ERR):
+            guest = smmuv3.Guest(smmu)
+            self.assertRaises(machine.QueueError, workloads.run, guest, unit)
+
+    def test_events_are_what_the_kernel_would_write(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "veventq-7")
+            os.mkfifo(path)
+            reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+            smmu = Smmu()
+            smmu.events = directory
+            guest = smmuv3.Guest(smmu)
+            guest.post_with_wait(smmuv3_workloads.events(Shape(2), 3)[0].descriptors)
+            guest.ring()
+            data = os.read(reader, 4096)
+            os.close(reader)
+        events = list(struct.iter_unpack("<2I4Q", data))
+        self.assertEqual([event[1] for event in events], [0, 1, 2])
+        self.assertEqual([event[2] >> 32 for event in events],
+                         [smmuv3.stream(number) for number in (0, 1, 0)])
+        self.assertFalse(guest.complete())
+        smmu.registers[smmuv3.EVENTQ_PROD] = 3
+        self.assertTrue(guest.complete())
+
+
 class Workloads(unittest.TestCase):
     def test_bursts_have_their_length(self):
-        for workload in vtd_workloads.WORKLOADS:
+        for workload in vtd_workloads.WORKLOADS + smmuv3_workloads.WORKLOADS:
             for burst in workload.bursts:
                 for doorbell in workload.unit(Shape(8), burst):
                     self.assertEqual(len(doorbell.descriptors), burst, workload.name)
@@ -158,8 +245,8 @@ class Workloads(unittest.TestCase):
 
 class Shared(unittest.TestCase):
     def test_control_page_is_that_of_the_header(self):
-        fields = ["ioctls", "objects", "areas", "mapped_bytes", "heap", "rules", "counts",
-                  "devices"]
+        fields = ["ioctls", "objects", "areas", "mapped_bytes", "heap", "queue_reads", "rules",
+                  "counts", "devices"]
         offsets = " ".join(f'printf(" %zu", offsetof(struct FakehostControl, {field}));'
                            for field in fields)
         source = (f'#include <stdio.h>\n#include <stddef.h>\n#include "{HEADER}"\n'
@@ -185,7 +272,9 @@ class Shared(unittest.TestCase):
                 ({"x-scalable-mode", "x-flts"}, ("x-scalable-mode=on,x-flts=on", False)),
                 ({"x-scalable-mode", "fsts"}, ("x-scalable-mode=on,fsts=on", False)),
                 ({"scalable-mode", "fsts", "pasid-bits"}, ("scalable-mode=on,fsts=on", True))):
-            self.assertEqual(vtd.options_of(names), options)
+            found = vtd.options_of(names)
+            self.assertEqual((found.iommu.removesuffix(",caching-mode=on"), found.pasids),
+                             options)
         with self.assertRaises(machine.Unusable):
             vtd.options_of({"x-scalable-mode"})
 

@@ -10,6 +10,7 @@ import limits  # noqa: E402
 import measure  # noqa: E402
 import plot  # noqa: E402
 import report  # noqa: E402
+import smmuv3_workloads  # noqa: E402
 
 
 def row(**changes):
@@ -93,6 +94,41 @@ class Limits(unittest.TestCase):
                "8 iommufd0 IOMMU_HWPT_INVALIDATE hwpt_id=4 [0x9000:1:0x0] = -1 EIO injected\n"
                "9 dev0 VFIO_DEVICE_RESET = 0\n")
         self.assertEqual(measure.logged_entries(log), [(1, 1), (2, 2)])
+
+
+class SmmuLimits(unittest.TestCase):
+    def judge(self, rows=(), drained=None):
+        return [limit.holds for limit in limits.smmuv3(
+            [row(model="smmuv3", **changes) for changes in rows], drained)]
+
+    def test_without_rows_nothing_holds_and_nothing_fails(self):
+        self.assertEqual(self.judge(), [None] * 5)
+
+    def test_a_burst_is_one_call_with_all_entries(self):
+        for ioctls, entries, holds in ((1, 64, True), (2, 64, False), (1, 63, False)):
+            burst = {"workload": "tlbi-burst", "burst": 64, "ioctls": ioctls,
+                     "entries": entries}
+            self.assertIs(self.judge([burst])[0], holds)
+
+    def test_unchanged_entries_cost_an_invalidation_at_most(self):
+        for ioctls, entries, holds in ((0, 0, True), (1, 1, True), (1, 0, False),
+                                       (2, 2, False)):
+            unit = {"burst": 1, "ioctls": ioctls, "entries": entries}
+            self.assertIs(self.judge([{"workload": "cfgi-ste-unchanged", **unit}])[1], holds)
+            self.assertIs(self.judge([{"workload": "cfgi-all-unchanged", "devices": 32,
+                                       **unit}])[2], holds)
+
+    def test_events(self):
+        for reads, interrupts, holds in ((1, 1, True), (2, 1, True), (3, 1, False),
+                                         (1, 2, False), (0, 0, False)):
+            drained = smmuv3_workloads.Drained(reads, interrupts)
+            self.assertIs(self.judge(drained=drained)[3], holds)
+
+    def test_growth_is_per_command(self):
+        for instructions, holds in ((4160, True), (4162, False)):
+            rows = [{"workload": "tlbi-burst"}, {"workload": "tlbi-burst", "devices": 32,
+                                                 "instructions": instructions}]
+            self.assertIs(self.judge(rows)[4], holds)
 
 
 class Table(unittest.TestCase):

@@ -63,24 +63,28 @@ count() {
     say "count at=$1 $(awk '{ printf "%s=%s ", $1, $2 }' /sys/kernel/tracing/kprobe_profile)"
 }
 
+# await_qmp REGEX TIMES: that many lines since the log was cleared
 await_qmp() {
     rounds=600
-    until grep -q "$1" /run/qmp.log; do
+    until [ "$(grep -c "$1" /run/qmp.log)" -ge "$2" ]; do
         rounds=$((rounds - 1))
         [ $rounds -gt 0 ] || { say "timeout what=QMP: $1; last: $(tail -n 1 /run/qmp.log)"; return 1; }
         usleep 50000
     done
-    # A later wait for the same must not be served by the same line.
-    : > /run/qmp.log
 }
 
-# on-NAME's lines: "qmp JSON", "await REGEX".
+# on-NAME's lines: "qmp JSON", "await REGEX".  The nth wait for the same is served
+# by the nth line, so that several commands may be under way.
 act_on() {
     [ -r "/scenario/on-$1" ] || return 0
+    : > /run/qmp.log
+    : > /run/awaited
     while read -r verb rest; do
         case $verb in
         qmp) say "qmp $rest"; echo "$rest" >&9 ;;
-        await) await_qmp "$rest" || return 0 ;;
+        await)
+            echo "$rest" >> /run/awaited
+            await_qmp "$rest" "$(grep -cxF "$rest" /run/awaited)" || return 0 ;;
         esac
     done < "/scenario/on-$1"
 }
@@ -91,6 +95,9 @@ run_qut() {
     exec 6<> /run/l2.out 7<> /run/l2.in 8<> /run/qmp.out 9<> /run/qmp.in
     cat <&8 >> /run/qmp.log &
     echo '{"execute": "qmp_capabilities"}' >&9
+    for file in kernel initrd; do
+        sed -i "s/@$file-bytes@/$(wc -c < /l2/$file)/" /scenario/qut.args
+    done
     set --
     while read -r argument; do
         set -- "$@" "$argument"

@@ -372,6 +372,17 @@ def nested_balanced(record, _scenario):
 
 
 @check
+def nested_by_boot(record, scenario):
+    """At each boot of L2 the host had as many nested domains as it has to."""
+    report = record["report"]
+    wanted = scenario["limits"].get("nested", [])
+    found = [_live(report["counts"][name])[0] for name in report["order"]
+             if name.split("#")[0] == "booted"]
+    return bool(wanted) and found == wanted, "nested domains at each boot: %s" % (
+        " ".join(map(str, found)) or "no boot")
+
+
+@check
 def reboots(record, scenario):
     """L2 booted as often as wanted, in one process of the QEMU under test."""
     wanted = _limit(scenario, "boots", 1)

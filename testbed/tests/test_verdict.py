@@ -241,6 +241,16 @@ class Verdict(unittest.TestCase):
         record["report"]["counts"]["end"]["nested_attach_pasid"] = 0
         self.assertFalse(verdict.CHECKS["host_by_pasid"](record, limited)[0])
 
+    def test_tables_nested_in_another_mode_fail(self):
+        record = good_record()
+        for label, live in (("booted#2", 0), ("booted#3", 1)):
+            record["report"]["counts"][label] = {"nested_alloc": live, "nested_free": 0}
+            record["report"]["order"].append(label)
+        for wanted, holds in (([1, 0, 1], True), ([1, 1, 1], False), ([1, 0], False), ([], False)):
+            held, _ = verdict.CHECKS["nested_by_boot"](record, make_scenario(
+                limits={"nested": wanted}))
+            self.assertEqual(held, holds)
+
     def test_leak_over_reboots_fails(self):
         record = good_record()
         limits = {"rounds": 2, "compare_at": "booted"}

@@ -19,6 +19,9 @@
 #define MAPS_ONE        "10000+1000>1000000:rw "
 #define MAPS_TWO        MAPS_ONE "20000+1000>1801000:rw "
 
+/* Scalable-mode context entry: requests with PASID are allowed (VT-d 9.4) */
+#define SM_CE_PASIDE    (1ull << 3)
+
 #define SWEEP_MAX       200
 #define RETRY_SECONDS   10
 
@@ -434,6 +437,49 @@ static void test_plug_into_legacy(void)
     vtd_accel_end(&l.t);
 }
 
+/* PASIDs that are bound go when legacy mode comes, and come back after it */
+static void test_pasids(void)
+{
+    g_autofree char *host =
+        g_strdup_printf("iommu iommu0 type=vtd cap=0x%llx ecap=0x%llx\n"
+                        "device dev0 iommu=iommu0 pasid-bits=20\n", HOST_CAP,
+                        HOST_ECAP);
+    VtdAccelSetup setup = {
+        .devices = 1, .host = host,
+        .iommu_props = VTD_ACCEL_PROPS ",pasid-bits=20",
+    };
+    VtdPasidEntry fs = vtd_accel_fs_entry(DID);
+    const struct FakehostDevice *dev;
+    uint64_t context, dir;
+    VtdLegacy l;
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    dir = vtd_guest_add_context(&l.t.guest, vtd_accel_bus(0), 0, 0);
+    context = vtd_guest_context(&l.t.guest, vtd_accel_bus(0), 0);
+    qtest_writeq(l.t.guest.qts, context, dir | SM_CE_PASIDE | 1);
+    vtd_guest_write_pasid(&l.t.guest, dir, 0, &fs);
+    vtd_guest_write_pasid(&l.t.guest, dir, 5, &fs);
+    vtd_legacy_write_entry(&l, 0x10000, 1, PAGE | LEGACY_RW);
+    vtd_legacy_use_table(&l, 0, DID);
+    vtd_guest_enable(&l.t.guest);
+    dev = fakehost_device(l.t.host, "dev0");
+
+    for (unsigned i = 0; i < 3; i++) {
+        g_assert_cmpint(vtd_legacy_state(&l, 0), ==, S1);
+        g_assert_cmpuint(dev->pasids, ==, 1);
+        vtd_legacy_enter(&l);
+        expect_maps(&l, 0, MAPS_ONE);
+        g_assert_cmpuint(dev->pasids, ==, 0);
+        vtd_accel_expect_s1_hwpts(&l.t, 0);
+        vtd_guest_set_root(&l.t.guest, l.t.guest.root, true);
+    }
+    vtd_accel_unplug(&l.t, 0);
+    vtd_accel_expect_empty(&l.t);
+    vtd_accel_end(&l.t);
+}
+
 /* Without the erratum it is all the same: nothing read-only in the parent */
 static void test_no_erratum(void)
 {
@@ -662,6 +708,7 @@ int main(int argc, char **argv)
                    test_two_units);
     qtest_add_func("/vtd-accel/legacy/devices/plugged-into-it_copies",
                    test_plug_into_legacy);
+    qtest_add_func("/vtd-accel/legacy/pasids_go-and-come", test_pasids);
     qtest_add_func("/vtd-accel/legacy/no-erratum_same", test_no_erratum);
     qtest_add_func("/vtd-accel/legacy/migration_blocked", test_migration);
     for (size_t i = 0; i < ARRAY_SIZE(hostiles); i++) {

@@ -377,6 +377,18 @@ static uint64_t smmuv3_accel_get_flags(void *opaque, PCIDevice *dev)
            PCI_VIOMMU_NESTING_PARENT | PCI_VIOMMU_NESTING_ALONE : 0;
 }
 
+/*
+ * PASIDs are substreams, which the guest's own CD tables translate: they need
+ * nothing of the parent.  ssidsize=auto is decided when the first device is
+ * set, before it asks.
+ */
+static uint8_t smmuv3_accel_get_pasid_bits(void *opaque, PCIDevice *dev)
+{
+    int bits = ARM_SMMUV3(opaque)->s_accel->features.ssidsize;
+
+    return smmuv3_accel_is_host_device(dev) ? MAX(bits, 0) : 0;
+}
+
 static AddressSpace *smmuv3_accel_get_msi_as(PCIBus *bus, void *opaque,
                                              int devfn)
 {
@@ -408,6 +420,7 @@ static const PCIIOMMUOps smmuv3_accel_ops = {
     .unset_iommu_device = smmuv3_accel_unset_device,
     .get_host_device_flags = smmuv3_accel_get_flags,
     .get_nesting_address_space = smmuv3_accel_get_nesting_as,
+    .get_pasid_bits = smmuv3_accel_get_pasid_bits,
     .supports_address_space = smmuv3_accel_supports_device,
     .supports_host_iommu = smmuv3_accel_supports_host,
     .get_msi_address_space = smmuv3_accel_get_msi_as,

@@ -213,6 +213,26 @@ class SmmuGuest(unittest.TestCase):
         self.assertTrue(guest.complete())
 
 
+class Protocol(unittest.TestCase):
+    def answer(self, *lines):
+        """A machine that was asked something; its answer."""
+        asked = machine.Machine.__new__(machine.Machine)
+        asked.qtest, asked.interrupts = None, 0
+        waiting = list(lines)
+        asked.send = lambda *_: None
+        asked.line = lambda *_: waiting.pop(0)
+        return asked, asked.qtest_command("readl 0x0")
+
+    def test_interrupts_come_before_the_answer(self):
+        asked, words = self.answer(b"IRQ raise 0\n", b"IRQ lower 0\n", b"IRQ raise 1\n",
+                                   b"OK 0x5\n")
+        self.assertEqual((asked.interrupts, words), (2, [b"0x5"]))
+
+    def test_what_is_not_ok_is_refused(self):
+        with self.assertRaises(machine.Unusable):
+            self.answer(b"IRQ raise 0\n", b"FAIL unknown\n")
+
+
 class Workloads(unittest.TestCase):
     def test_bursts_have_their_length(self):
         for workload in vtd_workloads.WORKLOADS + smmuv3_workloads.WORKLOADS:

@@ -1,0 +1,94 @@
+/*
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The emulated SMMUv3 advertises IDR3.FWB if it is told to, and only then.
+ */
+
+#include "qemu/osdep.h"
+#include "libqtest.h"
+
+#define SMMU_BASE 0x09050000
+#define SMMU_IDR0 (SMMU_BASE + 0x00)
+#define SMMU_IDR3 (SMMU_BASE + 0x0c)
+#define IDR0_STAGES 0x3
+#define IDR3_FWB (1u << 8)
+
+typedef struct FwbCase {
+    const char *name;
+    const char *args;
+    uint32_t stages;
+    bool fwb;
+} FwbCase;
+
+static const FwbCase cases[] = {
+    { "default", "-M virt,iommu=smmuv3", 0x3, false },
+    { "off", "-M virt,iommu=smmuv3 -global arm-smmuv3.x-fwb=off", 0x3, false },
+    { "on", "-M virt,iommu=smmuv3 -global arm-smmuv3.x-fwb=on", 0x3, true },
+    { "one-stage", "-M virt-9.1,iommu=smmuv3", 0x2, false },
+};
+
+static void test_fwb(const void *data)
+{
+    const FwbCase *c = data;
+    g_autofree char *args = g_strdup_printf("-accel qtest -nodefaults %s",
+                                            c->args);
+    QTestState *qts = qtest_init(args);
+    uint32_t idr3 = qtest_readl(qts, SMMU_IDR3);
+
+    g_assert_cmphex(qtest_readl(qts, SMMU_IDR0) & IDR0_STAGES, ==, c->stages);
+    g_assert_cmphex(idr3 & IDR3_FWB, ==, c->fwb ? IDR3_FWB : 0);
+    /* It is a property of the device: a reset keeps it */
+    qtest_system_reset(qts);
+    g_assert_cmphex(qtest_readl(qts, SMMU_IDR3), ==, idr3);
+    qtest_quit(qts);
+}
+
+/* Nothing but that bit differs from an SMMUv3 without the property. */
+static void test_nothing_else(void)
+{
+    QTestState *off = qtest_init("-accel qtest -nodefaults "
+                                 "-M virt,iommu=smmuv3");
+    QTestState *on = qtest_init("-accel qtest -nodefaults "
+                                "-M virt,iommu=smmuv3 "
+                                "-global arm-smmuv3.x-fwb=on");
+    uint64_t reg;
+
+    for (reg = SMMU_IDR0; reg < SMMU_BASE + 0x20; reg += 4) {
+        g_assert_cmphex(qtest_readl(on, reg), ==, qtest_readl(off, reg) |
+                        (reg == SMMU_IDR3 ? IDR3_FWB : 0));
+    }
+    qtest_quit(off);
+    qtest_quit(on);
+}
+
+static void test_needs_both_stages(void)
+{
+    const char *argv[] = {
+        getenv("QTEST_QEMU_BINARY"), "-nodefaults", "-display", "none", "-M",
+        "virt-9.1,iommu=smmuv3", "-global", "arm-smmuv3.x-fwb=on", NULL
+    };
+    g_autofree char *said = NULL;
+    int status;
+
+    g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL,
+                               G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL,
+                               &said, &status, NULL));
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 1);
+    g_assert_nonnull(strstr(said,
+                            "x-fwb=on needs stage=nested, but stage is 1"));
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    for (int i = 0; i < ARRAY_SIZE(cases); i++) {
+        g_autofree char *path = g_strdup_printf("/smmuv3/fwb/%s",
+                                                cases[i].name);
+
+        qtest_add_data_func(path, &cases[i], test_fwb);
+    }
+    qtest_add_func("/smmuv3/fwb/on_nothing-else-differs", test_nothing_else);
+    qtest_add_func("/smmuv3/fwb/one-stage_refused", test_needs_both_stages);
+    return g_test_run();
+}

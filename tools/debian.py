@@ -19,10 +19,13 @@ Remote = namedtuple("Remote", "name size sha256")
 UPDATE_AFTER = 3600     # seconds that an index is taken for fresh
 
 
-def apt(suite, *args, cwd=None, show=False):
-    """Run apt on the private state of a suite; returns its output."""
+def apt(suite, *args, cwd=None, show=False, arch=None):
+    """Run apt on the private state of a suite; returns its output.
+
+    arch: Debian's name of an architecture, this machine's if not given.
+    """
     done = subprocess.run(
-        [TOOLS / "apt-private", suite, architecture(), *args], cwd=cwd,
+        [TOOLS / "apt-private", suite, arch or architecture(), *args], cwd=cwd,
         check=False, text=True, stdin=subprocess.DEVNULL,
         stdout=sys.stderr if show else subprocess.PIPE, stderr=subprocess.PIPE)
     if done.returncode:
@@ -38,15 +41,15 @@ def architecture():
                text=True).stdout.strip()
 
 
-def update(suite):
+def update(suite, arch=None):
     """Have a fresh index of the suite, or keep an old one if there is no network."""
-    stamp = cache_dir() / "apt" / f"{suite}-{architecture()}" / "updated"
+    stamp = cache_dir() / "apt" / f"{suite}-{arch or architecture()}" / "updated"
     if stamp.exists() and time.time() - stamp.stat().st_mtime < UPDATE_AFTER:
         return
     if not stamp.exists():
         need_space(cache_dir(), 250, f"the index of Debian {suite}")
-        note(f"fetching the index of Debian {suite}")
-    apt(suite, "update")
+        note(f"fetching the index of Debian {suite}{f' for {arch}' if arch else ''}")
+    apt(suite, "update", arch=arch)
 
 
 def uris(text):
@@ -75,25 +78,56 @@ def package_names(suite, prefix):
     return apt(suite, "pkgnames", prefix).split()
 
 
-def fetch_package(suite, package):
+def fetch_package(suite, package, arch=None):
     """The .deb of a package, from dl/ or from the archive."""
-    update(suite)
-    files = uris(apt(suite, "download", "--print-uris", package))
+    update(suite, arch)
+    files = uris(apt(suite, "download", "--print-uris", package, arch=arch))
     if not files:
         raise Failure(f"no package {package} in {suite}")
-    return fetch(suite, files[0], "download", package)
+    return fetch(suite, files[0], "download", package, arch=arch)
 
 
-def fetch(suite, remote, *command):
+def fetch_packages(suite, packages, arch=None):
+    """The .debs of packages, in that order: what is missing comes in one go."""
+    update(suite, arch)
+    found = {remote.name.partition("_")[0]: remote for remote in
+             uris(apt(suite, "download", "--print-uris", *packages, arch=arch))}
+    for package in packages:
+        if package not in found:
+            raise Failure(f"no package {package} in {suite}")
+    missing = [package for package in packages if not have(found[package])]
+    if missing:
+        partial = cache_dir() / "dl/partial"
+        partial.mkdir(parents=True, exist_ok=True)
+        need_space(partial, (sum(found[name].size for name in missing) >> 20) + 1,
+                   f"{len(missing)} packages")
+        note(f"fetching {len(missing)} packages of Debian {suite}"
+             f"{f' for {arch}' if arch else ''}")
+        apt(suite, "-qq", "download", *missing, cwd=partial, arch=arch)
+    return [keep(found[package]) for package in packages]
+
+
+def fetch(suite, remote, *command, arch=None):
+    if not have(remote):
+        partial = cache_dir() / "dl/partial"
+        partial.mkdir(parents=True, exist_ok=True)
+        need_space(partial, (remote.size >> 20) + 1, remote.name)
+        note(f"fetching {remote.name} ({remote.size >> 20} MiB)")
+        apt(suite, *command, cwd=partial, show=True, arch=arch)
+    return keep(remote)
+
+
+def have(remote):
     final = cache_dir() / "dl" / remote.name
-    if final.is_file() and sha256_of(final) == remote.sha256:
+    return final.is_file() and sha256_of(final) == remote.sha256
+
+
+def keep(remote):
+    """Move what was fetched into dl/ if it is what the index promised."""
+    final = cache_dir() / "dl" / remote.name
+    if have(remote):
         return final
-    partial = final.parent / "partial"
-    partial.mkdir(parents=True, exist_ok=True)
-    need_space(partial, (remote.size >> 20) + 1, remote.name)
-    note(f"fetching {remote.name} ({remote.size >> 20} MiB)")
-    apt(suite, *command, cwd=partial, show=True)
-    file = partial / remote.name
+    file = final.parent / "partial" / remote.name
     found = sha256_of(file) if file.is_file() else "no file"
     if found != remote.sha256:
         remove(file)

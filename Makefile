@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A thin front door: the work is done by tools/ and testbed/.
 
-.PHONY: help demo check check-quick build tree refresh export check-patches \
+.PHONY: help demo demo-arm check check-quick build tree refresh export check-patches \
 	check-each vm bench clean python
 
 help: ## list the targets
@@ -9,6 +9,9 @@ help: ## list the targets
 
 demo: python ## install, fetch, build and run x86-nvme-s1, with its picture and verdict
 	@tools/demo
+
+demo-arm: python ## the same for arm-nvme-s1, on an emulated Arm machine
+	@tools/demo arm64
 
 check: python ## run every test
 	@tools/check

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The devices of a run: what L0 emulates and passes through, where the QEMU
 under test puts it, and the emulated NICs beside it."""
+from lib.arch import smmu_of_bus
 
 # Where the root ports are on pcie.0; guest/l1-lib.sh looks for them there.
 FIRST_PORT = 0x10
 FIRST_NIC_PORT = 0x18
+FIRST_PXB_BUS = 0x40
 # Emulated NICs are numbered from here, passed-through ones like their devices:
 # a NIC's number is in its MAC and in its network, 10.0.NUMBER.0/24.
 FIRST_EMULATED_NIC = 64
@@ -14,6 +16,8 @@ PLACES = {
     "port": ["1b36:000c"],
     "switch": ["1b36:000c", "104c:8232", "104c:8233"],
     "bridge": ["1b36:000c", "1b36:000e"],
+    # A root complex of its own, on arm64 with an SMMU of its own
+    "pxb": ["1b36:000c"],
 }
 NIC_DEFAULTS = {"vhost": False, "place": "", "properties": "iommu_platform=on,disable-legacy=on",
                 "model": "virtio-net-pci"}
@@ -95,6 +99,11 @@ def qut_devices(scenario):
     command = []
     for index, _ in enumerate(scenario["devices"]):
         bridges, bus = _qut_place(place_of(scenario, index), index)
+        if place_of(scenario, index) == "pxb":
+            command += [
+                "-device", "pxb-pcie,id=pxb%d,bus=pcie.0,bus_nr=0x%x" % (
+                    index, FIRST_PXB_BUS + 0x10 * index),
+                *smmu_of_bus(scenario, "pxb%d" % index, index)]
         command += bridges + [
             "-device", "vfio-pci,id=dev%d,host=@host%d@,bus=%s%s" % (
                 index, index, bus, ",iommufd=iommufd0" if scenario["qut"]["iommufd"] else "")]
@@ -120,6 +129,8 @@ def _qut_place(place, index):
     if index >= FIRST_EMULATED_NIC:
         slot = FIRST_NIC_PORT + index - FIRST_EMULATED_NIC
     port = ["-device", "pcie-root-port,id=rp%d,addr=0x%x,chassis=%d" % (index, slot, index + 1)]
+    if place == "pxb":
+        return port[:1] + ["%s,bus=pxb%d" % (port[1], index)], "rp%d" % index
     if place == "switch":
         return port + [
             "-device", "x3130-upstream,id=up%d,bus=rp%d" % (index, index),

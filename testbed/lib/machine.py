@@ -2,31 +2,8 @@
 """Command lines: L0 (the emulated machine), the QEMU under test in L1, and
 the small archive that carries a scenario into L1."""
 from lib import cpio, devices, disks
+from lib.arch import ARCHS
 
-# What the verdict counts in L1, by architecture: name, function, arguments.
-# $arg4 of the allocation is struct iommu_user_data: {type, pointer, length},
-# which points to struct iommu_hwpt_vtd_s1: {flags, table address, width}.
-PROBES = {
-    "x86_64": [
-        "nested_alloc intel_iommu_domain_alloc_nested flags=+u0(+8($arg4)):x64"
-        " pgtbl=+u8(+8($arg4)):x64 width=+u16(+8($arg4)):u32",
-        "nested_free intel_nested_domain_free",
-        "nested_attach intel_nested_attach_dev",
-        "nested_attach_pasid intel_nested_set_dev_pasid",
-        "nested_invalidate intel_nested_cache_invalidate_user entries=+24($arg2):u32",
-        "hwpt_alloc iommufd_hwpt_alloc",
-        "hwpt_paging_free iommufd_hwpt_paging_destroy",
-        "hwpt_nested_free iommufd_hwpt_nested_destroy",
-        "ioas_alloc iommufd_ioas_alloc_ioctl",
-        "ioas_free iommufd_ioas_destroy",
-        "ioas_map iommufd_ioas_map",
-    ],
-}
-L0_TRACE = {
-    "x86_64": ["vtd_nested_translate", "vtd_nested_fault", "vtd_iotlb_page_update",
-               "vtd_ir_irte_get", "vtd_dmar_fault"],
-}
-QUT_TRACE = ["iommufd_*", "vtd_accel_*"]
 PORTS = ("l2", "l2boot", "report", "qut", "calls")
 # What the emulated IOMMU of the QEMU under test walks by itself
 QUT_WALKS = "vtd_iotlb_page_update"
@@ -35,19 +12,13 @@ QUT_WALKS = "vtd_iotlb_page_update"
 def l0_command(scenario, tools, files, interactive=False):
     """Return L0's argument vector.  tools: l0, firmware, kernel; files: initrd,
     trace, l1_log, disk images by index and a path per port."""
-    iommu = "intel-iommu,intremap=on,x-scalable-mode=on"
-    if scenario["l0"]["nesting"]:
-        iommu += ",x-flts=on,x-nested=on"
-    if "pasid" in scenario["devices"]:
-        iommu += ",pasid-bits=20"
+    arch = ARCHS[scenario["arch"]]
     command = [
         tools["l0"], "-L", tools["firmware"], "-nodefaults", "-no-user-config",
         "-display", "none", "-no-reboot", "-msg", "timestamp=on",
-        "-M", "q35,kernel-irqchip=split", "-cpu", "max,-la57",
-        "-accel", "tcg,thread=multi", "-smp", "2", "-m", "1024M",
-        "-device", iommu,
+        "-accel", "tcg,thread=multi", "-smp", "2", *arch.l0_machine(scenario),
         "-kernel", tools["kernel"], "-initrd", files["initrd"],
-        "-append", "console=ttyS0 panic=-1 intel_iommu=on,sm_on no_timer_check tsc=nowatchdog",
+        "-append", arch.l1_cmdline + " panic=-1",
         "-serial", "mon:stdio" if interactive else "file:" + files["l1_log"],
         "-device", "virtio-serial-pci,max_ports=8", "-D", files["trace"],
     ]
@@ -55,7 +26,7 @@ def l0_command(scenario, tools, files, interactive=False):
         command += ["-chardev", "file,id=%s,path=%s" % (port, files[port]),
                     "-device", "virtserialport,chardev=%s,name=%s" % (port, port)]
     command += devices.l0_devices(scenario, files)
-    for event in L0_TRACE[scenario["arch"]]:
+    for event in arch.l0_trace:
         command += ["-trace", event]
     return command
 
@@ -63,8 +34,8 @@ def l0_command(scenario, tools, files, interactive=False):
 def l2_cmdline(scenario, tag):
     """Return L2's kernel command line."""
     return " ".join([
-        "console=hvc0 loglevel=1 panic=-1 intel_iommu=on nvme_core.io_timeout=10",
-        "nvme_core.admin_timeout=10", scenario["l2"]["cmdline"],
+        "console=hvc0 loglevel=1 panic=-1 nvme_core.io_timeout=10",
+        "nvme_core.admin_timeout=10", ARCHS[scenario["arch"]].l2_cmdline, scenario["l2"]["cmdline"],
         "viommu.program=" + ",".join(scenario["l2"]["program"]), "viommu.tag=" + tag,
         "viommu.data=%d" % disks.DATA_BLOCKS, "viommu.slot=%d" % disks.SLOT_BLOCKS,
         "viommu.disks=%d" % scenario["devices"].count("nvme"),
@@ -80,20 +51,15 @@ def _kexec_files(scenario):
 
 def qut_command(scenario, tag):
     """Return the argument vector of the QEMU under test, as L1 runs it."""
-    qut = scenario["qut"]
+    qut, arch = scenario["qut"], ARCHS[scenario["arch"]]
     command = [
         "/bin/qemu", "-L", "/firmware", "-nodefaults", "-no-user-config", "-nographic",
-        "-M", "q35,accel=kvm,kernel-irqchip=split", "-cpu", "host,-tsc-deadline",
-        "-m", "256M", "-device", "intel-iommu," + qut["iommu"]]
+        *arch.qut_machine(scenario)]
     if qut["iommufd"]:
         command += ["-object", "iommufd,id=iommufd0"]
     command += devices.qut_devices(scenario)
     command += [
-        # Not a serial port: each byte would be an exit through KVM on emulated
-        # SVM into QEMU, which together take longer than all the rest of a boot.
-        # And notified through I/O ports, so that an L0 without the series' fix of
-        # TCG's SVM will do: L1's KVM would else give up after an unplug.
-        "-device", "virtio-serial-pci,modern-pio-notify=on",
+        "-device", arch.l2_serial,
         "-chardev", "file,id=console,path=/run/port-l2", "-device", "virtconsole,chardev=console",
         "-chardev", "file,id=boot,path=/run/port-l2boot",
         "-device", "virtserialport,chardev=boot,name=boot",
@@ -105,7 +71,7 @@ def qut_command(scenario, tag):
     for name in _kexec_files(scenario):
         command += ["-chardev", "file,id=%s,path=/dev/null,input-path=/l2/%s" % (name, name),
                     "-device", "virtserialport,chardev=%s,name=%s" % (name, name)]
-    for pattern in QUT_TRACE + ([QUT_WALKS] if qut["nics"] else []):
+    for pattern in arch.qut_trace + qut["trace"] + ([QUT_WALKS] if qut["nics"] else []):
         command += ["-trace", pattern]
     return command
 
@@ -125,7 +91,7 @@ def scenario_archive(scenario, tag, interactive=False):
     arc.data("scenario/settings", "".join(
         "%s='%s'\n" % item for item in settings.items()).encode())
     arc.data("scenario/probes", "".join(
-        line + "\n" for line in PROBES[scenario["arch"]]).encode())
+        line + "\n" for line in ARCHS[scenario["arch"]].probes).encode())
     arc.data("scenario/qut.args", "".join(
         argument + "\n" for argument in qut_command(scenario, tag)).encode())
     for sync, steps in sorted(scenario["on"].items()):

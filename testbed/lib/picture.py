@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A picture in text of what was built in the host, from recorded data only."""
+from lib.records import S1_CONTEXT_PTR
 
 
 def _plural(number, word):
@@ -11,20 +12,40 @@ def _kernel_tables(record):
     found = set()
     for event in record["report"]["events"]:
         for word in event.split():
-            if word.startswith("pgtbl="):
-                found.add(int(word.partition("=")[2], 16))
+            key, _, value = word.partition("=")
+            if key == "pgtbl":
+                found.add(int(value, 16))
+            elif key == "ste0":
+                found.add(int(value, 16) & S1_CONTEXT_PTR)
     return found
 
 
-def _stage1(name, s1, seen_by_kernel):
+def _invalidations(target):
+    return "%s with %s%s" % (
+        _plural(target["calls"], "invalidation call"),
+        "1 entry" if target["entries"] == 1 else "%d entries" % target["entries"],
+        ", %d refused" % target["failed"] if target["failed"] else "")
+
+
+def _stage1_smmuv3(name, s1, objects, seen_by_kernel):
+    viommu = objects["viommus"].get(str(s1["viommu"]))
+    return [
+        "S1 HWPT %s   guest context descriptors 0x%x, StreamID 0x%x in the guest%s%s" % (
+            name.split(" ")[0], s1["pgtbl"], s1["sid"], "   (freed)" if s1["freed"] else "",
+            "; the kernel saw the same" if s1["pgtbl"] in seen_by_kernel else ""),
+        "            vIOMMU %d%s" % (
+            s1["viommu"], ": " + _invalidations(viommu) if viommu else "")]
+
+
+def _stage1(name, s1, objects, seen_by_kernel):
+    if "viommu" in s1:
+        return _stage1_smmuv3(name, s1, objects, seen_by_kernel)
     lines = ["S1 HWPT %s   guest table 0x%x, %d-bit, domain %d, %s, flags 0x%x%s" % (
         name.split(" ")[0], s1["pgtbl"], s1["width"], s1["domain"],
         "RID" if s1["pasid"] == 0 else "PASID 0x%x" % s1["pasid"], s1["flags"],
         "   (freed)" if s1["freed"] else "")]
-    lines.append("            %s with %s%s%s" % (
-        _plural(s1["calls"], "invalidation call"),
-        "1 entry" if s1["entries"] == 1 else "%d entries" % s1["entries"],
-        ", %d refused" % s1["failed"] if s1["failed"] else "",
+    lines.append("            %s%s" % (
+        _invalidations(s1),
         "; the kernel saw the same table" if s1["pgtbl"] in seen_by_kernel else ""))
     return lines
 
@@ -60,7 +81,7 @@ def render(record):
                           if a["to"] == "s2" or str(a["id"]) in objects["s2"]}
                          | {str(objects["s1"][n]["s2"]) for n in s1_names})
         for s1_name in s1_names:
-            first, *rest = _stage1(s1_name, objects["s1"][s1_name], seen)
+            first, *rest = _stage1(s1_name, objects["s1"][s1_name], objects, seen)
             lines.append("├─ " + first)
             lines.extend("│" + line[1:] for line in rest)
         for parent in parents:

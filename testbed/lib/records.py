@@ -10,7 +10,7 @@ FIELD = re.compile(r"([a-z0-9_-]+)=(\S*)")
 KERNEL_TROUBLE = re.compile(
     r"DMAR: .*(fault|Fault|ERROR|error)|BUG:|Oops|Call Trace|WARNING:|Kernel panic|"
     r"nvme .*(timeout|Timeout|controller is down|I/O error)|I/O error, dev|rcu: INFO|"
-    r"VT-d detected")
+    r"VT-d detected|arm-smmu-v3 .*(event|EVTQ|CMDQ|GERROR|timeout|error)")
 
 
 def _lines(path):
@@ -72,6 +72,10 @@ def stream_id(host):
     return int(bus, 16) << 8 | int(slot, 16) << 3 | int(function)
 
 
+# Where the virt machine has GITS_TRANSLATER
+ITS_DOORBELL = 0x08090040
+
+
 def read_l0_trace(path, since):
     """Count what L0's IOMMU did per stream since that moment (Unix time)."""
     streams = {}
@@ -80,9 +84,17 @@ def read_l0_trace(path, since):
         streams.setdefault("0x%x" % sid, {}).setdefault(what, 0)
         streams["0x%x" % sid][what] += 1
 
-    line_re = re.compile(r"^(?:\d+@(\d+\.\d+):)?(vtd_\w+) (.*)$")
+    line_re = re.compile(r"^(?:\d+@(\d+\.\d+):)?((?:vtd|smmuv3)_\w+) (.*)$")
     names = {"vtd_nested_translate": "two_stage", "vtd_nested_fault": "faults",
-             "vtd_iotlb_page_update": "one_stage", "vtd_dmar_fault": "faults"}
+             "vtd_iotlb_page_update": "one_stage", "vtd_dmar_fault": "faults",
+             "smmuv3_record_event": "faults"}
+
+    def add_smmuv3(text):
+        sid, translated, stage = (int(re.search(key + "=(?:0x)?([0-9a-f]+)", text)[1], 16)
+                                  for key in ("sid", "translated", "stage"))
+        # On the way to a doorbell of the ITS, the stages are those of the MSI
+        add(sid, "interrupts" if translated >> 12 == ITS_DOORBELL >> 12
+            else "two_stage" if stage == 3 else "one_stage")
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             for line in file:
@@ -95,8 +107,10 @@ def read_l0_trace(path, since):
                     upper = re.search(r"low 0x([0-9a-f]+)", match[3])
                     if upper:
                         add(int(upper[1], 16) & 0xffff, "interrupts")
+                elif match[2] == "smmuv3_translate_success":
+                    add_smmuv3(match[3])
                 elif match[2] in names:
-                    sid = re.search(r"sid 0x([0-9a-f]+)", match[3])
+                    sid = re.search(r"sid[ =]0x([0-9a-f]+)", match[3])
                     if sid:
                         add(int(sid[1], 16), names[match[2]])
                     pasid = re.search(r"pasid 0x([0-9a-f]+)", match[3])
@@ -130,7 +144,16 @@ QUT_EVENTS = {
         r"domain=(?P<domain>\d+) s1_hwpt=(?P<s1>\d+) s2_hwpt=(?P<s2>\d+)",
     "vtd_accel_attach_s2": r"(?P<name>\S+) pasid=\S+ s2_hwpt=(?P<s2>\d+)",
     "vtd_accel_block": r"(?P<name>\S+) pasid=0x(?P<pasid>[0-9a-f]+)",
+    "iommufd_backend_alloc_viommu": r"hwpt_id=(?P<s2>\d+) viommu_id=(?P<id>\d+) "
+        r"\((?P<ret>-?\d+)\)",
+    "smmuv3_accel_s1": r"(?P<name>\S+) sid=0x(?P<sid>[0-9a-f]+) hwpt=(?P<id>\d+) "
+        r"viommu=(?P<viommu>\d+) ste=0x(?P<ste0>[0-9a-f]+) 0x(?P<ste1>[0-9a-f]+)",
+    "smmuv3_accel_abort": r"(?P<name>\S+)",
+    "smmuv3_accel_detach": r"(?P<name>\S+)",
 }
+# Bits of the STE's first word that make the address of the context descriptor
+# table (SMMUv3 5.2, S1ContextPtr)
+S1_CONTEXT_PTR = 0x000f_ffff_ffff_ffc0
 
 
 class _Objects:
@@ -138,7 +161,7 @@ class _Objects:
 
     def __init__(self):
         self.ioas, self.s1, self.s2, self.devices = {}, {}, {}, {}
-        self.by_id = {}
+        self.viommus = {}
 
     def _device(self, name):
         return self.devices.setdefault(name, {"devid": None, "attached": []})
@@ -170,10 +193,13 @@ class _Objects:
             self.s2[e["id"]] = {"ioas": int(e["parent"]), "flags": int(e["flags"], 16),
                                 "freed": False}
 
+    def keep_aside(self, table, name):
+        """The kernel hands ids out again: keep what had this one before."""
+        if name in table:
+            table["%s (%d)" % (name, len(table))] = table.pop(name)
+
     def s1_alloc(self, e):
-        # The kernel hands ids out again: what had this one before is kept aside.
-        if e["id"] in self.s1:
-            self.s1["%s (%d)" % (e["id"], len(self.s1))] = self.s1.pop(e["id"])
+        self.keep_aside(self.s1, e["id"])
         self.s1[e["id"]] = {
             "s2": int(e["s2"]), "domain": int(e["domain"]), "pasid": int(e["pasid"], 16),
             "pgtbl": int(e["pgtbl"], 16), "width": int(e["width"]),
@@ -186,18 +212,34 @@ class _Objects:
     def attach_s2(self, e):
         self._device(e["name"])["attached"].append({"to": "s2", "id": int(e["s2"])})
 
+    def alloc_viommu(self, e):
+        if e["ret"] == "0":
+            self.keep_aside(self.viommus, e["id"])
+            self.viommus[e["id"]] = {"s2": int(e["s2"]), "calls": 0, "entries": 0,
+                                     "failed": 0, "freed": False}
+
+    def s1_of_ste(self, e):
+        """SMMUv3: the S1 belongs to a vIOMMU, which takes its invalidations."""
+        viommu = self.viommus.get(e["viommu"], {"s2": 0})
+        self.keep_aside(self.s1, e["id"])
+        self.s1[e["id"]] = {
+            "s2": viommu["s2"], "viommu": int(e["viommu"]), "sid": int(e["sid"], 16),
+            "pgtbl": int(e["ste0"], 16) & S1_CONTEXT_PTR, "ste": [e["ste0"], e["ste1"]],
+            "calls": 0, "entries": 0, "failed": 0, "freed": False}
+        self._device(e["name"])["attached"].append({"to": "s1", "id": int(e["id"])})
+
     def block(self, e):
         self._device(e["name"])["attached"].append({"to": "blocked", "id": 0})
 
     def invalidate(self, e):
-        s1 = self.s1.get(e["id"])
-        if s1:
-            s1["calls"] += 1
-            s1["entries"] += int(e["done"])
-            s1["failed"] += e["ret"] != "0"
+        target = self.viommus.get(e["id"]) or self.s1.get(e["id"])
+        if target:
+            target["calls"] += 1
+            target["entries"] += int(e["done"])
+            target["failed"] += e["ret"] != "0"
 
     def free(self, e):
-        for table in (self.ioas, self.s2, self.s1):
+        for table in (self.ioas, self.s2, self.s1, self.viommus):
             if e["id"] in table and e["ret"] == "0":
                 table[e["id"]]["freed"] = True
 
@@ -214,6 +256,10 @@ class _Objects:
         "vtd_accel_attach_s1": attach_s1,
         "vtd_accel_attach_s2": attach_s2,
         "vtd_accel_block": block,
+        "iommufd_backend_alloc_viommu": alloc_viommu,
+        "smmuv3_accel_s1": s1_of_ste,
+        "smmuv3_accel_abort": block,
+        "smmuv3_accel_detach": block,
     }
 
 
@@ -227,12 +273,22 @@ def read_qut_log(lines):
             match = patterns[name].search(" " + rest)
             if match:
                 _Objects.HANDLERS[name](objects, match.groupdict())
-        elif not re.match(r"(iommufd_|vtd_|iommu_)", name):
+        elif not re.match(r"(iommufd_|vtd_|smmuv3_|iommu_)", name):
             other.append(line)
     for ioas in objects.ioas.values():
         ioas["live"] = len(ioas["live"])
     return ({"ioas": objects.ioas, "s2": objects.s2, "s1": objects.s1,
-             "devices": objects.devices}, other)
+             "viommus": objects.viommus, "devices": objects.devices}, other)
+
+
+def read_qut_commands(lines):
+    """Count the commands in the guest's SMMUv3 queue by name, if traced."""
+    found = {}
+    for line in lines:
+        match = re.match(r"smmuv3_cmdq_opcode <--- (\S+)", line)
+        if match:
+            found[match[1]] = found.get(match[1], 0) + 1
+    return found
 
 
 def read_qut_walks(lines):
@@ -266,6 +322,7 @@ def collect(files, since):
         "qut_status": int(status[-1]) if status else None,
         "qut_messages": other[-20:],
         "qut_walks": read_qut_walks(qut_log),
+        "qut_commands": read_qut_commands(qut_log),
         "l0": read_l0_trace(files["trace"], since),
         "l1_trouble": trouble(_lines(files["l1_log"])),
         "l2_trouble": trouble(_lines(files["l2_log"])),

@@ -6,6 +6,7 @@ import os
 import tomllib
 
 from lib import devices
+from lib.arch import ARCHS
 
 DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
                          "scenarios")
@@ -17,9 +18,9 @@ DEFAULTS = {
     "checks": [],
     "limits": {},
     "needs": [],
-    "l0": {"nesting": True, "one_slot": False},
-    "qut": {"iommu": "x-scalable-mode=on,x-flts=on", "iommufd": True, "env": {},
-            "places": [], "nics": []},
+    "l0": {"nesting": True, "one_slot": False, "machine": "", "uefi": False},
+    "qut": {"iommu": None, "iommufd": True, "env": {}, "places": [], "nics": [],
+            "trace": []},
     "l2": {"cmdline": "iommu.strict=1", "program": ["read", "write"], "net_mib": 8},
     "on": {},
     "fails": {},
@@ -53,8 +54,9 @@ def _check(name, scenario, known_checks):
             raise ScenarioError(message % values)
 
     need(scenario["description"], "no description")
-    need(name.startswith(scenario["arch"].replace("x86_64", "x86") + "-")
-         or name.startswith("arm-"), "the name has to begin with the architecture")
+    need(scenario["arch"] in ARCHS, "unknown architecture '%s'", scenario["arch"])
+    need(name.startswith(ARCHS[scenario["arch"]].prefix + "-"),
+         "the name has to begin with the architecture")
     for kind in scenario["devices"]:
         need(kind in devices.KINDS, "unknown device '%s'", kind)
     for place in scenario["qut"]["places"]:

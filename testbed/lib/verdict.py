@@ -116,7 +116,7 @@ def no_faults(record, _scenario):
     if not record["report"]["l1"]:
         return False, "L1 never reported"
     lines = record["l1_trouble"] + record["l2_trouble"]
-    return not lines, lines[0] if lines else "no DMAR fault, time-out or warning in L1's and L2's logs"
+    return not lines, lines[0] if lines else "no IOMMU fault, time-out or warning in L1's and L2's logs"
 
 
 @check
@@ -129,6 +129,12 @@ def l0_interrupts(record, _scenario):
 def l0_two_stages(record, _scenario):
     """L0 translated every device's DMA through both stages."""
     return _every(_per_stream(record, "two_stage"), "two-stage translations of stream")
+
+
+@check
+def l0_faulted(record, _scenario):
+    """L0's SMMU recorded faults of every passed-through device."""
+    return _every(_per_stream(record, "faults"), "faults of stream")
 
 
 @check
@@ -145,12 +151,14 @@ def _every(counts, what):
 
 
 @check
-def l1_nested(record, _scenario):
+def l1_nested(record, scenario):
     """L1's kernel made nested domains, attached them, took invalidations."""
     if record["report"]["missing_probes"]:
         return False, "L1's kernel has no " + ", ".join(record["report"]["missing_probes"])
     counts = _final_counts(record)
     wanted = ("nested_alloc", "nested_attach", "nested_invalidate")
+    if scenario["arch"] == "arm64":
+        wanted = ("vsmmu_init",) + wanted
     return (all(counts.get(name, 0) > 0 for name in wanted),
             ", ".join("%s %s" % (name, counts.get(name, "never counted")) for name in wanted))
 
@@ -178,6 +186,61 @@ def l1_shadowed(record, scenario):
     text = "copied %d mappings into %d IOAS, %d gone again; L1's kernel was asked for %d" % (
         maps, len(own), gone, calls)
     return len(own) == 1 and maps >= wanted and gone >= wanted // 2 and calls >= maps, text
+
+
+@check
+def l1_no_stage1(record, _scenario):
+    """L1's kernel made nested domains, none of which has a stage 1 (SMMUv3:
+    that of a guest's bypass is a nested domain too)."""
+    found = [re.search(r"ste0=0x([0-9a-f]+)", text) for text in record["report"]["events"]]
+    configs = [int(match[1], 16) >> 1 & 7 for match in found if match]
+    # STE.Config (SMMUv3 5.2): 0b1x1 has a stage 1
+    stage1 = sum(1 for config in configs if config & 5 == 5)
+    return bool(configs) and not stage1, "%d of %d nested domains with a stage 1" % (
+        stage1, len(configs))
+
+
+@check
+def l1_by_acpi(record, _scenario):
+    """L1 found its devices by ACPI."""
+    tables = [entry.get("f_tables") for entry in record["report"]["l1"] if entry["word"] == "up"]
+    return tables == ["acpi"], "L1 was booted by %s" % (
+        {"acpi": "ACPI", "dt": "device tree"}.get(tables[0], "nothing known") if tables
+        else "nothing: it never came up")
+
+
+@check
+def l2_event(record, scenario):
+    """L2's own SMMU reported the fault of its device: type, StreamID as L2
+    numbers it, and address; and L1's kernel had passed it on."""
+    edu, events = _l2(record, "edu"), _l2(record, "event")
+    passed = _final_counts(record).get("nested_event", 0)
+    wanted = _limit(scenario, "fault", "")
+    if not edu or not events:
+        return False, "L2's SMMU reported nothing"
+    sid = records.stream_id(edu[0]["f_pci"])
+    right = [e for e in events if e.get("f_type") == "F_TRANSLATION"
+             and int(e.get("f_sid", "0"), 16) == sid and e.get("f_iova") == wanted]
+    return (bool(right) and edu[0].get("f_domain") in ("DMA", "DMA-FQ") and passed > 0,
+            "%s; device %s in domain %s, StreamID 0x%x, address %s; L1's kernel passed on %d"
+            % (events[0]["text"], edu[0]["f_pci"], edu[0].get("f_domain"), sid, wanted, passed))
+
+
+@check
+def forwarded(record, scenario):
+    """So many invalidations reached L1's kernel, in no more calls than the
+    guest's waits allow: a CMD_SYNC or a change of configuration ends a batch."""
+    wanted = _limit(scenario, "invalidations", 1)
+    targets = record["objects"].get("viommus", {}).values()
+    calls, entries = (sum(t[key] for t in targets) for key in ("calls", "entries"))
+    kernel = _final_counts(record).get("nested_invalidate", 0)
+    commands = record.get("qut_commands", {})
+    syncs = commands.get("SMMU_CMD_SYNC", 0)
+    changes = sum(n for name, n in commands.items() if "CFGI" in name)
+    text = ("%d ioctls with %d entries, at least %d wanted; L1's kernel took %d; the guest "
+            "issued %d CMD_SYNC and %d configuration commands" % (
+                calls, entries, wanted, kernel, syncs, changes))
+    return (entries >= wanted and kernel == calls and 0 < calls <= syncs + changes), text
 
 
 @check
@@ -343,6 +406,31 @@ def _live(counts):
             counts.get("hwpt_alloc", 0) - counts.get("hwpt_nested_free", 0)
             - counts.get("hwpt_paging_free", 0),
             counts.get("ioas_alloc", 0) - counts.get("ioas_free", 0))
+
+
+@check
+def stage2_per_smmu(record, scenario):
+    """SMMUv3: one IOAS in which guest RAM is mapped once, and for each SMMU of
+    the guest a vIOMMU on a stage-2 HWPT of its own: the VMID is that of the
+    stage 2, and two guest SMMUs number their ASIDs independently."""
+    wanted = _limit(scenario, "smmus", 1)
+    ioas = {k: v for k, v in record["objects"]["ioas"].items() if v["maps"]}
+    viommus = record["objects"].get("viommus", {})
+    parents = {v["s2"] for v in viommus.values()}
+    used = {record["objects"]["s1"][name]["viommu"] for name in record["objects"]["s1"]
+            if "viommu" in record["objects"]["s1"][name]}
+    text = "%d IOAS with mappings; %d vIOMMU%s on %d stage-2 HWPT, %d of them with a stage 1" % (
+        len(ioas), len(viommus), "s" if len(viommus) != 1 else "", len(parents), len(used))
+    return (len(ioas) == 1 and len(viommus) == len(parents) == len(used) == wanted), text
+
+
+@check
+def l2_iommus(record, scenario):
+    """L2 itself sees its devices behind so many IOMMUs."""
+    found = {d.get("f_iommu", "") for d in _l2(record, "disk")} - {""}
+    return (len(found) == _limit(scenario, "smmus", 1),
+            "L2's disks are behind %d SMMU%s: %s" % (
+                len(found), "s" if len(found) != 1 else "", " ".join(sorted(found))))
 
 
 @check

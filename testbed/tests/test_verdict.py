@@ -3,6 +3,7 @@
 import copy
 import os
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -51,8 +52,94 @@ def good_record():
     }
 
 
+ARM_LOG = """\
+iommufd_cdev_connect_and_bind  [iommufd=9] Successfully bound device 0000:01:00.0 (fd=10): output devid=1
+iommufd_backend_alloc_ioas  iommufd=9 ioas=2
+iommufd_backend_alloc_hwpt  iommufd=9 dev_id=1 pt_id=2 flags=0x1 hwpt_type=0 len=0 data_ptr=0x0 out_hwpt=3 (0)
+iommufd_backend_map_dma  iommufd=9 ioas=2 iova=0x40000000 size=0x10000000 addr=0x7f00 readonly=0 (0)
+iommufd_backend_alloc_viommu  iommufd=9 dev_id=1 type=1 hwpt_id=3 viommu_id=4 (0)
+iommufd_backend_alloc_hwpt  iommufd=9 dev_id=1 pt_id=4 flags=0x0 hwpt_type=2 len=16 data_ptr=0x7ff out_hwpt=7 (0)
+smmuv3_accel_s1 0000:01:00.0 sid=0x100 hwpt=7 viommu=4 ste=0x5000004a3d000b 0x2000000a8
+smmuv3_cmdq_opcode <--- SMMU_CMD_CFGI_STE
+smmuv3_cmdq_opcode <--- SMMU_CMD_TLBI_NH_VA
+smmuv3_cmdq_opcode <--- SMMU_CMD_SYNC
+iommufd_backend_invalidate_hwpt  iommufd=9 id=4 data_type=1 entry_len=16 entry_num=9 handled=9 (0)
+iommufd_backend_free_id  iommufd=9 id=7 (0)
+"""
+ARM_TRACE = """\
+1@100.5:smmuv3_translate_success smmuv3-iommu-memory-region-0-0 sid=0x100 iova=0x1 translated=0x44000000 perm=0x3 stage=3
+1@101.5:smmuv3_translate_success smmuv3-iommu-memory-region-0-0 sid=0x100 iova=0x8000000 translated=0x8090000 perm=0x2 stage=3
+1@101.6:smmuv3_translate_success smmuv3-iommu-memory-region-0-0 sid=0x100 iova=0x2000 translated=0x44000000 perm=0x3 stage=3
+1@101.7:smmuv3_translate_success smmuv3-iommu-memory-region-0-0 sid=0x108 iova=0x2000 translated=0x44000000 perm=0x3 stage=2
+1@101.8:smmuv3_record_event F_TRANSLATION sid=0x100
+"""
+
+
+def arm_record():
+    objects, messages = records.read_qut_log(ARM_LOG.splitlines())
+    record = good_record()
+    record["report"] = records.read_report(
+        REPORT.replace("nested_alloc=1 nested_free=1", "vsmmu_init=1 nested_alloc=1 nested_free=1")
+        .replace("nested_invalidate=9", "nested_invalidate=1")
+        .replace("up kernel=7.3.4", "up kernel=7.3.4 tables=dt").splitlines()
+        + ["10.2 event qemu-1 nested_alloc: ste0=0x5000004a3d000b ste1=0x0"])
+    record.update(objects=objects, qut_messages=messages,
+                  qut_commands=records.read_qut_commands(ARM_LOG.splitlines()))
+    return record
+
+
 def make_scenario(**changes):
     return {**copy.deepcopy(scenario.DEFAULTS), "checks": CHECKS, **changes}
+
+
+class ArmVerdict(unittest.TestCase):
+    def judge(self, record, check, **limits):
+        return verdict.CHECKS[check](record, make_scenario(arch="arm64", limits=limits))
+
+    def test_good_record_passes(self):
+        result = verdict.judge(arm_record(), make_scenario(arch="arm64"))
+        self.assertEqual(result["reasons"], [])
+
+    def test_stage1_is_seen_in_the_ste(self):
+        record = arm_record()
+        self.assertFalse(self.judge(record, "l1_no_stage1")[0])
+        record["report"]["events"] = ["nested_alloc: ste0=0x9 ste1=0x0",
+                                      "nested_alloc: ste0=0x1 ste1=0x0"]
+        self.assertTrue(self.judge(record, "l1_no_stage1")[0])
+        record["report"]["events"] = []
+        self.assertFalse(self.judge(record, "l1_no_stage1")[0])
+
+    def test_forwarded_needs_the_kernel_to_agree(self):
+        record = arm_record()
+        self.assertTrue(self.judge(record, "forwarded", invalidations=9)[0])
+        self.assertFalse(self.judge(record, "forwarded", invalidations=10)[0])
+        record["report"]["counts"]["end"]["nested_invalidate"] = 0
+        self.assertIn("took 0", self.judge(record, "forwarded")[1])
+        self.assertFalse(self.judge(record, "forwarded")[0])
+
+    def test_forwarded_in_more_calls_than_waits_fails(self):
+        record = arm_record()
+        record["objects"]["viommus"]["4"]["calls"] = 3
+        record["report"]["counts"]["end"]["nested_invalidate"] = 3
+        self.assertFalse(self.judge(record, "forwarded")[0])
+
+    def test_acpi_or_device_tree(self):
+        self.assertEqual(self.judge(arm_record(), "l1_by_acpi"),
+                         (False, "L1 was booted by device tree"))
+
+    def test_trace_tells_stages_and_doorbells(self):
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(ARM_TRACE)
+            file.flush()
+            found = records.read_l0_trace(file.name, 101)
+        self.assertEqual(found, {"0x100": {"interrupts": 1, "two_stage": 1, "faults": 1},
+                                 "0x108": {"one_stage": 1}})
+
+    def test_picture_names_the_viommu(self):
+        text = "\n".join(picture.render(arm_record()))
+        self.assertIn("guest context descriptors 0x4a3d0000, StreamID 0x100", text)
+        self.assertIn("vIOMMU 4: 1 invalidation call with 9 entries", text)
+        self.assertIn("the kernel saw the same", text)
 
 
 class Verdict(unittest.TestCase):

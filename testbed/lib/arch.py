@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is particular to an architecture: its machines, what is traced and
+probed there, and which binaries a run takes.  Everything else of the testbed
+is the same for all."""
+from types import SimpleNamespace
+
+# What L1's iommufd itself is asked for, under any IOMMU driver.
+_COMMON_PROBES = [
+    "hwpt_alloc iommufd_hwpt_alloc",
+    "hwpt_paging_free iommufd_hwpt_paging_destroy",
+    "hwpt_nested_free iommufd_hwpt_nested_destroy",
+    "ioas_alloc iommufd_ioas_alloc_ioctl",
+    "ioas_free iommufd_ioas_destroy",
+    "ioas_map iommufd_ioas_map",
+]
+
+
+def _iommu(scenario, default):
+    """The properties of the vIOMMU; "" is a machine without one."""
+    wanted = scenario["qut"]["iommu"]
+    return default if wanted is None else wanted
+
+
+def _x86_l0(scenario):
+    iommu = "intel-iommu,intremap=on,x-scalable-mode=on"
+    if scenario["l0"]["nesting"]:
+        iommu += ",x-flts=on,x-nested=on"
+    if "pasid" in scenario["devices"]:
+        iommu += ",pasid-bits=20"
+    return ["-M", "q35,kernel-irqchip=split", "-cpu", "max,-la57", "-m", "1024M",
+            "-device", iommu]
+
+
+def _x86_qut(scenario):
+    return ["-M", "q35,accel=kvm,kernel-irqchip=split", "-cpu", "host,-tsc-deadline",
+            "-m", "256M", "-device", "intel-iommu," + _iommu(scenario, "x-scalable-mode=on,x-flts=on")]
+
+
+def _arm_l0(scenario):
+    command = ["-M", (scenario["l0"]["machine"] or "virt")
+               + ",virtualization=on,gic-version=3,iommu=smmuv3",
+               "-cpu", "neoverse-n1", "-m", "1536M"]
+    if scenario["l0"]["nesting"]:
+        # Linux hands out no stage 1 unless stage 2 can force write-back
+        command += ["-global", "arm-smmuv3.x-fwb=on"]
+    if scenario["l0"]["uefi"]:
+        # ACPI instead of a device tree.  UEFI has a seed for the kernel's random
+        # pool only if it finds this device; L1 would wait for its pool else.
+        command += ["-bios", "QEMU_EFI.fd", "-device", "virtio-rng-pci"]
+    return command
+
+
+def _arm_qut(scenario):
+    command = ["-M", "virt,accel=kvm,gic-version=3", "-cpu", "host", "-m", "256M",
+               # ACPI, because the RMR node for MSIs has no device-tree form
+               "-bios", "/firmware/QEMU_EFI.fd", "-device", "virtio-rng-device"]
+    return command + smmu_of_bus(scenario, "pcie.0", 0)
+
+
+def smmu_of_bus(scenario, bus, number):
+    """Arguments of the QEMU under test: the SMMUv3 of a root complex, if any."""
+    iommu = _iommu(scenario, "accel=on") if scenario["arch"] == "arm64" else ""
+    return ["-device", "arm-smmuv3,primary-bus=%s,id=smmuv3.%d,%s" % (
+        bus, number, iommu)] if iommu else []
+
+
+ARCHS = {
+    "x86_64": SimpleNamespace(
+        prefix="x86", binary="qemu-system-x86_64", triplet="x86_64-linux-gnu",
+        l0_machine=_x86_l0, qut_machine=_x86_qut,
+        l1_cmdline="console=ttyS0 intel_iommu=on,sm_on no_timer_check tsc=nowatchdog",
+        l2_cmdline="intel_iommu=on",
+        # Not a serial port: each byte would be an exit through KVM on emulated
+        # SVM into QEMU, which together take longer than all the rest of a boot.
+        # And notified through I/O ports, so that an L0 without the series' fix of
+        # TCG's SVM will do: L1's KVM would else give up after an unplug.
+        l2_serial="virtio-serial-pci,modern-pio-notify=on",
+        # $arg4 of the allocation is struct iommu_user_data: {type, pointer,
+        # length}, which points to struct iommu_hwpt_vtd_s1: {flags, table
+        # address, width}.
+        probes=[
+            "nested_alloc intel_iommu_domain_alloc_nested flags=+u0(+8($arg4)):x64"
+            " pgtbl=+u8(+8($arg4)):x64 width=+u16(+8($arg4)):u32",
+            "nested_free intel_nested_domain_free",
+            "nested_attach intel_nested_attach_dev",
+            "nested_attach_pasid intel_nested_set_dev_pasid",
+            "nested_invalidate intel_nested_cache_invalidate_user entries=+24($arg2):u32",
+        ] + _COMMON_PROBES,
+        l0_trace=["vtd_nested_translate", "vtd_nested_fault", "vtd_iotlb_page_update",
+                  "vtd_ir_irte_get", "vtd_dmar_fault"],
+        qut_trace=["iommufd_*", "vtd_accel_*"],
+        # What a q35 machine without display and network loads
+        firmware=["bios-256k.bin", "kvmvapic.bin", "linuxboot_dma.bin"],
+    ),
+    "arm64": SimpleNamespace(
+        prefix="arm", binary="qemu-system-aarch64", triplet="aarch64-linux-gnu",
+        l0_machine=_arm_l0, qut_machine=_arm_qut,
+        l1_cmdline="console=ttyAMA0",
+        l2_cmdline="",
+        # No emulated PCI endpoint may sit behind an accelerated SMMUv3
+        l2_serial="virtio-serial-device",
+        # $arg3 of the allocation is struct iommu_user_data: {type, pointer,
+        # length}, which points to the guest's first two words of the STE.
+        probes=[
+            "vsmmu_init arm_vsmmu_init",
+            "nested_alloc arm_vsmmu_alloc_domain_nested ste0=+u0(+8($arg3)):x64"
+            " ste1=+u8(+8($arg3)):x64",
+            "nested_free arm_smmu_domain_nested_free",
+            "nested_attach arm_smmu_attach_dev_nested",
+            "nested_invalidate arm_vsmmu_cache_invalidate entries=+24($arg2):u32",
+            "nested_event arm_vmaster_report_event",
+        ] + _COMMON_PROBES,
+        l0_trace=["smmuv3_translate_success", "smmuv3_record_event"],
+        qut_trace=["iommufd_*", "smmuv3_accel_*"],
+        firmware=["QEMU_EFI.fd"],
+    ),
+}

@@ -213,6 +213,8 @@ static bool smmuv3_accel_check_fixed(HostIOMMUDevice *hiod, Error **errp)
 {
     static const char no_accel[] = "use accel=off, or another host";
     uint32_t *idr = hiod->caps.vendor_caps.smmuv3.idr;
+    int s1p = FIELD_EX32(idr[0], IDR0, S1P);
+    int s2p = FIELD_EX32(idr[0], IDR0, S2P);
     int stlevel = FIELD_EX32(idr[0], IDR0, STLEVEL);
     int ttendian = FIELD_EX32(idr[0], IDR0, TTENDIAN);
     int ttf = FIELD_EX32(idr[0], IDR0, TTF);
@@ -222,6 +224,8 @@ static bool smmuv3_accel_check_fixed(HostIOMMUDevice *hiod, Error **errp)
     int gran16k = FIELD_EX32(idr[5], IDR5, GRAN16K);
     int gran64k = FIELD_EX32(idr[5], IDR5, GRAN64K);
     const SMMUv3AccelCheck checks[] = {
+        { "stage 1 (IDR0.S1P)", s1p, 1, s1p, no_accel },
+        { "stage 2 (IDR0.S2P)", s2p, 1, s2p, no_accel },
         /* The guest may build two-level tables of streams */
         { "stream table levels (IDR0.ST_LEVEL)", stlevel, 1, stlevel >= 1,
           no_accel },

@@ -114,7 +114,9 @@ def configure(where, what, tree, version, features, env):
     for name in ("config-meson.cross", "config-meson.native"):
         file = where / name
         if file.is_file():
-            text = file.read_text(encoding="utf-8")
+            text, before = file.read_text(encoding="utf-8"), file.stat()
             file.write_text(text.replace("werror = true", "werror = false"), encoding="utf-8")
+            # An older time, or the first build would begin by regenerating
+            os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     record.write_text(json.dumps(wanted), encoding="utf-8")
 

@@ -1,0 +1,431 @@
+/*
+ * QTest: the accelerated SMMUv3 passes commands on, few calls for many
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "smmuv3-accel-common.h"
+
+#define INVALIDATE  "IOMMU_HWPT_INVALIDATE"
+#define SID0        0x100ull
+#define SID1        0x200ull
+#define NOBODY      0x1f00ull
+#define SID(s)      ((uint64_t)(s) << 32)
+#define ASID(a)     ((uint64_t)(a) << 48)
+#define SSEC        (1ull << 10)
+
+/* Device 0 has stage 1 and ATS, device 1 stage 1 only */
+static bool start(Smmuv3AccelTest *t, const char *props)
+{
+    Smmuv3AccelSetup setup = { .devices = 2, .smmu_props = props };
+
+    if (!smmuv3_accel_start(t, &setup)) {
+        return false;
+    }
+    smmuv3_guest_enable(&t->guest);
+    smmuv3_guest_write_ste(&t->guest, SID0, smmuv3_accel_s1_ste(0),
+                           SMMUV3_STE1_EATS);
+    smmuv3_guest_write_ste(&t->guest, SID1, smmuv3_accel_s1_ste(1), 0);
+    smmuv3_guest_cfgi_all(&t->guest);
+    smmuv3_accel_expect(t, 0, SMMUV3_IS_S1);
+    smmuv3_accel_expect(t, 1, SMMUV3_IS_S1);
+    return true;
+}
+
+/* --- one command --- */
+
+typedef struct Case {
+    const char *name;
+    uint64_t cmd[2];
+    const char *sent;           /* entry in the log; NULL: none */
+    bool illegal;
+    const char *props;
+} Case;
+
+static const Case cases[] = {
+    { "nsnh-all", { 0x30 }, "[0x30:0x0]" },
+    { "nh-all", { 0x10 }, "[0x10:0x0]" },
+    { "nh-all_vmid-dropped", { 0x10 | 0xffffull << 32 }, "[0x10:0x0]" },
+    { "nh-asid", { 0x11 | ASID(0x1234) }, "[0x1234000000000011:0x0]" },
+    { "nh-va", { 0x12 | ASID(7), 0xfffffffff001ull },
+      "[0x7000000000012:0xfffffffff001]" },
+    { "nh-va_range", { 0x12 | ASID(7) | 3ull << 12 | 1ull << 20,
+                       0x4000 | 1 << 10 },
+      "[0x7000000103012:0x4400]" },
+    { "nh-va_ttl", { 0x12 | ASID(7), 0x4000 | 1 << 10 | 3 << 8 },
+      "[0x7000000000012:0x4700]" },
+    { "nh-va_range-without-tg_dropped", { 0x12 | 3ull << 12, 0x4000 },
+      "[0x12:0x4000]" },
+    { "nh-va_range-without-ril_dropped",
+      { 0x12 | 3ull << 12, 0x4000 | 1 << 10 }, "[0x12:0x4000]",
+      .props = "ril=off,ats=on,oas=44,ssidsize=4" },
+    { "nh-va_reserved-bits_dropped",
+      { 0x12 | 1ull << 8 | SSEC | 1ull << 31, 0x40f0 }, "[0x12:0x4000]" },
+    { "nh-vaa", { 0x13, 0x4001 }, "[0x13:0x4001]" },
+    { "nh-vaa_asid-dropped", { 0x13 | ASID(7), 0x4000 }, "[0x13:0x4000]" },
+    { "cfgi-cd", { 0x05 | SID(SID0) | 3ull << 12, 1 },
+      "[0x10000003005:0x1]" },
+    { "cfgi-cd_no-ssids_dropped", { 0x05 | SID(SID0) | 3ull << 12, 1 },
+      "[0x10000000005:0x1]", .props = "ril=on,ats=on,oas=44,ssidsize=0" },
+    { "cfgi-cd_nobody", { 0x05 | SID(NOBODY), 1 } },
+    { "cfgi-cd-all", { 0x06 | SID(SID1), 0xff },
+      "[0x20000000006:0x0]" },
+    { "cfgi-cd-all_nobody", { 0x06 | SID(0xffffffff) } },
+    { "atc-inv", { 0x40 | SID(SID0), 0x5000 | 52 },
+      "[0x10000000040:0x5034]" },
+    { "atc-inv_ssid", { 0x40 | SID(SID0) | 1 << 11 | 5ull << 12, 52 },
+      "[0x10000005840:0x34]" },
+    { "atc-inv_without-eats", { 0x40 | SID(SID1), 52 } },
+    { "atc-inv_nobody", { 0x40 | SID(NOBODY), 52 } },
+    { "prefetch-config", { 0x01 | SID(SID0) } },
+    { "prefetch-addr", { 0x02 | SID(SID0) } },
+    { "cfgi-ste_nobody", { 0x03 | SID(NOBODY) } },
+    { "sync_event", { 0x46 | 2 << 12 } },
+    { "atc-inv_without-ats", { 0x40 | SID(SID0), 52 }, NULL, true,
+      .props = "ril=on,ats=off,oas=44,ssidsize=4" },
+    { "atc-inv_size", { 0x40 | SID(SID0), 53 }, NULL, true },
+    { "atc-inv_secure", { 0x40 | SID(SID0) | SSEC, 52 }, NULL, true },
+    { "cfgi-ste_secure", { 0x03 | SID(SID0) | SSEC }, NULL, true },
+    { "cfgi-range_secure", { 0x04 | SID(SID0) | SSEC, 3 }, NULL, true },
+    { "cfgi-cd_secure", { 0x05 | SID(SID0) | SSEC }, NULL, true },
+    { "cfgi-cd-all_secure", { 0x06 | SID(SID0) | SSEC }, NULL, true },
+    { "prefetch_secure", { 0x01 | SID(SID0) | SSEC }, NULL, true },
+    { "nh-va_range-reserved", { 0x12, 0x4000 | 1 << 10 }, NULL, true },
+    { "nh-vaa_range-reserved", { 0x13, 0x4000 | 3 << 10 }, NULL, true },
+    { "nh-va_ttl-reserved", { 0x12, 0x4000 | 2 << 10 | 1 << 8 }, NULL, true },
+    { "op-0", { 0 }, NULL, true },
+    { "op-7", { 0x07 }, NULL, true },
+    { "el2-all", { 0x20 }, NULL, true },
+    { "el2-va", { 0x22 }, NULL, true },
+    { "el3-all", { 0x18 }, NULL, true },
+    { "s12-vmall", { 0x28 }, NULL, true },
+    { "s2-ipa", { 0x2a }, NULL, true },
+    { "pri-resp", { 0x41 }, NULL, true },
+    { "resume", { 0x44 }, NULL, true },
+    { "stall-term", { 0x45 }, NULL, true },
+    { "sync_reserved", { 0x46 | 3 << 12 }, NULL, true },
+    { "op-ff", { ~0ull, ~0ull }, NULL, true },
+};
+
+static void test_command(const void *data)
+{
+    const Case *c = data;
+    g_autofree char *line = NULL;
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+    unsigned bad;
+    size_t mark;
+
+    if (!start(&t, c->props)) {
+        return;
+    }
+    /* Commands around it are carried out, or wait if it is illegal */
+    mark = fakehost_log_mark(t.host);
+    bad = g->prod;
+    smmuv3_guest_post(g, c->cmd[0], c->cmd[1]);
+    if (c->illegal) {
+        smmuv3_guest_post(g, SMMUV3_TLBI_NH_ALL, 0);
+        smmuv3_guest_ring(g);
+        g_assert_cmpuint(smmuv3_guest_cmdq_error(g), ==, SMMUV3_CERROR_ILL);
+        g_assert_cmphex(smmuv3_guest_readl(g, SMMUV3_CMDQ_CONS) & 0xfffff, ==,
+                        bad);
+        g_assert_null(fakehost_log_last(t.host, mark, INVALIDATE, NULL));
+        /* What Linux does: make it a CMD_SYNC, acknowledge */
+        qtest_writeq(g->qts, g->cmdq + bad * 16, SMMUV3_SYNC);
+        smmuv3_guest_clear_error(g);
+        g_assert_true(smmuv3_guest_consumed(g));
+        line = fakehost_log_last(t.host, mark, INVALIDATE, "[0x10:0x0]");
+        g_assert_nonnull(line);
+    } else {
+        smmuv3_guest_sync(g);
+        line = fakehost_log_last(t.host, mark, INVALIDATE, NULL);
+        if (c->sent) {
+            g_assert_nonnull(line);
+            g_test_message("%s wanted in %s", c->sent, line);
+            g_assert_nonnull(strstr(line, c->sent));
+        } else {
+            g_assert_cmpstr(line, ==, NULL);
+        }
+    }
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
+    smmuv3_accel_expect(&t, 1, SMMUV3_IS_S1);
+    smmuv3_accel_end(&t);
+}
+
+/* --- many commands --- */
+
+static void test_burst(void)
+{
+    Smmuv3AccelTest t;
+    uint64_t calls, entries;
+
+    if (!start(&t, NULL)) {
+        return;
+    }
+    calls = fakehost_total_calls(t.host);
+    entries = fakehost_entries(t.host);
+    for (unsigned i = 0; i < 64; i++) {
+        smmuv3_guest_post_va(&t.guest, 1, i * 0x1000);
+    }
+    smmuv3_guest_sync(&t.guest);
+    g_assert_cmpuint(fakehost_total_calls(t.host) - calls, ==, 1);
+    g_assert_cmpuint(fakehost_entries(t.host) - entries, ==, 64);
+    smmuv3_accel_end(&t);
+}
+
+/* Each CMD_SYNC completes what was before it, and only that */
+static void test_syncs(void)
+{
+    g_autofree char *log = NULL;
+    g_auto(GStrv) lines = NULL;
+    unsigned calls = 0;
+    Smmuv3AccelTest t;
+    size_t mark;
+
+    if (!start(&t, NULL)) {
+        return;
+    }
+    mark = fakehost_log_mark(t.host);
+    for (unsigned i = 1; i <= 3; i++) {
+        for (unsigned j = 0; j < i; j++) {
+            smmuv3_guest_post_va(&t.guest, i, j * 0x1000);
+        }
+        smmuv3_guest_post(&t.guest, SMMUV3_SYNC, 0);
+    }
+    /* None for an empty one */
+    smmuv3_guest_sync(&t.guest);
+    log = fakehost_log_since(t.host, mark);
+    lines = g_strsplit(log, "\n", 0);
+    for (unsigned i = 0; lines[i] && *lines[i]; i++) {
+        g_autofree char *num = g_strdup_printf("entry_num=%u ", i + 1);
+
+        g_assert_nonnull(strstr(lines[i], num));
+        calls++;
+    }
+    g_assert_cmpuint(calls, ==, 3);
+    smmuv3_accel_end(&t);
+}
+
+/* Without CMD_SYNC: the guest could look at the index instead */
+static void test_no_sync(void)
+{
+    uint64_t calls;
+    Smmuv3AccelTest t;
+
+    if (!start(&t, NULL)) {
+        return;
+    }
+    calls = fakehost_calls(t.host, INVALIDATE);
+    smmuv3_guest_post_va(&t.guest, 1, 0x1000);
+    smmuv3_guest_post_va(&t.guest, 1, 0x2000);
+    smmuv3_guest_ring(&t.guest);
+    g_assert_true(smmuv3_guest_consumed(&t.guest));
+    g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE) - calls, ==, 1);
+    smmuv3_accel_end(&t);
+}
+
+/* A change of an entry comes after what was asked for before it */
+static void test_order(void)
+{
+    g_autofree char *log = NULL;
+    const char *first, *alloc, *second;
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+    size_t mark;
+
+    if (!start(&t, NULL)) {
+        return;
+    }
+    mark = fakehost_log_mark(t.host);
+    smmuv3_guest_post(g, SMMUV3_TLBI_NH_ASID | ASID(1), 0);
+    smmuv3_guest_write_ste(g, SID0, smmuv3_accel_s1_ste(5), 0);
+    smmuv3_guest_post_sid(g, SMMUV3_CFGI_STE, SID0);
+    smmuv3_guest_post(g, SMMUV3_TLBI_NH_ASID | ASID(2), 0);
+    smmuv3_guest_post_sid(g, SMMUV3_CFGI_STE, SID1);
+    smmuv3_guest_sync(g);
+    log = fakehost_log_since(t.host, mark);
+    first = strstr(log, "0x1000000000011:0x0]");
+    alloc = strstr(log, "ste=[0x5000500b,0x0]");
+    second = strstr(log, "[0x2000000000011:0x0,0x20000000006:0x0]");
+    if (!first || !alloc || !second) {
+        g_error("missing in\n%s", log);
+    }
+    g_assert_true(first < alloc && alloc < second);
+    smmuv3_accel_end(&t);
+}
+
+/* An illegal one in the middle: those before it are carried out, then stop */
+static void test_illegal_in_burst(void)
+{
+    g_autofree char *line = NULL;
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+    unsigned bad;
+    size_t mark;
+
+    if (!start(&t, NULL)) {
+        return;
+    }
+    mark = fakehost_log_mark(t.host);
+    smmuv3_guest_post_va(g, 1, 0x1000);
+    smmuv3_guest_post_va(g, 1, 0x2000);
+    bad = g->prod;
+    smmuv3_guest_post(g, 0xee, 0);
+    smmuv3_guest_post_va(g, 1, 0x3000);
+    smmuv3_guest_ring(g);
+    g_assert_cmpuint(smmuv3_guest_cmdq_error(g), ==, SMMUV3_CERROR_ILL);
+    g_assert_cmphex(smmuv3_guest_readl(g, SMMUV3_CMDQ_CONS) & 0xfffff, ==,
+                    bad);
+    line = fakehost_log_last(t.host, mark, INVALIDATE, "entry_num=2 ");
+    g_assert_nonnull(line);
+    /* Nothing moves until it is acknowledged */
+    smmuv3_guest_ring(g);
+    g_assert_false(smmuv3_guest_consumed(g));
+    smmuv3_accel_end(&t);
+}
+
+/* The queue wraps many times */
+static void test_wrap(void)
+{
+    uint64_t calls, entries;
+    Smmuv3AccelTest t;
+
+    if (!start(&t, NULL)) {
+        return;
+    }
+    calls = fakehost_calls(t.host, INVALIDATE);
+    entries = fakehost_entries(t.host);
+    for (unsigned i = 0; i < 20; i++) {
+        for (unsigned j = 0; j < 99; j++) {
+            smmuv3_guest_post_va(&t.guest, i, j * 0x1000);
+        }
+        smmuv3_guest_sync(&t.guest);
+    }
+    g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE) - calls, ==, 20);
+    g_assert_cmpuint(fakehost_entries(t.host) - entries, ==, 20 * 99);
+    smmuv3_accel_end(&t);
+}
+
+/* More than fits a batch: a larger queue, and no CMD_SYNC */
+static void test_full_batch(void)
+{
+    enum { LOG2 = 12, NUM = 2500 };
+    uint64_t calls, entries, queue;
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+
+    if (!start(&t, NULL)) {
+        return;
+    }
+    smmuv3_guest_set_cr0(g, SMMUV3_CR0_ALL & ~SMMUV3_CR0_CMDQEN);
+    queue = smmuv3_guest_alloc(g, 16 << LOG2);
+    for (unsigned i = 0; i < NUM; i++) {
+        qtest_writeq(g->qts, queue + i * 16, SMMUV3_TLBI_NH_VAA);
+        qtest_writeq(g->qts, queue + i * 16 + 8, i * 0x1000ull);
+    }
+    smmuv3_guest_writeq(g, SMMUV3_CMDQ_BASE, queue | LOG2);
+    smmuv3_guest_writel(g, SMMUV3_CMDQ_CONS, 0);
+    smmuv3_guest_writel(g, SMMUV3_CMDQ_PROD, 0);
+    smmuv3_guest_set_cr0(g, SMMUV3_CR0_ALL);
+    calls = fakehost_calls(t.host, INVALIDATE);
+    entries = fakehost_entries(t.host);
+    smmuv3_guest_writel(g, SMMUV3_CMDQ_PROD, NUM);
+    g_assert_cmpuint(smmuv3_guest_readl(g, SMMUV3_CMDQ_CONS), ==, NUM);
+    g_assert_cmpuint(fakehost_entries(t.host) - entries, ==, NUM);
+    g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE) - calls, ==, 3);
+    smmuv3_accel_end(&t);
+}
+
+/* Without a device there is no host to tell */
+static void test_no_device(void)
+{
+    Smmuv3AccelSetup setup = { 0 };
+    Smmuv3AccelTest t;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    smmuv3_guest_enable(&t.guest);
+    smmuv3_guest_post(&t.guest, SMMUV3_TLBI_NSNH_ALL, 0);
+    smmuv3_guest_post_va(&t.guest, 1, 0x1000);
+    smmuv3_guest_post(&t.guest, SMMUV3_ATC_INV | SID(SID0), 52);
+    smmuv3_guest_cfgi_all(&t.guest);
+    g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE), ==, 0);
+    smmuv3_accel_end(&t);
+}
+
+/* The host knows that a device has no ATS, whatever the guest's entry says */
+static void test_device_without_ats(void)
+{
+    g_autofree char *host = g_strdup_printf(
+        "iommu a type=smmuv3 idr0=0x%x idr1=0x%x idr3=0x%x idr5=0x%x\n"
+        "device dev0 iommu=a ats=0\n", HOST_IDR0, HOST_IDR1, HOST_IDR3,
+        HOST_IDR5);
+    Smmuv3AccelSetup setup = { .host = host, .devices = 1 };
+    g_autofree char *line = NULL;
+    uint64_t calls;
+    Smmuv3AccelTest t;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    smmuv3_guest_enable(&t.guest);
+    smmuv3_guest_write_ste(&t.guest, SID0, smmuv3_accel_s1_ste(0),
+                           SMMUV3_STE1_EATS);
+    smmuv3_guest_cfgi(&t.guest, SID0);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
+    line = fakehost_log_last(t.host, 0, "HWPT_ALLOC", "ste=[0x5000000b,0x0]");
+    g_assert_nonnull(line);
+    calls = fakehost_calls(t.host, INVALIDATE);
+    smmuv3_guest_post(&t.guest, SMMUV3_ATC_INV | SID(SID0), 52);
+    smmuv3_guest_sync(&t.guest);
+    g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE), ==, calls);
+    smmuv3_accel_end(&t);
+}
+
+/* CMD_SYNC with an interrupt: pulsed when the work is done */
+static void test_sync_irq(void)
+{
+    uint64_t calls;
+    Smmuv3AccelTest t;
+
+    if (!start(&t, NULL)) {
+        return;
+    }
+    calls = fakehost_calls(t.host, INVALIDATE);
+    smmuv3_guest_post_va(&t.guest, 1, 0x1000);
+    smmuv3_guest_post(&t.guest, SMMUV3_SYNC | 1 << 12, 0);
+    smmuv3_guest_ring(&t.guest);
+    g_assert_true(smmuv3_guest_consumed(&t.guest));
+    g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE) - calls, ==, 1);
+    smmuv3_accel_end(&t);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        const char *what = cases[i].sent ? "sent" : "ignored";
+        g_autofree char *path = NULL;
+
+        if (cases[i].illegal) {
+            what = "illegal";
+        }
+        path = g_strdup_printf("/smmuv3-accel/cmd/%s_%s", cases[i].name, what);
+        qtest_add_data_func(path, &cases[i], test_command);
+    }
+    qtest_add_func("/smmuv3-accel/cost/64-tlbi_one-call", test_burst);
+    qtest_add_func("/smmuv3-accel/batch/sync_ends", test_syncs);
+    qtest_add_func("/smmuv3-accel/batch/doorbell_ends", test_no_sync);
+    qtest_add_func("/smmuv3-accel/batch/change_ends", test_order);
+    qtest_add_func("/smmuv3-accel/batch/full_ends", test_full_batch);
+    qtest_add_func("/smmuv3-accel/batch/illegal_ends", test_illegal_in_burst);
+    qtest_add_func("/smmuv3-accel/queue/wrap_works", test_wrap);
+    qtest_add_func("/smmuv3-accel/queue/no-device_ignored", test_no_device);
+    qtest_add_func("/smmuv3-accel/queue/sync-irq_completes", test_sync_irq);
+    qtest_add_func("/smmuv3-accel/cmd/device-without-ats_ignored",
+                   test_device_without_ats);
+    return g_test_run();
+}

@@ -1,0 +1,382 @@
+/*
+ * QTest: events of the host reach the guest of the accelerated SMMUv3
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "smmuv3-accel-common.h"
+
+#define QUEUE_LEN       (1u << SMMUV3_GUEST_EVENTQ_LOG2)
+#define EVENT_SECONDS   10
+#define LOST            (1u << 0)       /* IOMMU_VEVENTQ_FLAG_LOST_EVENTS */
+#define F_TRANSLATION   0x10
+#define SEQUENCE_LAST   0x7fffffffu
+
+typedef struct HostEvent {
+    uint32_t flags;
+    uint32_t sequence;
+    uint64_t evt[4];
+} HostEvent;
+
+QEMU_BUILD_BUG_ON(sizeof(HostEvent) != 40);
+
+/* The host's end of the event queue that exists */
+static int open_queue(Smmuv3AccelTest *t)
+{
+    g_autofree char *line = fakehost_log_last(t->host, 0, "VEVENTQ_ALLOC",
+                                              "out_veventq_id=");
+    g_autofree char *path = NULL;
+    int fd;
+
+    g_assert_nonnull(line);
+    path = g_strdup_printf("%s/veventq-%d", t->events,
+                           atoi(strstr(line, "out_veventq_id=") +
+                                strlen("out_veventq_id=")));
+    fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+    g_assert_cmpint(fd, >=, 0);
+    return fd;
+}
+
+static HostEvent make_event(uint32_t sequence, uint32_t sid, uint64_t addr)
+{
+    return (HostEvent) {
+        .sequence = sequence,
+        .evt = { F_TRANSLATION | (uint64_t)sid << 32, 1ull << 35, addr },
+    };
+}
+
+static void send_bytes(int fd, const void *data, size_t len)
+{
+    g_assert_cmpint(write(fd, data, len), ==, len);
+}
+
+static void send_event(int fd, uint32_t sequence, uint64_t addr)
+{
+    HostEvent e = make_event(sequence, smmuv3_accel_sid(0), addr);
+
+    send_bytes(fd, &e, sizeof(e));
+}
+
+static uint32_t event_prod(Smmuv3AccelTest *t)
+{
+    return smmuv3_guest_readl(&t->guest, SMMUV3_EVENTQ_PROD);
+}
+
+/* Each look lets QEMU's main loop run */
+static void wait_prod(Smmuv3AccelTest *t, uint32_t wanted)
+{
+    gint64 end = g_get_monotonic_time() + EVENT_SECONDS * G_USEC_PER_SEC;
+
+    while (event_prod(t) != wanted) {
+        if (g_get_monotonic_time() > end) {
+            g_error("EVENTQ_PROD is 0x%x, not 0x%x after %d s", event_prod(t),
+                    wanted, EVENT_SECONDS);
+        }
+        g_usleep(1000);
+    }
+}
+
+static bool start(Smmuv3AccelTest *t, int *fd)
+{
+    Smmuv3AccelSetup setup = { .devices = 1 };
+
+    if (!smmuv3_accel_start(t, &setup)) {
+        return false;
+    }
+    smmuv3_accel_bind(t, 0);
+    *fd = open_queue(t);
+    return true;
+}
+
+static void test_event(void)
+{
+    uint64_t evt[4];
+    Smmuv3AccelTest t;
+    int fd;
+
+    if (!start(&t, &fd)) {
+        return;
+    }
+    send_event(fd, 0, 0xdead000);
+    wait_prod(&t, 1);
+    g_assert_true(smmuv3_guest_event(&t.guest, evt));
+    /* The guest's StreamID, and all else as the host has it */
+    g_assert_cmphex(evt[0], ==, F_TRANSLATION | 0x100ull << 32);
+    g_assert_cmphex(evt[1], ==, 1ull << 35);
+    g_assert_cmphex(evt[2], ==, 0xdead000);
+    g_assert_false(smmuv3_guest_event(&t.guest, evt));
+    close(fd);
+    smmuv3_accel_end(&t);
+}
+
+/* What the kernel does not report must not confuse the guest either */
+static void test_unknown(void)
+{
+    static const uint8_t types[] = { 0x00, 0x01, 0x24, 0xff };
+    uint64_t evt[4];
+    Smmuv3AccelTest t;
+    uint32_t seq = 0;
+    int fd;
+
+    if (!start(&t, &fd)) {
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+        HostEvent e = { .sequence = seq++, .evt = { types[i] } };
+
+        send_bytes(fd, &e, sizeof(e));
+    }
+    send_event(fd, seq, 0x1000);
+    wait_prod(&t, 1);
+    g_assert_true(smmuv3_guest_event(&t.guest, evt));
+    g_assert_cmphex(evt[2], ==, 0x1000);
+    close(fd);
+    smmuv3_accel_end(&t);
+}
+
+/* Reads of the queue's descriptor are visible as trace events on stderr */
+static unsigned count_reads(Smmuv3AccelTest *t, size_t mark)
+{
+    return fakehost_err_lines(t->host, mark, "smmuv3_accel_read_events");
+}
+
+static void test_many(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 1, .args =
+        "-trace smmuv3_accel_read_events -trace smmuv3_trigger_irq " };
+    HostEvent events[100];
+    uint64_t evt[4];
+    Smmuv3AccelTest t;
+    unsigned reads;
+    size_t mark;
+    int fd;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    smmuv3_accel_bind(&t, 0);
+    fd = open_queue(&t);
+    for (unsigned i = 0; i < ARRAY_SIZE(events); i++) {
+        events[i] = make_event(i, 0x100, i * 0x1000ull);
+    }
+    mark = fakehost_err_mark(t.host);
+    send_bytes(fd, events, sizeof(events));
+    wait_prod(&t, ARRAY_SIZE(events));
+    reads = count_reads(&t, mark);
+    if (reads) {
+        g_assert_cmpuint(reads, <=, 2);
+        /* One interrupt tells about all of them */
+        g_assert_cmpuint(fakehost_err_lines(t.host, mark,
+                                            "smmuv3_trigger_irq"), ==, reads);
+    } else {
+        g_test_message("QEMU was built without the log trace backend");
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(events); i++) {
+        g_assert_true(smmuv3_guest_event(&t.guest, evt));
+        g_assert_cmphex(evt[2], ==, i * 0x1000ull);
+    }
+    close(fd);
+    smmuv3_accel_end(&t);
+}
+
+/* An event may come in two pieces */
+static void test_pieces(void)
+{
+    HostEvent e[2] = { make_event(0, 0x100, 0x1000),
+                       make_event(1, 0x100, 0x2000) };
+    const char *bytes = (const char *)e;
+    uint64_t evt[4];
+    Smmuv3AccelTest t;
+    int fd;
+
+    if (!start(&t, &fd)) {
+        return;
+    }
+    send_bytes(fd, bytes, 44);
+    wait_prod(&t, 1);
+    send_bytes(fd, bytes + 44, 6);
+    g_assert_cmphex(event_prod(&t), ==, 1);
+    send_bytes(fd, bytes + 50, 30);
+    wait_prod(&t, 2);
+    g_assert_true(smmuv3_guest_event(&t.guest, evt));
+    g_assert_true(smmuv3_guest_event(&t.guest, evt));
+    g_assert_cmphex(evt[2], ==, 0x2000);
+    close(fd);
+    smmuv3_accel_end(&t);
+}
+
+/* The guest's queue is full: the rest is lost, which it learns once */
+static void test_overflow(void)
+{
+    uint64_t evt[4];
+    Smmuv3AccelTest t;
+    unsigned got = 0;
+    int fd;
+
+    if (!start(&t, &fd)) {
+        return;
+    }
+    for (unsigned i = 0; i < QUEUE_LEN + 20; i++) {
+        send_event(fd, i, i * 0x1000ull);
+    }
+    wait_prod(&t, SMMUV3_QUEUE_OVERFLOW | QUEUE_LEN);
+    g_assert_cmphex(smmuv3_guest_readl(&t.guest, SMMUV3_GERROR), ==, 0);
+    while (smmuv3_guest_event(&t.guest, evt)) {
+        g_assert_cmphex(evt[2], ==, got * 0x1000ull);
+        got++;
+    }
+    g_assert_cmpuint(got, ==, QUEUE_LEN);
+    /* Acknowledged with the index: the flag stays as it is, the queue works */
+    send_event(fd, QUEUE_LEN + 20, 0x5000);
+    wait_prod(&t, SMMUV3_QUEUE_OVERFLOW | (QUEUE_LEN + 1));
+    g_assert_true(smmuv3_guest_event(&t.guest, evt));
+    /* The next time it goes the other way */
+    for (unsigned i = 0; i < QUEUE_LEN + 1; i++) {
+        send_event(fd, QUEUE_LEN + 21 + i, 0x6000);
+    }
+    wait_prod(&t, (2 * QUEUE_LEN + 1) & (2 * QUEUE_LEN - 1));
+    close(fd);
+    smmuv3_accel_end(&t);
+}
+
+/* The host has lost some: in the middle, at the end */
+static void test_lost(void)
+{
+    HostEvent tail = { .flags = LOST, .sequence = 7 };
+    uint64_t evt[4];
+    Smmuv3AccelTest t;
+    int fd;
+
+    if (!start(&t, &fd)) {
+        return;
+    }
+    send_event(fd, 0, 0x1000);
+    send_event(fd, 1, 0x2000);
+    wait_prod(&t, 2);
+    send_event(fd, 5, 0x3000);
+    wait_prod(&t, 3 | SMMUV3_QUEUE_OVERFLOW);
+    while (smmuv3_guest_event(&t.guest, evt)) {
+        /* Acknowledges */
+    }
+    send_event(fd, 6, 0x4000);
+    wait_prod(&t, 4 | SMMUV3_QUEUE_OVERFLOW);
+    send_bytes(fd, &tail, 8);
+    wait_prod(&t, 4);
+    send_event(fd, 8, 0x5000);
+    wait_prod(&t, 5);
+    close(fd);
+    smmuv3_accel_end(&t);
+}
+
+/* After the largest sequence number comes 0 */
+static void test_sequence_wraps(void)
+{
+    uint64_t evt[4];
+    Smmuv3AccelTest t;
+    int fd;
+
+    if (!start(&t, &fd)) {
+        return;
+    }
+    send_event(fd, SEQUENCE_LAST, 0x1000);
+    wait_prod(&t, 1 | SMMUV3_QUEUE_OVERFLOW);
+    g_assert_true(smmuv3_guest_event(&t.guest, evt));
+    send_event(fd, 0, 0x2000);
+    send_event(fd, 1, 0x3000);
+    wait_prod(&t, 3 | SMMUV3_QUEUE_OVERFLOW);
+    close(fd);
+    smmuv3_accel_end(&t);
+}
+
+/* The host's queue is there while the guest's is on, and a device is */
+static void test_lifetime(void)
+{
+    Smmuv3AccelSetup setup = { 0 };
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    smmuv3_guest_enable(g);
+    g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VEVENTQ), ==, 0);
+    smmuv3_accel_plug(&t, 0);
+    g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VEVENTQ), ==, 1);
+    for (unsigned i = 0; i < 5; i++) {
+        smmuv3_guest_set_cr0(g, SMMUV3_CR0_ALL & ~SMMUV3_CR0_EVENTQEN);
+        g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VEVENTQ), ==,
+                         0);
+        smmuv3_guest_set_cr0(g, SMMUV3_CR0_ALL);
+        g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VEVENTQ), ==,
+                         1);
+    }
+    smmuv3_accel_unplug(&t, 0);
+    smmuv3_accel_expect_empty(&t);
+    smmuv3_accel_end(&t);
+}
+
+/* The guest's queue is nowhere: that is an error of its own */
+static void test_bad_queue(void)
+{
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+    gint64 end = g_get_monotonic_time() + EVENT_SECONDS * G_USEC_PER_SEC;
+    int fd;
+
+    if (!start(&t, &fd)) {
+        return;
+    }
+    smmuv3_guest_writeq(g, SMMUV3_EVENTQ_BASE, 0x7ff000000000ull | 5);
+    send_event(fd, 0, 0x1000);
+    while (!(smmuv3_guest_readl(g, SMMUV3_GERROR) & 4)) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(1000);
+    }
+    g_assert_cmphex(event_prod(&t), ==, 0);
+    close(fd);
+    smmuv3_accel_end(&t);
+}
+
+/* A storm of events does not keep QEMU from its other work */
+static void test_storm(void)
+{
+    HostEvent events[100];      /* a pipe takes so many at once, or none */
+    Smmuv3AccelTest t;
+    uint32_t seq = 0;
+    int fd;
+
+    if (!start(&t, &fd)) {
+        return;
+    }
+    for (unsigned round = 0; round < 500; round++) {
+        for (unsigned i = 0; i < ARRAY_SIZE(events); i++) {
+            events[i] = make_event(seq++, 0x100, 0);
+        }
+        while (write(fd, events, sizeof(events)) < 0) {
+            g_assert_cmpint(errno, ==, EAGAIN);
+            smmuv3_accel_expect_alive(&t);
+        }
+    }
+    smmuv3_accel_expect_alive(&t);
+    wait_prod(&t, SMMUV3_QUEUE_OVERFLOW | QUEUE_LEN);
+    close(fd);
+    smmuv3_accel_end(&t);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+
+    qtest_add_func("/smmuv3-accel/event/one_delivered", test_event);
+    qtest_add_func("/smmuv3-accel/event/unknown_dropped", test_unknown);
+    qtest_add_func("/smmuv3-accel/cost/100-events_one-read", test_many);
+    qtest_add_func("/smmuv3-accel/event/pieces_joined", test_pieces);
+    qtest_add_func("/smmuv3-accel/event/overflow_told", test_overflow);
+    qtest_add_func("/smmuv3-accel/event/lost_told", test_lost);
+    qtest_add_func("/smmuv3-accel/event/sequence_wraps", test_sequence_wraps);
+    qtest_add_func("/smmuv3-accel/event/queue_follows-enable", test_lifetime);
+    qtest_add_func("/smmuv3-accel/event/bad-queue_gerror", test_bad_queue);
+    qtest_add_func("/smmuv3-accel/event/storm_alive", test_storm);
+    return g_test_run();
+}

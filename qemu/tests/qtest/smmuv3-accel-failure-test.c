@@ -1,0 +1,485 @@
+/*
+ * QTest: the accelerated SMMUv3 when the host fails it
+ *
+ * The sweep fails the first call of an operation, then the second, and so on
+ * until the operation gets by without meeting the failure.  After each of
+ * them: QEMU lives, the stream is either as the guest wants it or blocked, the
+ * reason was given, the next command repairs it, and nothing is left over
+ * when the device is gone.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "smmuv3-accel-common.h"
+
+#define SWEEP_MAX       200     /* far more calls than any operation makes */
+#define RETRY_SECONDS   10
+#define INVALIDATE      "IOMMU_HWPT_INVALIDATE"
+#define ASID(a)         ((uint64_t)(a) << 48)
+#define SID0            0x100u
+
+typedef struct Sweep {
+    const char *name;
+    /* Bring the device to where the operation starts. It is plugged */
+    void (*prepare)(Smmuv3AccelTest *t);
+    void (*operate)(Smmuv3AccelTest *t);
+    Smmuv3AccelState wanted;    /* what it comes to if all is well */
+    int err;
+    unsigned times;             /* calls in a row that fail */
+} Sweep;
+
+static void set_ste(Smmuv3AccelTest *t, uint64_t ste)
+{
+    smmuv3_guest_write_ste(&t->guest, SID0, ste, 0);
+    smmuv3_guest_cfgi(&t->guest, SID0);
+}
+
+static void prepare_abort(Smmuv3AccelTest *t)
+{
+    smmuv3_guest_write_ste(&t->guest, SID0, 0, 0);
+    smmuv3_guest_enable(&t->guest);
+    smmuv3_accel_expect(t, 0, SMMUV3_IS_ABORT);
+}
+
+static void prepare_bypass(Smmuv3AccelTest *t)
+{
+    smmuv3_guest_write_ste(&t->guest, SID0, SMMUV3_STE_BYPASS, 0);
+    smmuv3_guest_enable(&t->guest);
+    smmuv3_accel_expect(t, 0, SMMUV3_IS_BYPASS);
+}
+
+static void prepare_bound(Smmuv3AccelTest *t)
+{
+    prepare_abort(t);
+    smmuv3_accel_bind(t, 0);
+}
+
+static void operate_bind(Smmuv3AccelTest *t)
+{
+    set_ste(t, smmuv3_accel_s1_ste(0));
+}
+
+static void operate_rebind(Smmuv3AccelTest *t)
+{
+    set_ste(t, smmuv3_accel_s1_ste(1));
+}
+
+static void operate_bypass(Smmuv3AccelTest *t)
+{
+    set_ste(t, SMMUV3_STE_BYPASS);
+}
+
+static void operate_abort(Smmuv3AccelTest *t)
+{
+    set_ste(t, SMMUV3_STE_ABORT);
+}
+
+static void operate_tlbi(Smmuv3AccelTest *t)
+{
+    smmuv3_guest_post_va(&t->guest, 1, 0x1000);
+    smmuv3_guest_post_va(&t->guest, 1, 0x2000);
+    smmuv3_guest_sync(&t->guest);
+}
+
+static void operate_unchanged(Smmuv3AccelTest *t)
+{
+    smmuv3_guest_cfgi(&t->guest, SID0);
+}
+
+static void operate_off(Smmuv3AccelTest *t)
+{
+    smmuv3_guest_set_cr0(&t->guest, SMMUV3_CR0_ALL & ~SMMUV3_CR0_SMMUEN);
+}
+
+static void operate_reset(Smmuv3AccelTest *t)
+{
+    smmuv3_accel_reset(t);
+}
+
+static const Sweep sweeps[] = {
+    { "bind_eio", prepare_abort, operate_bind, SMMUV3_IS_S1, EIO, 1 },
+    { "bind_eio-twice", prepare_abort, operate_bind, SMMUV3_IS_S1, EIO, 2 },
+    { "bind_enomem", prepare_abort, operate_bind, SMMUV3_IS_S1, ENOMEM, 1 },
+    { "bind-from-bypass_eio", prepare_bypass, operate_bind, SMMUV3_IS_S1, EIO,
+      1 },
+    { "bind-from-bypass_eio-twice", prepare_bypass, operate_bind, SMMUV3_IS_S1,
+      EIO, 2 },
+    { "rebind_einval", prepare_bound, operate_rebind, SMMUV3_IS_S1, EINVAL, 1 },
+    { "rebind_einval-twice", prepare_bound, operate_rebind, SMMUV3_IS_S1,
+      EINVAL, 2 },
+    { "bypass_eio", prepare_bound, operate_bypass, SMMUV3_IS_BYPASS, EIO, 1 },
+    { "bypass_eio-twice", prepare_bound, operate_bypass, SMMUV3_IS_BYPASS, EIO,
+      2 },
+    { "abort_eio", prepare_bound, operate_abort, SMMUV3_IS_ABORT, EIO, 1 },
+    { "abort_eio-twice", prepare_bound, operate_abort, SMMUV3_IS_ABORT, EIO,
+      2 },
+    { "tlbi_eio", prepare_bound, operate_tlbi, SMMUV3_IS_S1, EIO, 1 },
+    { "tlbi_eio-twice", prepare_bound, operate_tlbi, SMMUV3_IS_S1, EIO, 2 },
+    { "unchanged_eio", prepare_bound, operate_unchanged, SMMUV3_IS_S1, EIO, 1 },
+    { "off_eio", prepare_bound, operate_off, SMMUV3_IS_BYPASS, EIO, 1 },
+    { "off_eio-twice", prepare_bound, operate_off, SMMUV3_IS_BYPASS, EIO, 2 },
+    { "reset_eio", prepare_bound, operate_reset, SMMUV3_IS_BYPASS, EIO, 1 },
+};
+
+static bool is_blocked(Smmuv3AccelState state)
+{
+    return state == SMMUV3_IS_ABORT || state == SMMUV3_IS_DETACHED ||
+           state == SMMUV3_IS_LOST;
+}
+
+/* The next command that concerns the stream sets it right */
+static void repair(Smmuv3AccelTest *t, const Sweep *sweep)
+{
+    if (smmuv3_guest_readl(&t->guest, SMMUV3_CR0) & SMMUV3_CR0_SMMUEN) {
+        smmuv3_guest_cfgi(&t->guest, SID0);
+    } else {
+        smmuv3_guest_set_cr0(&t->guest, 0);
+    }
+    smmuv3_accel_expect(t, 0, sweep->wanted);
+    g_assert_cmpuint(smmuv3_accel_s1_hwpts(t), ==,
+                     sweep->wanted == SMMUV3_IS_S1);
+}
+
+/* Returns false when there was no nth call to fail */
+static bool sweep_once(Smmuv3AccelTest *t, const Sweep *sweep, unsigned nth)
+{
+    const struct FakehostRule *rule;
+    Smmuv3AccelState state;
+    size_t mark;
+    bool hit;
+
+    smmuv3_accel_plug(t, 0);
+    sweep->prepare(t);
+    mark = fakehost_err_mark(t->host);
+    rule = fakehost_fail(t->host, "*", nth, sweep->times, sweep->err, 0);
+    sweep->operate(t);
+    hit = rule->hits;
+    state = smmuv3_accel_state(t, 0);
+    fakehost_clear_rules(t->host);
+    smmuv3_accel_expect_alive(t);
+
+    if (state != sweep->wanted) {
+        g_autofree char *err = fakehost_err_since(t->host, mark);
+
+        g_test_message("call %u: %s", nth, err);
+        g_assert_true(hit);
+        g_assert_true(is_blocked(state));
+        g_assert_cmpuint(smmuv3_accel_s1_hwpts(t), ==, 0);
+        g_assert_cmpuint(fakehost_err_lines(t->host, mark, "aborts"), >=, 1);
+        repair(t, sweep);
+    }
+    smmuv3_guest_set_cr0(&t->guest, 0);
+    smmuv3_accel_unplug(t, 0);
+    smmuv3_accel_expect_empty(t);
+    return hit;
+}
+
+static void test_sweep(const void *data)
+{
+    const Sweep *sweep = data;
+    Smmuv3AccelSetup setup = { 0 };
+    Smmuv3AccelTest t;
+    unsigned nth;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    for (nth = 1; sweep_once(&t, sweep, nth); nth++) {
+        g_assert_cmpuint(nth, <, SWEEP_MAX);
+    }
+    g_test_message("%u calls failed, one at a time", nth - 1);
+    g_assert_cmpuint(nth, >, 1);
+    smmuv3_accel_end(&t);
+}
+
+/* Realize: either it works all the same, or the error says why not */
+static void test_realize_sweep(void)
+{
+    Smmuv3AccelSetup setup = { 0 };
+    unsigned nth, refused = 0;
+    Smmuv3AccelTest t;
+    bool hit = true;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    smmuv3_guest_enable(&t.guest);
+    smmuv3_guest_write_ste(&t.guest, SID0, smmuv3_accel_s1_ste(0), 0);
+    for (nth = 1; hit; nth++) {
+        const struct FakehostRule *rule;
+        g_autofree char *error = NULL;
+
+        g_assert_cmpuint(nth, <, SWEEP_MAX);
+        rule = fakehost_fail(t.host, "*", nth, 1, EIO, 0);
+        error = smmuv3_accel_try_plug(&t, 0, ", 'iommufd': 'iommufd0'");
+        hit = rule->hits;
+        fakehost_clear_rules(t.host);
+        if (error) {
+            refused++;
+            g_assert_true(hit);
+            g_test_message("call %u: %s", nth, error);
+        } else {
+            smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
+            smmuv3_accel_unplug(&t, 0);
+        }
+        smmuv3_accel_expect_empty(&t);
+    }
+    g_test_message("%u calls failed, %u of them refused", nth - 2, refused);
+    g_assert_cmpuint(refused, >=, 8);
+    smmuv3_accel_end(&t);
+}
+
+/* Unplug of a bound device: it goes, whatever the host says */
+static void test_unplug_sweep(void)
+{
+    Smmuv3AccelSetup setup = { 0 };
+    Smmuv3AccelTest t;
+    unsigned nth;
+    bool hit = true;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    for (nth = 1; hit; nth++) {
+        const struct FakehostRule *rule;
+
+        g_assert_cmpuint(nth, <, SWEEP_MAX);
+        smmuv3_accel_plug(&t, 0);
+        prepare_bound(&t);
+        rule = fakehost_fail(t.host, "*", nth, 1, EIO, 0);
+        smmuv3_accel_unplug(&t, 0);
+        hit = rule->hits;
+        fakehost_clear_rules(t.host);
+        smmuv3_accel_expect_empty(&t);
+        smmuv3_guest_set_cr0(&t.guest, 0);
+    }
+    smmuv3_accel_end(&t);
+}
+
+/* --- refused invalidations --- */
+
+/* One that belongs to a stream: it stops, the others and the rest go on */
+static void test_refused_stream(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 2 };
+    g_autofree char *line = NULL;
+    uint64_t executed;
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+    size_t mark;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    smmuv3_accel_bind(&t, 0);
+    smmuv3_accel_bind(&t, 1);
+    mark = fakehost_err_mark(t.host);
+    executed = fakehost_entries(t.host);
+    /* The whole batch, and in the replay the second command */
+    fakehost_fail(t.host, INVALIDATE, 1, 1, EIO, 2);
+    fakehost_fail(t.host, INVALIDATE, 3, 1, EIO, 0);
+    smmuv3_guest_post_va(g, 1, 0x1000);
+    smmuv3_guest_post_sid(g, SMMUV3_CFGI_CD, SID0);
+    smmuv3_guest_post_sid(g, SMMUV3_CFGI_CD_ALL, SID0);
+    smmuv3_guest_post_sid(g, SMMUV3_CFGI_CD, 0x200);
+    smmuv3_guest_post_va(g, 2, 0x3000);
+    smmuv3_guest_sync(g);
+    fakehost_clear_rules(t.host);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
+    smmuv3_accel_expect(&t, 1, SMMUV3_IS_S1);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "aborts"), ==, 1);
+    /* The first, the fourth and the fifth one */
+    g_assert_cmpuint(fakehost_entries(t.host) - executed, >=, 3);
+    line = fakehost_log_last(t.host, 0, INVALIDATE,
+                             "[0x2000000000012:0x3000]");
+    g_assert_nonnull(line);
+    smmuv3_guest_cfgi(g, SID0);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
+    smmuv3_accel_end(&t);
+}
+
+/* One of the TLB: nobody goes on with what may be stale */
+static void test_refused_tlb(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 3 };
+    g_autofree char *log = NULL;
+    const char *flush, *alloc;
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+    size_t mark;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    smmuv3_accel_bind(&t, 0);
+    smmuv3_accel_bind(&t, 1);
+    smmuv3_guest_write_ste(g, 0x300, SMMUV3_STE_BYPASS, 0);
+    smmuv3_guest_cfgi(g, 0x300);
+    fakehost_fail(t.host, INVALIDATE, 1, 2, EIO, 0);
+    smmuv3_guest_post_va(g, 1, 0x1000);
+    smmuv3_guest_post_va(g, 1, 0x2000);
+    smmuv3_guest_sync(g);
+    fakehost_clear_rules(t.host);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
+    smmuv3_accel_expect(&t, 1, SMMUV3_IS_ABORT);
+    smmuv3_accel_expect(&t, 2, SMMUV3_IS_BYPASS);
+
+    /* Still refused: still blocked */
+    fakehost_fail(t.host, INVALIDATE, 1, 0, EIO, 0);
+    smmuv3_guest_cfgi(g, SID0);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
+    fakehost_clear_rules(t.host);
+
+    /* All is forgotten before the first one translates again */
+    mark = fakehost_log_mark(t.host);
+    smmuv3_guest_cfgi_all(g);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
+    smmuv3_accel_expect(&t, 1, SMMUV3_IS_S1);
+    log = fakehost_log_since(t.host, mark);
+    flush = strstr(log, "[0x30:0x0]");
+    alloc = strstr(log, "HWPT_ALLOC");
+    g_assert_nonnull(flush);
+    g_assert_true(flush < alloc);
+    g_assert_null(strstr(flush + 1, "[0x30:0x0]"));
+    smmuv3_accel_end(&t);
+}
+
+/* A batch that is refused as a whole, but not command by command */
+static void test_replayed(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 1 };
+    uint64_t entries;
+    Smmuv3AccelTest t;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    smmuv3_accel_bind(&t, 0);
+    entries = fakehost_calls(t.host, INVALIDATE);
+    /* The host claims to have handled 70 of them; 63 were done */
+    fakehost_fail(t.host, INVALIDATE, 1, 1, EIO, 70);
+    for (unsigned i = 0; i < 100; i++) {
+        smmuv3_guest_post_va(&t.guest, 1, i * 0x1000);
+    }
+    smmuv3_guest_sync(&t.guest);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
+    g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE) - entries, ==, 101);
+    smmuv3_accel_end(&t);
+}
+
+/* Nothing works: the device is detached, and can be attached again */
+static void test_detached(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 1 };
+    Smmuv3AccelTest t;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    smmuv3_accel_bind(&t, 0);
+    fakehost_fail(t.host, "ATTACH_IOMMUFD_PT", 1, 0, EINVAL, 0);
+    operate_bypass(&t);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_DETACHED);
+    g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==, 0);
+    smmuv3_guest_cfgi(&t.guest, SID0);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_DETACHED);
+    fakehost_clear_rules(t.host);
+    smmuv3_guest_cfgi(&t.guest, SID0);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_BYPASS);
+    smmuv3_accel_end(&t);
+}
+
+/* The kernel refuses while the device is being reset: try again by ourselves */
+static void test_device_in_reset(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 1 };
+    struct FakehostDevice *dev;
+    Smmuv3AccelTest t;
+    size_t mark;
+    gint64 end;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    prepare_abort(&t);
+    dev = fakehost_device(t.host, "dev0");
+    dev->flags |= FAKEHOST_DEV_IN_RESET;
+    mark = fakehost_err_mark(t.host);
+    operate_bind(&t);
+    g_usleep(200 * 1000);
+    smmuv3_accel_expect_alive(&t);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "aborts"), ==, 1);
+    dev->flags &= ~FAKEHOST_DEV_IN_RESET;
+    end = g_get_monotonic_time() + RETRY_SECONDS * G_USEC_PER_SEC;
+    while (smmuv3_accel_state(&t, 0) != SMMUV3_IS_S1) {
+        if (g_get_monotonic_time() > end) {
+            g_error("no new attempt within %d s after the device's reset",
+                    RETRY_SECONDS);
+        }
+        g_usleep(10 * 1000);
+    }
+    g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==, 1);
+    smmuv3_accel_end(&t);
+}
+
+/* A refused entry: one event, one line, and a new attempt at each CFGI */
+static void test_told_once(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 1 };
+    unsigned rounds = 300, lines;
+    uint64_t evt[4], failed;
+    Smmuv3AccelTest t;
+    size_t mark;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    prepare_abort(&t);
+    mark = fakehost_err_mark(t.host);
+    fakehost_fail(t.host, "HWPT_ALLOC", 1, 0, EIO, 0);
+    failed = fakehost_failed_calls(t.host, "IOMMU_HWPT_ALLOC");
+    for (unsigned i = 0; i < 5; i++) {
+        operate_bind(&t);
+    }
+    g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_HWPT_ALLOC") -
+                     failed, ==, 5);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "aborts"), ==, 1);
+    g_assert_true(smmuv3_guest_event(&t.guest, evt));
+    g_assert_cmphex(evt[0], ==, 0x04 | (uint64_t)SID0 << 32);
+    g_assert_false(smmuv3_guest_event(&t.guest, evt));
+
+    /* A guest that changes it all the time cannot flood the log */
+    for (unsigned i = 0; i < rounds; i++) {
+        set_ste(&t, smmuv3_accel_s1_ste(i));
+    }
+    lines = fakehost_err_lines(t.host, mark, "");
+    g_assert_cmpuint(lines, <, rounds / 4);
+    smmuv3_accel_end(&t);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+
+    for (size_t i = 0; i < ARRAY_SIZE(sweeps); i++) {
+        g_autofree char *path = g_strdup_printf("/smmuv3-accel/sweep/%s",
+                                                sweeps[i].name);
+
+        qtest_add_data_func(path, &sweeps[i], test_sweep);
+    }
+    qtest_add_func("/smmuv3-accel/sweep/realize_eio", test_realize_sweep);
+    qtest_add_func("/smmuv3-accel/sweep/unplug_eio", test_unplug_sweep);
+    qtest_add_func("/smmuv3-accel/failure/stream-invalidation_that-aborts",
+                   test_refused_stream);
+    qtest_add_func("/smmuv3-accel/failure/tlb-invalidation_all-abort",
+                   test_refused_tlb);
+    qtest_add_func("/smmuv3-accel/failure/batch_replayed", test_replayed);
+    qtest_add_func("/smmuv3-accel/failure/abort-refused_detached",
+                   test_detached);
+    qtest_add_func("/smmuv3-accel/failure/device-in-reset_retried",
+                   test_device_in_reset);
+    qtest_add_func("/smmuv3-accel/failure/entry-refused_told-once",
+                   test_told_once);
+    return g_test_run();
+}

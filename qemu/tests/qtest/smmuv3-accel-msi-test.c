@@ -1,0 +1,120 @@
+/*
+ * QTest: MSIs behind the accelerated SMMUv3 reach the interrupt controller
+ *
+ * The guest chooses the address of the doorbell in tables that only the
+ * hardware walks.  A root port sends the MSIs here; host devices send theirs
+ * the same way.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "hw/pci/pci_regs.h"
+#include "smmuv3-accel-common.h"
+
+#define PORT            (4u << 3)           /* root port 0 */
+#define PORT_BAR        0x10000000u
+#define DOORBELL_OFFSET 0x040               /* GITS_TRANSLATER in its page */
+#define MSI_DATA        0x2a
+
+#define TRACES "-trace gicv3_its_translation_write -trace smmuv3_find_ste " \
+               "-trace smmuv3_get_ste -trace smmuv3_translate_* "
+
+static unsigned find_cap(Smmuv3AccelTest *t, uint8_t id)
+{
+    unsigned pos = smmuv3_accel_cfg_readl(t, PORT, PCI_CAPABILITY_LIST) & 0xfc;
+
+    while (pos) {
+        uint32_t cap = smmuv3_accel_cfg_readl(t, PORT, pos);
+
+        if ((cap & 0xff) == id) {
+            return pos;
+        }
+        pos = cap >> 8 & 0xfc;
+    }
+    g_assert_not_reached();
+}
+
+/* Have root port 0 send an MSI to @addr: there has been a hotplug event */
+static void program_port(Smmuv3AccelTest *t, uint64_t addr, bool master)
+{
+    QTestState *qts = t->host->qts;
+    unsigned msix = find_cap(t, PCI_CAP_ID_MSIX);
+    unsigned express = find_cap(t, PCI_CAP_ID_EXP);
+
+    smmuv3_accel_cfg_writel(t, PORT, PCI_BASE_ADDRESS_0, PORT_BAR);
+    smmuv3_accel_cfg_writew(t, PORT, PCI_COMMAND, PCI_COMMAND_MEMORY |
+                            (master ? PCI_COMMAND_MASTER : 0));
+    qtest_writel(qts, PORT_BAR, addr);
+    qtest_writel(qts, PORT_BAR + 4, addr >> 32);
+    qtest_writel(qts, PORT_BAR + 8, MSI_DATA);
+    qtest_writel(qts, PORT_BAR + 12, 0);
+    smmuv3_accel_cfg_writew(t, PORT, msix + PCI_MSIX_FLAGS,
+                            PCI_MSIX_FLAGS_ENABLE);
+    smmuv3_accel_cfg_writew(t, PORT, express + PCI_EXP_SLTCTL,
+                            PCI_EXP_SLTCTL_ABPE | PCI_EXP_SLTCTL_PDCE |
+                            PCI_EXP_SLTCTL_HPIE);
+}
+
+typedef struct Case {
+    const char *name;
+    uint64_t addr;
+    bool masked;                /* bus master is off */
+    bool translating;           /* the SMMU is on, with a table of nowhere */
+} Case;
+
+static const Case cases[] = {
+    { "pass-through_arrives", 0x08090000 },
+    { "iova_arrives", 0x08000000, .translating = true },
+    { "iova-high_arrives", 0xfffffffff000ull, .translating = true },
+    { "iova-zero_arrives", 0, .translating = true },
+    { "iova-over-memory_arrives", 0x41000000, .translating = true },
+    { "not-bus-master_stays", 0x08090000, .masked = true },
+};
+
+static void test_msi(const void *data)
+{
+    const Case *c = data;
+    Smmuv3AccelSetup setup = { .devices = 1, .args = TRACES };
+    g_autofree char *err = NULL;
+    Smmuv3AccelTest t;
+    unsigned arrived;
+    size_t mark;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    if (c->translating) {
+        t.guest.strtab = 0x7ff000000000ull;
+        smmuv3_guest_enable(&t.guest);
+    }
+    mark = fakehost_err_mark(t.host);
+    program_port(&t, c->addr | DOORBELL_OFFSET, !c->masked);
+    smmuv3_accel_expect_alive(&t);
+    err = fakehost_err_since(t.host, mark);
+    g_test_message("%s", err);
+    arrived = fakehost_err_lines(t.host, mark, "gicv3_its_translation_write");
+    if (c->masked) {
+        g_assert_cmpuint(arrived, ==, 0);
+    } else {
+        g_assert_cmpuint(arrived, >=, 1);
+        g_assert_nonnull(strstr(err, "offset 0x40"));
+        g_assert_nonnull(strstr(err, "data 0x2a"));
+    }
+    /* And nobody looked into the guest's tables for it */
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "smmuv3_"), ==, 0);
+    smmuv3_accel_end(&t);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        g_autofree char *path = g_strdup_printf("/smmuv3-accel/msi/%s",
+                                                cases[i].name);
+
+        qtest_add_data_func(path, &cases[i], test_msi);
+    }
+    return g_test_run();
+}

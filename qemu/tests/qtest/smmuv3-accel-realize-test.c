@@ -1,0 +1,471 @@
+/*
+ * QTest: which host devices the accelerated SMMUv3 takes, what it then tells
+ * the guest, and how it says no
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <sys/wait.h>
+#include "hw/pci/pci_regs.h"
+#include "smmuv3-accel-common.h"
+
+#define WITH_IOMMUFD    ", 'iommufd': 'iommufd0'"
+#define PARTS           4
+#define ONE_COLD(p)     { .cold = 1, .smmu_props = p }
+
+/* A host with a register of its own, and what is said about it */
+typedef struct Case {
+    const char *name;
+    Smmuv3AccelSetup setup;
+    const char *props;              /* of vfio-pci; NULL: WITH_IOMMUFD */
+    const char *error[PARTS];       /* what the error names; none: accepted */
+} Case;
+
+static const Case cases[] = {
+    { "full-host_accepted" },
+    { "no-stlevel_refused", { .idr0 = HOST_IDR0_STLEVEL },
+      .error = { "ST_LEVEL", "host SMMU has", "levels (IDR0.ST_LEVEL) 0",
+                 "needs 1" } },
+    { "big-endian_refused", { .idr0 = 1u << 21 },
+      .error = { "TTENDIAN) 3", "needs 2" } },
+    { "mixed-endian_accepted", { .idr0 = HOST_IDR0_TTENDIAN } },
+    { "aarch32-tables_refused", { .idr0 = 3u << 2 },
+      .error = { "TTF) 1", "needs 2" } },
+    { "both-tables_accepted", { .idr0 = 1u << 2 } },
+    { "stall-forced_refused", { .idr0 = 3u << 24 },
+      .error = { "STALL_MODEL) 2", "needs 1" } },
+    { "sidsize_refused", { .idr1 = 16 ^ 15 },
+      .error = { "SIDSIZE) 15", "needs 16" } },
+    { "ssidsize_refused", { .idr1 = HOST_IDR1_SSIDSIZE(16 ^ 3) },
+      .error = { "SSIDSIZE) 3", "needs 4", "lower ssidsize=" } },
+    { "ssidsize-just_accepted", { .idr1 = HOST_IDR1_SSIDSIZE(16 ^ 4) } },
+    { "ril_refused", { .idr3 = HOST_IDR3_RIL },
+      .error = { "RIL) 0", "needs 1", "ril=off" } },
+    { "ril-not-needed_accepted", { .idr3 = HOST_IDR3_RIL,
+      .smmu_props = "ril=off,ats=on,oas=44,ssidsize=4" } },
+    { "oas_refused", { .idr5 = 5 ^ 3 },
+      .error = { "OAS) 42", "needs 44", "lower oas=" } },
+    { "oas-just_accepted", { .idr5 = 5 ^ 4 } },
+    { "ats_refused", { .idr0 = HOST_IDR0_ATS },
+      .error = { "ATS) 0", "needs 1", "ats=off" } },
+    { "ats-not-needed_accepted", { .idr0 = HOST_IDR0_ATS,
+      .smmu_props = "ril=on,ats=off,oas=44,ssidsize=4" } },
+    { "asid16_refused", { .idr0 = 1u << 12 },
+      .error = { "ASID16) 0", "needs 1" } },
+    { "gran4k_refused", { .idr5 = HOST_IDR5_GRAN4K },
+      .error = { "GRAN4K) 0", "needs 1" } },
+    { "gran16k_refused", { .idr5 = HOST_IDR5_GRAN16K },
+      .error = { "GRAN16K) 0", "needs 1" } },
+    { "gran64k_refused", { .idr5 = HOST_IDR5_GRAN64K },
+      .error = { "GRAN64K) 0", "needs 1" } },
+    { "one-stage_refused", { .idr0 = 1 },
+      .error = { "" } },
+    { "no-fwb_refused", { .idr3 = HOST_IDR3_FWB },
+      .error = { "" } },
+    { "vtd_refused", { .host_type = "none" },
+      .error = { "type 0", "needs type 2", "Arm SMMUv3" } },
+    /* The nesting parent can have no other flag, whatever the host could do */
+    { "dirty-tracking-host_accepted", { .idr0 = 2u << 6 } },
+    { "no-iommufd_refused", .props = "",
+      .error = { "iommufd=iommufd0" } },
+};
+
+static void test_realize(const void *data)
+{
+    const Case *c = data;
+    g_autofree char *error = NULL;
+    Smmuv3AccelTest t;
+
+    if (!smmuv3_accel_start(&t, &c->setup)) {
+        return;
+    }
+    error = smmuv3_accel_try_plug(&t, 0, c->props ?: WITH_IOMMUFD);
+    if (!c->error[0]) {
+        g_assert_cmpstr(error, ==, NULL);
+        /* GBPA lets all pass after a reset */
+        smmuv3_accel_expect(&t, 0, SMMUV3_IS_BYPASS);
+        g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_IOAS), ==, 1);
+        g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VIOMMU), ==, 1);
+        smmuv3_accel_unplug(&t, 0);
+    } else {
+        g_assert_nonnull(error);
+        g_test_message("error: %s", error);
+        for (size_t i = 0; i < PARTS && c->error[i]; i++) {
+            g_assert_nonnull(strstr(error, c->error[i]));
+        }
+    }
+    smmuv3_accel_expect_alive(&t);
+    smmuv3_accel_expect_empty(&t);
+    /* One that was refused does not spoil the next try of another */
+    smmuv3_accel_end(&t);
+}
+
+/* --- what the guest is told --- */
+
+typedef struct Told {
+    const char *name;
+    Smmuv3AccelSetup setup;
+    unsigned ril, ats, oas, ssidsize;
+} Told;
+
+static const Told told[] = {
+    { "auto_as-host", ONE_COLD("ril=auto"), 1, 1, 5, 16 },
+    { "auto-no-ril_as-host", { .cold = 1, .idr3 = HOST_IDR3_RIL }, 0, 1, 5,
+      16 },
+    { "auto-no-ats_as-host", { .cold = 1, .idr0 = HOST_IDR0_ATS }, 1, 0, 5,
+      16 },
+    { "auto-oas_as-host", { .cold = 1, .idr5 = 5 ^ 4 }, 1, 1, 4, 16 },
+    { "auto-oas-52_capped", { .cold = 1, .idr5 = 5 ^ 6 }, 1, 1, 5, 16 },
+    { "auto-no-ssids_as-host",
+      { .cold = 1, .idr1 = HOST_IDR1_SSIDSIZE(16) }, 1, 1, 5, 0 },
+    { "values_as-asked", ONE_COLD("ril=off,ats=off,oas=40,ssidsize=2"), 0, 0,
+      2, 2 },
+    { "values-no-device_as-asked",
+      { .smmu_props = "ril=off,ats=on,oas=32,ssidsize=20" }, 0, 1, 0, 20 },
+};
+
+static void test_told(const void *data)
+{
+    const Told *c = data;
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+    uint32_t idr0, idr3;
+
+    if (!smmuv3_accel_start(&t, &c->setup)) {
+        return;
+    }
+    idr0 = smmuv3_guest_readl(g, SMMUV3_IDR0);
+    idr3 = smmuv3_guest_readl(g, SMMUV3_IDR3);
+    g_assert_cmphex(idr0 & 3, ==, 2);
+    g_assert_cmpuint(idr0 >> 10 & 1, ==, c->ats);
+    g_assert_cmpuint(idr3 >> 10 & 1, ==, c->ril);
+    g_assert_cmpuint(smmuv3_guest_readl(g, SMMUV3_IDR1) >> 6 & 0x1f, ==,
+                     c->ssidsize);
+    g_assert_cmpuint(smmuv3_guest_readl(g, SMMUV3_IDR5) & 7, ==, c->oas);
+    /* A reset does not change it, nor does the device going */
+    if (c->setup.cold) {
+        smmuv3_accel_unplug(&t, 0);
+        smmuv3_accel_expect_empty(&t);
+    }
+    smmuv3_accel_reset(&t);
+    g_assert_cmphex(smmuv3_guest_readl(g, SMMUV3_IDR0), ==, idr0);
+    g_assert_cmphex(smmuv3_guest_readl(g, SMMUV3_IDR3), ==, idr3);
+    smmuv3_accel_end(&t);
+}
+
+/* --- later devices --- */
+
+static const char two_hosts[] =
+    "iommu iommu0 type=smmuv3 idr0=0x%x idr1=0x%x idr3=0x%x idr5=0x%x\n"
+    "iommu iommu1 type=smmuv3 idr0=0x%x idr1=0x%x idr3=0x%x idr5=0x%x\n"
+    "device dev0 iommu=iommu0\n"
+    "device dev1 iommu=iommu1\n"
+    "device dev2 iommu=iommu0\n";
+
+static char *describe_two(uint32_t idr3_of_second)
+{
+    return g_strdup_printf(two_hosts, HOST_IDR0, HOST_IDR1, HOST_IDR3,
+                           HOST_IDR5, HOST_IDR0, HOST_IDR1, idr3_of_second,
+                           HOST_IDR5);
+}
+
+/* Devices of two host SMMUs cannot be behind one: their TLBs are two */
+static void test_two_host_smmus(void)
+{
+    g_autofree char *host = describe_two(HOST_IDR3);
+    Smmuv3AccelSetup setup = { .host = host, .cold = 1, .ports = 3 };
+    g_autofree char *error = NULL;
+    Smmuv3AccelTest t;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    error = smmuv3_accel_try_plug(&t, 1, WITH_IOMMUFD);
+    g_assert_nonnull(error);
+    g_test_message("%s", error);
+    g_assert_nonnull(strstr(error, "another host SMMU"));
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_BYPASS);
+    /* It spoils nothing for one that fits */
+    smmuv3_accel_plug(&t, 2);
+    smmuv3_accel_expect(&t, 2, SMMUV3_IS_BYPASS);
+    g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VIOMMU), ==, 1);
+    g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_HWPT_PAGING), ==, 1);
+    smmuv3_accel_unplug(&t, 0);
+    smmuv3_accel_unplug(&t, 2);
+    smmuv3_accel_expect_empty(&t);
+    /* With nobody left, the other host is as good, and replug works */
+    smmuv3_accel_plug(&t, 1);
+    smmuv3_accel_expect(&t, 1, SMMUV3_IS_BYPASS);
+    smmuv3_accel_unplug(&t, 1);
+    smmuv3_accel_expect_empty(&t);
+    smmuv3_accel_end(&t);
+}
+
+/* What the first device decided holds for all that follow */
+static void test_frozen(void)
+{
+    g_autofree char *host = describe_two(HOST_IDR3 & ~HOST_IDR3_RIL);
+    Smmuv3AccelSetup setup = { .host = host, .cold = 1, .ports = 3 };
+    g_autofree char *error = NULL;
+    Smmuv3AccelTest t;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    smmuv3_accel_unplug(&t, 0);
+    error = smmuv3_accel_try_plug(&t, 1, WITH_IOMMUFD);
+    g_assert_nonnull(error);
+    g_assert_nonnull(strstr(error, "RIL) 0"));
+    smmuv3_accel_expect_empty(&t);
+    smmuv3_accel_plug(&t, 0);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_BYPASS);
+    smmuv3_accel_end(&t);
+}
+
+static void test_two_iommufds(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 1, .iommufds = 2 };
+    g_autofree char *error = NULL;
+    Smmuv3AccelTest t;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    error = smmuv3_accel_try_plug(&t, 1, ", 'iommufd': 'iommufd1'");
+    g_assert_nonnull(error);
+    g_assert_nonnull(strstr(error, "another iommufd"));
+    smmuv3_accel_plug(&t, 1);
+    smmuv3_accel_end(&t);
+}
+
+static void test_replug_50(void)
+{
+    Smmuv3AccelSetup setup = { 0 };
+    Smmuv3AccelTest t;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    smmuv3_guest_enable(&t.guest);
+    for (unsigned i = 0; i < 50; i++) {
+        smmuv3_accel_plug(&t, 0);
+        smmuv3_accel_plug(&t, 1);
+        smmuv3_accel_bind(&t, i & 1);
+        smmuv3_accel_unplug(&t, 0);
+        smmuv3_accel_unplug(&t, 1);
+        smmuv3_accel_expect_empty(&t);
+        smmuv3_guest_write_ste(&t.guest, smmuv3_accel_sid(i & 1), 0, 0);
+    }
+    smmuv3_accel_end(&t);
+}
+
+/* --- other devices --- */
+
+static char *device_add(Smmuv3AccelTest *t, const char *driver, const char *bus)
+{
+    QDict *resp = qtest_qmp(t->host->qts, "{ 'execute': 'device_add',"
+                            " 'arguments': { 'driver': %s, 'bus': %s } }",
+                            driver, bus);
+    char *desc = NULL;
+
+    if (qdict_haskey(resp, "error")) {
+        desc = g_strdup(qdict_get_str(qdict_get_qdict(resp, "error"), "desc"));
+    }
+    qobject_unref(resp);
+    return desc;
+}
+
+static void test_emulated(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 1, .args =
+        "-device pcie-pci-bridge,id=ppb,bus=rp1 "
+        "-device x3130-upstream,id=up,bus=rp2 "
+        "-device xio3130-downstream,id=down,bus=up,chassis=9 ", .ports = 4 };
+    static const char *const drivers[] = { "virtio-net-pci", "pci-testdev" };
+    Smmuv3AccelTest t;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(drivers); i++) {
+        g_autofree char *error = NULL;
+
+        if (!qtest_has_device(drivers[i])) {
+            continue;
+        }
+        error = device_add(&t, drivers[i], "rp3");
+        g_assert_nonnull(error);
+        g_test_message("%s", error);
+        g_assert_nonnull(strstr(error, drivers[i]));
+        g_assert_nonnull(strstr(error, "accel=on"));
+    }
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_BYPASS);
+    smmuv3_accel_end(&t);
+}
+
+/* What a device's config space says about PASIDs: their width, 0 for none */
+static unsigned pasid_bits(Smmuv3AccelTest *t, unsigned n)
+{
+    unsigned pos = 0x100;
+
+    for (unsigned i = 0; pos && i < 100; i++) {
+        uint32_t header = smmuv3_accel_cfg_readl(t, smmuv3_accel_sid(n), pos);
+
+        if ((header & 0xffff) == PCI_EXT_CAP_ID_PASID) {
+            return smmuv3_accel_cfg_readl(t, smmuv3_accel_sid(n), pos + 4) >>
+                   8 & 0x1f;
+        }
+        pos = header >> 20;
+    }
+    return 0;
+}
+
+/* The smaller one of the device's and the SMMU's width */
+static void test_pasids(void)
+{
+    g_autofree char *host = g_strdup_printf(
+        "iommu a type=smmuv3 idr0=0x%x idr1=0x%x idr3=0x%x idr5=0x%x\n"
+        "device dev0 iommu=a pasid-bits=8\n"
+        "device dev1 iommu=a pasid-bits=3\n"
+        "device dev2 iommu=a\n", HOST_IDR0, HOST_IDR1, HOST_IDR3, HOST_IDR5);
+    /* A slot that is plugged later has no power until the guest gives it */
+    Smmuv3AccelSetup setup = {
+        .host = host, .cold = 3, .smmu_props = SMMUV3_ACCEL_FIXED,
+    };
+    Smmuv3AccelTest t;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    g_assert_cmpuint(pasid_bits(&t, 0), ==, 4);
+    g_assert_cmpuint(pasid_bits(&t, 1), ==, 3);
+    g_assert_cmpuint(pasid_bits(&t, 2), ==, 0);
+    smmuv3_accel_end(&t);
+}
+
+/* --- starts that have to fail --- */
+
+static const struct Start {
+    const char *name;
+    Smmuv3AccelSetup setup;
+    const char *before;         /* arguments that come first */
+    const char *error[PARTS];
+} starts[] = {
+    { "auto-no-device_refused", { .smmu_props = "ril=on" }, "",
+      { "smmu0", "ats=auto", "oas=auto", "ssidsize=auto" } },
+    { "all-auto-no-device_refused", { .smmu_props = "ril=auto" }, "",
+      { "ril=auto", "no host device" } },
+    { "oas_refused", { .smmu_props = "oas=43" }, "", { "oas=43", "44" } },
+    { "oas-text_refused", { .smmu_props = "oas=x" }, "", { "oas=x" } },
+    { "ssidsize_refused", { .smmu_props = "ssidsize=21" }, "",
+      { "ssidsize=21", "20" } },
+    { "stage-2_refused", { .smmu_props = "stage=2," SMMUV3_ACCEL_FIXED }, "",
+      { "stage=2", "accel=on" } },
+    { "emulated-first_refused", { .smmu_props = SMMUV3_ACCEL_FIXED },
+      "-device pci-testdev,bus=pcie.0", { "pci-testdev", "pcie.0", "first" } },
+    { "values-without-accel_refused",
+      { .smmu_props = SMMUV3_ACCEL_FIXED ",accel=off" }, "",
+      { "ril=", "need accel=on" } },
+};
+
+static void test_start(const void *data)
+{
+    const struct Start *c = data;
+    g_autofree char *args = smmuv3_accel_args(&c->setup);
+    g_autofree char *cmd = NULL;
+    g_autofree char *err = NULL;
+    g_autoptr(GError) gerr = NULL;
+    const char *argv[] = { "/bin/sh", "-c", NULL, NULL };
+    int status;
+
+    if (!fakehost_available()) {
+        return;
+    }
+    /* No qtest protocol: it is not to get that far */
+    cmd = g_strdup_printf("exec timeout 60 %s -accel qtest -nodefaults "
+                          "-display none -S %s %s </dev/null",
+                          g_getenv("QTEST_QEMU_BINARY"), c->before, args);
+    argv[2] = cmd;
+    g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL, 0, NULL, NULL, NULL,
+                               &err, &status, &gerr));
+    g_test_message("%s", err);
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, 1);
+    for (size_t i = 0; i < PARTS && c->error[i]; i++) {
+        g_assert_nonnull(strstr(err, c->error[i]));
+    }
+}
+
+/* --- the rest --- */
+
+static void test_migration_blocked(void)
+{
+    Smmuv3AccelSetup setup = { 0 };
+    const char *desc;
+    Smmuv3AccelTest t;
+    QDict *resp;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    resp = qtest_qmp(t.host->qts, "{ 'execute': 'migrate', 'arguments': {"
+                     " 'uri': 'exec:cat >/dev/null' } }");
+    g_assert_true(qdict_haskey(resp, "error"));
+    desc = qdict_get_str(qdict_get_qdict(resp, "error"), "desc");
+    g_assert_nonnull(strstr(desc, "arm-smmuv3 with accel=on"));
+    qobject_unref(resp);
+    smmuv3_accel_end(&t);
+}
+
+static void test_described(void)
+{
+    Smmuv3AccelSetup setup = { .cold = 1 };
+    g_autofree char *text = NULL;
+    Smmuv3AccelTest t;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    smmuv3_accel_bind(&t, 0);
+    text = qtest_hmp(t.host->qts, "info qtree");
+    g_assert_nonnull(strstr(text, "host-devices = "));
+    g_assert_nonnull(strstr(text, "StreamID 0x100, stage 1 (STE 0x5000000b"));
+    smmuv3_accel_end(&t);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        g_autofree char *path = g_strdup_printf("/smmuv3-accel/realize/%s",
+                                                cases[i].name);
+
+        qtest_add_data_func(path, &cases[i], test_realize);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(told); i++) {
+        g_autofree char *path = g_strdup_printf("/smmuv3-accel/told/%s",
+                                                told[i].name);
+
+        qtest_add_data_func(path, &told[i], test_told);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(starts); i++) {
+        g_autofree char *path = g_strdup_printf("/smmuv3-accel/start/%s",
+                                                starts[i].name);
+
+        qtest_add_data_func(path, &starts[i], test_start);
+    }
+    qtest_add_func("/smmuv3-accel/later/two-host-smmus_refused",
+                   test_two_host_smmus);
+    qtest_add_func("/smmuv3-accel/later/values_frozen", test_frozen);
+    qtest_add_func("/smmuv3-accel/later/two-iommufds_refused",
+                   test_two_iommufds);
+    qtest_add_func("/smmuv3-accel/later/50-rounds_nothing-left",
+                   test_replug_50);
+    qtest_add_func("/smmuv3-accel/realize/emulated_refused", test_emulated);
+    qtest_add_func("/smmuv3-accel/pasids_smaller-width", test_pasids);
+    qtest_add_func("/smmuv3-accel/migration_blocked", test_migration_blocked);
+    qtest_add_func("/smmuv3-accel/qtree_described", test_described);
+    return g_test_run();
+}

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The devices that the Arm tests need which run under ASan and UBSan.
 CONFIG_ARM_VIRT=y
+CONFIG_ARM_SMMUV3_ACCEL=y
 CONFIG_IOMMUFD=y
 CONFIG_VFIO=y
 CONFIG_VFIO_PCI=y
@@ -16,3 +17,4 @@ CONFIG_E1000E_PCI_EXPRESS=y
 CONFIG_VIRTIO_PCI=y
 CONFIG_VIRTIO_NET=y
 CONFIG_VIRTIO_BLK=y
+CONFIG_VIRTIO_IOMMU=y

@@ -518,7 +518,9 @@ bool vtd_accel_queue_step(IntelIOMMUState *s)
 
 void vtd_accel_queue_end(IntelIOMMUState *s)
 {
-    if (s->accel && vtd_accel_queue_step(s)) {
+    if (s->accel) {
+        s->accel->in_queue = false;
+        vtd_accel_finish_walks(s->accel);
         vtd_accel_sync(s);
         vtd_accel_end_piece(s->accel);
     }

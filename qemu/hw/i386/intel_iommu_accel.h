@@ -148,7 +148,9 @@ bool vtd_accel_sync(IntelIOMMUState *s);
  * vtd_accel_queue_step: before the next descriptor of the invalidation queue,
  * finish what earlier ones have caused
  *
- * A guest can ask for more work than the main loop may be held up for.
+ * A guest can ask for more work than the main loop may be held up for.  To be
+ * called after the last descriptor as well, and the head that the guest reads
+ * may only pass descriptors once vtd_accel_queue_end() has followed.
  *
  * Returns: false if the queue has to be left as it is for now; the resume
  *          function of vtd_accel_init() is called later.
@@ -157,10 +159,7 @@ bool vtd_accel_queue_step(IntelIOMMUState *s);
 
 /**
  * vtd_accel_queue_end: after the last descriptor of the invalidation queue, or
- * an error in it
- *
- * As vtd_accel_sync(), but may go on later.  The head tells the guest as well
- * that descriptors are done.
+ * an error in it; everything is complete then
  */
 void vtd_accel_queue_end(IntelIOMMUState *s);
 

@@ -84,6 +84,8 @@ ARCHS = {
             "nested_free intel_nested_domain_free",
             "nested_attach intel_nested_attach_dev",
             "nested_attach_pasid intel_nested_set_dev_pasid",
+            "vhost_translation vhost_iotlb_add_range_ctx",
+            "vhost_buffers vhost_add_used_n",
             "nested_invalidate intel_nested_cache_invalidate_user entries=+24($arg2):u32",
         ] + _COMMON_PROBES,
         l0_trace=["vtd_nested_translate", "vtd_nested_fault", "vtd_iotlb_page_update",

@@ -377,6 +377,18 @@ def nics_walked(record, scenario):
 
 
 @check
+def vhost_used(record, _scenario):
+    """L1's vhost got translations of the vIOMMU, more than the few regions of guest
+    memory that are counted with them, and moved data by them.  Otherwise QEMU does
+    its work, and the guest cannot tell."""
+    counts = _final_counts(record)
+    names = ("vhost_translation", "vhost_buffers")
+    fallen = [text for text in record["qut_messages"] if "falling back" in text]
+    return (counts.get(names[0], 0) > 16 and counts.get(names[1], 0) > 0 and not fallen,
+            ", ".join(["%s %s" % (n, counts.get(n, "never counted")) for n in names] + fallen))
+
+
+@check
 def l2_places(record, scenario):
     """L2 itself sees each disk below the bridges that it has to be below."""
     found = {d.get("f_disk"): d.get("f_chain", "") for d in _l2(record, "disk")}

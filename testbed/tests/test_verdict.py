@@ -338,6 +338,17 @@ class Verdict(unittest.TestCase):
                 limits={"nested": wanted}))
             self.assertEqual(held, holds)
 
+    def test_vhost_that_moved_nothing_or_fell_back_fails(self):
+        record = good_record()
+        end = record["report"]["counts"]["end"]
+        for translations, buffers, said, holds in (
+                (99, 9, "", True), (3, 9, "", False), (99, 0, "", False),
+                (99, 9, "qemu: unable to start vhost net: 14: falling back", False)):
+            end.update(vhost_translation=translations, vhost_buffers=buffers)
+            record["qut_messages"] = [said]
+            held, _ = verdict.CHECKS["vhost_used"](record, make_scenario())
+            self.assertEqual(held, holds)
+
     def test_leak_over_reboots_fails(self):
         record = good_record()
         limits = {"rounds": 2, "compare_at": "booted"}

@@ -90,7 +90,7 @@ typedef struct VTDAccel {
     uint32_t num_walking;   /* number of devices that are walking */
 
     /* Work of one piece of the invalidation queue, in guest reads */
-    int work_left;
+    int64_t work_left;      /* below 0 after work that was done at once */
     bool in_queue;          /* the rest can be done later */
     QEMUBH *resume_bh;
     VTDAccelResume *resume;

@@ -164,6 +164,7 @@ bool vtd_accel_start(VtdAccelTest *t, const VtdAccelSetup *setup)
                                FIRST_SLOT + i);
     }
     t->host = fakehost_new(description);
+    t->host->no_log = setup->no_log;
     devices = describe_devices(t->host, setup);
     fakehost_start(t->host, "-M q35 " NATIVE_HOTPLUG " -m %dM "
                    "-device intel-iommu,%s %s %s %s", VTD_GUEST_RAM_MB,

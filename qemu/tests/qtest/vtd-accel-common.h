@@ -57,6 +57,7 @@ typedef struct VtdAccelSetup {
     unsigned devices;           /* plugged at once, dev0… */
     unsigned ports;             /* root ports; 0: one per device, at least 2 */
     unsigned width;             /* bytes of a descriptor; 0: 32 */
+    bool no_log;                /* the host logs nothing: for many calls */
     bool incoming;              /* wait for a migration; no bus is numbered */
     const char *args;           /* more arguments for QEMU, or NULL */
 } VtdAccelSetup;

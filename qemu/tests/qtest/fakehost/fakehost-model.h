@@ -23,7 +23,7 @@
 #define FH_NO_PASID         0u
 #define FH_CONFIG_SIZE      4096
 /* Lists by PASID: a device may have thousands of them */
-#define FH_PASID_LISTS      256
+#define FH_PASID_LISTS      16384
 #define FH_PASID_LIST(pasid) ((pasid) % FH_PASID_LISTS)
 
 typedef struct FhCtx FhCtx;

@@ -112,7 +112,9 @@ static int ioctl_next(int fd, unsigned long cmd, void *arg)
 {
     static FhIoctlFn *next;
 
-    next = next ? next : fh_next("ioctl");
+    if (!next) {
+        next = fh_next("ioctl");
+    }
     return next(fd, cmd, arg);
 }
 
@@ -120,7 +122,9 @@ int fh_close(int fd)
 {
     static FhCloseFn *next;
 
-    next = next ? next : fh_next("close");
+    if (!next) {
+        next = fh_next("close");
+    }
     return next(fd);
 }
 
@@ -128,7 +132,9 @@ static ssize_t read_next(int fd, void *buf, size_t n)
 {
     static FhReadFn *next;
 
-    next = next ? next : fh_next("read");
+    if (!next) {
+        next = fh_next("read");
+    }
     return next(fd, buf, n);
 }
 
@@ -136,7 +142,9 @@ static ssize_t pread64_next(int fd, void *buf, size_t n, off64_t at)
 {
     static FhPreadFn *next;
 
-    next = next ? next : fh_next("pread64");
+    if (!next) {
+        next = fh_next("pread64");
+    }
     return next(fd, buf, n, at);
 }
 
@@ -144,7 +152,9 @@ static ssize_t pwrite64_next(int fd, const void *buf, size_t n, off64_t at)
 {
     static FhPwriteFn *next;
 
-    next = next ? next : fh_next("pwrite64");
+    if (!next) {
+        next = fh_next("pwrite64");
+    }
     return next(fd, buf, n, at);
 }
 
@@ -153,7 +163,9 @@ static void *mmap64_next(void *addr, size_t len, int prot, int flags,
 {
     static FhMmapFn *next;
 
-    next = next ? next : fh_next("mmap64");
+    if (!next) {
+        next = fh_next("mmap64");
+    }
     return next(addr, len, prot, flags, fd, at);
 }
 
@@ -161,7 +173,9 @@ static int munmap_next(void *addr, size_t len)
 {
     static FhMunmapFn *next;
 
-    next = next ? next : fh_next("munmap");
+    if (!next) {
+        next = fh_next("munmap");
+    }
     return next(addr, len);
 }
 
@@ -170,7 +184,9 @@ static int fstat_next(int fd, void *st)
 {
     static FhFstatFn *next;
 
-    next = next ? next : fh_next("fstat64");
+    if (!next) {
+        next = fh_next("fstat64");
+    }
     return next(fd, st);
 }
 
@@ -178,7 +194,9 @@ static char *realpath_next(const char *path, char *resolved)
 {
     static FhRealpathFn *next;
 
-    next = next ? next : fh_next("realpath");
+    if (!next) {
+        next = fh_next("realpath");
+    }
     return next(path, resolved);
 }
 

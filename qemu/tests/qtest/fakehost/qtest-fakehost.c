@@ -113,6 +113,9 @@ static void fakehost_setenv(FakeHost *host)
 
         g_setenv(names[i][0], path, true);
     }
+    if (host->no_log) {
+        g_unsetenv("FAKEHOST_LOG");
+    }
     g_setenv("FAKEHOST_MODE", "fake", true);
     /* A preloaded library comes before the sanitizer's, on purpose */
     options = g_strdup_printf("%s%sverify_asan_link_order=0", asan ? asan : "",

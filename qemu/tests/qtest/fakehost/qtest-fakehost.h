@@ -17,6 +17,7 @@ typedef struct FakeHost {
     char *dir;                  /* of the files below */
     char *log;
     char *err;                  /* QEMU's standard error */
+    bool no_log;                /* set it before the start, for many calls */
     GArray *fds;                /* inherited by QEMU, closed after its start */
     unsigned hotplugs;
 } FakeHost;

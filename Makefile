@@ -2,7 +2,7 @@
 # A thin front door: the work is done by tools/ and testbed/.
 
 .PHONY: help demo demo-arm check check-quick build tree refresh export check-patches \
-	check-each vm bench clean python
+	check-each vm bench fuzz clean python
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,10 @@ bench: python ## measure the cost per descriptor on fakehost (PEER=another QEMU)
 	@tools/build qemu-system-x86_64 qemu-system-aarch64 \
 	    tests/qtest/fakehost/libfakehost.so
 	@bench/run
+
+fuzz: ## look for inputs that break QEMU, and keep good ones (TARGET=, SECONDS=)
+	@tools/deps
+	@tools/fuzz $(TARGET) $(if $(TARGET),$(SECONDS))
 
 clean: ## remove build/ (downloads and kernels stay in the cache)
 	rm -rf build

@@ -26,33 +26,40 @@ PRODUCT = ["--enable-slirp", "--enable-vhost-kernel", "--enable-vhost-net"]
 ASAN = ["--enable-asan", "--enable-ubsan", "-Doptimization=1", "--disable-debug-info",
         "--extra-cflags=-g1", "--without-default-devices"]
 
+# Only clang has libFuzzer, and qtests preload what clang's ASan does not allow in shells:
+# a build of its own, of little else than the fuzzer.
+FUZZ_DEVICES = {"x86_64": "viommu-fuzz"}
+FUZZ = [*ASAN, "--target-list=x86_64-softmmu", "--disable-tcg", "--enable-fuzzing",
+        "--cxx=clang++"]
+
 TARGETS = ["qemu-system-x86_64", "qemu-system-aarch64"]
 
 
-def build(tree, version, targets, asan=False):
+def build(tree, version, targets, asan=False, fuzz=False):
     """Build targets of the tree; returns the build directory.
 
     It is inside the tree (QEMU's own place for it), so that ccache takes the
     objects of one tree for another; build/qemu leads to that of build/tree.
     """
-    where = tree / ("build-asan" if asan else "build")
-    what = "QEMU with ASan" if asan else "QEMU"
-    env = environment(tree)
-    configure(where, what, tree, version, features(tree, asan), env)
+    where = tree / ("build-fuzz" if fuzz else "build-asan" if asan else "build")
+    what = "the fuzzer" if fuzz else "QEMU with ASan" if asan else "QEMU"
+    env = environment(tree, "clang" if fuzz else "gcc")
+    configure(where, what, tree, version, features(tree, asan, fuzz), env)
     link_firmware(where)
     run_long(f"build {what}", ["ninja", "-C", where, *targets],
              where / "build.log", env=env)
     if tree == ROOT / "build/tree":
-        name = ROOT / ("build/qemu-asan" if asan else "build/qemu")
+        name = ROOT / where.name.replace("build", "build/qemu")
         if not name.is_symlink():
             name.symlink_to(where.relative_to(name.parent))
     return where
 
 
-def features(tree, asan=False):
+def features(tree, asan=False, fuzz=False):
     """What configure is asked for; gives the tree the lists of devices."""
-    options = list(ASAN if asan else PRODUCT)
-    for target, name in (ASAN_DEVICES if asan else DEVICES).items():
+    options = list(FUZZ if fuzz else ASAN if asan else PRODUCT)
+    devices = FUZZ_DEVICES if fuzz else ASAN_DEVICES if asan else DEVICES
+    for target, name in devices.items():
         link = tree / f"configs/devices/{target}-softmmu/{name}.mak"
         if not link.exists():
             link.unlink(missing_ok=True)
@@ -71,13 +78,13 @@ def link_firmware(where):
         link.symlink_to(firmware)
 
 
-def environment(tree):
+def environment(tree, compiler="gcc"):
     env = dict(os.environ)
     modules = cache_dir() / "python/usr/lib/python3/dist-packages"
     path = env.get("PYTHONPATH")
     env["PYTHONPATH"] = f"{modules}:{path}" if path else str(modules)
-    if "CC" not in env:
-        env["CC"] = "ccache gcc" if shutil.which("ccache") else "gcc"
+    if "CC" not in env or compiler == "clang":
+        env["CC"] = f"ccache {compiler}" if shutil.which("ccache") else compiler
         # Objects of equal trees are shared, wherever the trees are.
         env.update(CCACHE_NOHASHDIR="1", CCACHE_BASEDIR=str(tree))
     return env

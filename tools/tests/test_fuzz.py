@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""tools/fuzz and the part fuzz of tools/check with a made-up fuzzer."""
+
+import unittest
+
+from sandbox import Sandbox
+
+CONFIGURE = """\
+#!/bin/sh
+cat > build.ninja <<END
+rule make
+  command = printf '%s\\\\n' "\\$\\$FUZZER" > \\$out && chmod +x \\$out
+build qemu-fuzz-x86_64: make
+build tests/qtest/fakehost/libfakehost.so: make
+END
+"""
+
+# It finds one input in each search, and copies it when merging
+FUZZER = """\
+#!/bin/sh
+executed=3
+for arg; do
+    case $arg in
+    -runs=0) mode=corpus;;
+    -max_total_time=*) mode=new; executed=50;;
+    -merge=1) mode=merge;;
+    -*) ;;
+    *) dirs="$dirs $arg";;
+    esac
+done
+set -- $dirs
+case $mode in
+new) echo found > $1/found;;
+merge) cp $2/* $1/;;
+esac
+echo "$mode" >> ../../ran
+echo "#7 INITED cov: 12 ft: 20"
+echo "stat::number_of_executed_units: ${EXECUTED:-$executed}"
+[ "$mode" != "$BREAKS" ] || { echo "ERROR: it broke"; exit 77; }
+"""
+
+
+class Fuzz(Sandbox):
+
+    def setUp(self):
+        super().setUp()
+        self.write(self.qemu / "configure", CONFIGURE)
+        (self.qemu / "configure").chmod(0o755)
+        self.write(self.qemu / "configs/devices/x86_64-softmmu/default.mak", "")
+        # One target is enough
+        text = (self.root / "tools/fuzzing.py").read_text(encoding="utf-8")
+        start = text.index("TARGETS = [")
+        end = text.index("]", start) + 1
+        self.write(self.root / "tools/fuzzing.py",
+                   text[:start] + 'TARGETS = ["made-up"]' + text[end:])
+        self.corpus = self.root / "fuzz/corpus/made-up"
+        self.write(self.corpus / "a", "a")
+        self.write(self.corpus / "b", "b")
+        self.env["FUZZER"] = FUZZER
+
+    def check(self, **env):
+        done = self.run_tool("check", "fuzz", **env)
+        return done.returncode, done.stdout.splitlines()[-1]
+
+    def ran(self):
+        return (self.root / "build/ran").read_text(encoding="utf-8").split()
+
+    def test_corpus_and_new_inputs_are_two_tests(self):
+        self.assertEqual(self.check(), (0, "2 passed, 0 failed, 0 skipped"))
+        self.assertEqual(self.ran(), ["corpus", "new"])
+
+    def test_what_is_found_by_a_check_is_not_kept(self):
+        self.check()
+        self.assertEqual(sorted(path.name for path in self.corpus.iterdir()), ["a", "b"])
+
+    def test_input_of_the_corpus_that_fails(self):
+        self.assertEqual(self.check(BREAKS="corpus"), (1, "1 passed, 1 failed, 0 skipped"))
+
+    def test_new_input_that_fails(self):
+        self.assertEqual(self.check(BREAKS="new"), (1, "1 passed, 1 failed, 0 skipped"))
+
+    def test_fuzzer_that_executes_less_than_the_corpus_has_failed(self):
+        self.assertEqual(self.check(EXECUTED="1"), (1, "0 passed, 2 failed, 0 skipped"))
+
+    def test_empty_corpus_is_a_failure(self):
+        for path in self.corpus.iterdir():
+            path.unlink()
+        self.assertEqual(self.check(), (1, "1 passed, 1 failed, 0 skipped"))
+
+    def test_missing_fuzzer_is_a_failure(self):
+        self.write(self.qemu / "configure", "#!/bin/sh\necho 'rule x' > build.ninja\n")
+        (self.qemu / "configure").chmod(0o755)
+        self.assertEqual(self.check(), (1, "0 passed, 1 failed, 0 skipped"))
+
+    def test_search_keeps_what_is_new(self):
+        self.assertIn("3 inputs in the corpus", self.good("fuzz", "made-up", "1"))
+        self.assertTrue((self.corpus / "found").exists())
+
+    def test_search_that_fails_keeps_nothing(self):
+        self.assertIn("status 77", self.bad_end("fuzz", "made-up", "1", BREAKS="new"))
+        self.assertFalse((self.corpus / "found").exists())
+
+    def test_unknown_target_is_refused(self):
+        self.assertIn("no target nonsense; there are: made-up", self.bad("fuzz", "nonsense"))
+
+    def bad_end(self, name, *args, **env):
+        """The last line of a tool that fails after it has shown progress."""
+        done = self.run_tool(name, *args, **env)
+        self.assertEqual(done.returncode, 1)
+        return done.stderr.splitlines()[-1]
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -348,6 +348,32 @@ static void test_largest_queue_full(void)
     vtd_accel_end(&t);
 }
 
+/* Every place where 64 bits can be written, registers of 32 bits included */
+static void test_wide_registers(void)
+{
+    static const uint64_t values[] = { UINT64_MAX, 1ull << 31, 1ull << 63, 0 };
+    VtdAccelTest t;
+    uint64_t dir;
+
+    if (!fakehost_available()) {
+        return;
+    }
+    start_bound(&t, &dir);
+    for (unsigned i = 0; i < ARRAY_SIZE(values); i++) {
+        for (unsigned reg = 0; reg < DMAR_REG_SIZE; reg += 8) {
+            vtd_guest_writeq(&t.guest, reg, values[i]);
+            vtd_guest_readq(&t.guest, reg);
+        }
+    }
+    check_alive(&t);
+    /* Two registers are what two writes would have made them */
+    vtd_guest_writeq(&t.guest, DMAR_IECTL_REG, 0x1234ull << 32 | 1ull << 31);
+    g_assert_cmphex(vtd_guest_readl(&t.guest, DMAR_IEDATA_REG), ==, 0x1234);
+    g_assert_cmphex(vtd_guest_readl(&t.guest, DMAR_IECTL_REG) & 1ull << 31, ==,
+                    1ull << 31);
+    vtd_accel_end(&t);
+}
+
 static void add(const char *group, const char *name, const void *data,
                 GTestDataFunc func)
 {
@@ -374,5 +400,7 @@ int main(int argc, char **argv)
                    test_queue_rewrites_itself);
     qtest_add_func("/vtd-accel/hostile/queue/largest-full",
                    test_largest_queue_full);
+    qtest_add_func("/vtd-accel/hostile/register/written-wide",
+                   test_wide_registers);
     return g_test_run();
 }

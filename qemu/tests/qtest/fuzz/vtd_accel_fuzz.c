@@ -297,13 +297,8 @@ static void step_register(void *opaque, FuzzInput *in)
     /* All of them are below 0x200, and so is much that is none */
     uint16_t reg = fuzz_u8(in) % 0x80 * 4;
 
-    /*
-     * In halves: vtd_mem_write() asserts that registers of 32 bits are not
-     * written with 64. Other steps write those of 64 bits at once.
-     */
     if (fuzz_u8(in) & 1) {
-        vtd_guest_writel(&f->guest, reg & ~7, fuzz_u32(in));
-        vtd_guest_writel(&f->guest, reg | 4, fuzz_u32(in));
+        vtd_guest_writeq(&f->guest, reg & ~7, fuzz_u64(in));
     } else {
         vtd_guest_writel(&f->guest, reg, fuzz_u32(in));
     }

@@ -407,11 +407,13 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        const char *what = cases[i].sent ? "sent" : "ignored";
+        const char *what = "ignored";
         g_autofree char *path = NULL;
 
         if (cases[i].illegal) {
             what = "illegal";
+        } else if (cases[i].sent) {
+            what = "sent";
         }
         path = g_strdup_printf("/smmuv3-accel/cmd/%s_%s", cases[i].name, what);
         qtest_add_data_func(path, &cases[i], test_command);

@@ -328,12 +328,18 @@ char *fakehost_log_last(FakeHost *host, size_t mark, const char *a,
                         const char *b)
 {
     g_autofree char *text = fakehost_log_since(host, mark);
-    g_auto(GStrv) lines = g_strsplit(text, "\n", 0);
+    size_t len = strlen(text);
 
-    for (guint i = g_strv_length(lines); i-- > 0;) {
-        if (strstr(lines[i], a) && (!b || strstr(lines[i], b))) {
-            return g_strdup(lines[i]);
+    /* Line by line from the end: the log may be long */
+    while (len) {
+        const char *end = memrchr(text, '\n', len);
+        const char *line = end ? end + 1 : text;
+
+        text[len] = '\0';
+        if (strstr(line, a) && (!b || strstr(line, b))) {
+            return g_strdup(line);
         }
+        len = end ? end - text : 0;
     }
     return NULL;
 }

@@ -728,7 +728,14 @@ static void test_many(void)
     /* A guest may watch the head: it passes what is complete, no more */
     vtd_guest_clear_pasid(g, dir, 64);
     vtd_guest_post_pc(g, VTD_PC_GLOBAL, 0, 0);
+    /* While the machine is stopped only the first piece is done */
+    qtest_qmp_assert_success(g->qts, "{ 'execute': 'stop' }");
     vtd_guest_ring(g);
+    g_assert_cmphex(vtd_guest_readq(g, DMAR_IQH_REG), !=,
+                    vtd_guest_readq(g, DMAR_IQT_REG));
+    g_assert_cmpuint(attached(&t, 0), >, 0);
+    g_assert_cmpuint(attached(&t, 0), <, TABLES);
+    qtest_qmp_assert_success(g->qts, "{ 'execute': 'cont' }");
     while (vtd_guest_readq(g, DMAR_IQH_REG) !=
            vtd_guest_readq(g, DMAR_IQT_REG)) {
         g_assert_cmpint(g_get_monotonic_time(), <, until);

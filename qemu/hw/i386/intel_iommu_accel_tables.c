@@ -198,6 +198,20 @@ static void vtd_accel_target_entry(VTDAccelDevice *dev, uint32_t pasid,
     }
 }
 
+/* The same for a PASID that is not RID_PASID */
+static void vtd_accel_target_pasid(VTDAccelDevice *dev, uint32_t pasid,
+                                   const VTDPASIDEntry *pe, VTDAccelTarget *t)
+{
+    if (!pasid) {
+        vtd_accel_target_block(t, "the host's kernel uses PASID 0 for requests "
+                               "without PASID, so the guest cannot bind it "
+                               "while RID_PASID is another one: have the guest "
+                               "set RID_PASID to 0, or use another PASID");
+        return;
+    }
+    vtd_accel_target_entry(dev, pasid, pe, t);
+}
+
 void vtd_accel_read_rid(VTDAccelDevice *dev, VTDAccelTarget *t)
 {
     IntelIOMMUState *s = dev->s;
@@ -236,7 +250,7 @@ void vtd_accel_read_pasid(VTDAccelDevice *dev, uint32_t pasid,
     VTDPASIDEntry pe;
 
     if (vtd_accel_read_pasid_entry(dev, pasid, &pe, t)) {
-        vtd_accel_target_entry(dev, pasid, &pe, t);
+        vtd_accel_target_pasid(dev, pasid, &pe, t);
     }
 }
 
@@ -273,7 +287,7 @@ static void vtd_accel_walk_table(VTDAccelDevice *dev, uint32_t first,
         VTDAccelBinding *b = vtd_accel_find_pasid(dev, pasid, pasid);
 
         if (entry->val[0] & VTD_PASID_ENTRY_P && pasid != dev->rid_pasid) {
-            vtd_accel_target_entry(dev, pasid, entry, &t);
+            vtd_accel_target_pasid(dev, pasid, entry, &t);
         } else if (!b) {
             continue;
         }

@@ -31,6 +31,7 @@ typedef enum Act {
     ACT_NOTHING,
     ACT_ENTRY,              /* write the PASID entry */
     ACT_FAR_ENTRY,          /* write the one of FAR_PASID */
+    ACT_ENTRY_0,            /* write the one of PASID 0 */
     ACT_NOT_PRESENT,        /* clear its present bit */
     ACT_NO_TABLE,           /* clear the directory entry of FAR_PASID */
     ACT_FOREIGN_TABLE,      /* a PASID table outside RAM */
@@ -47,6 +48,7 @@ typedef enum Inv {
     INV_NONE,
     INV_PC_PASID,
     INV_PC_OTHER_PASID,
+    INV_PC_PASID_0,
     INV_PC_DOMAIN,
     INV_PC_GLOBAL,
     INV_CC_DEVICE,
@@ -201,7 +203,16 @@ static const Case cases[] = {
         "what becomes RID_PASID is no longer attached by PASID",
         STEPS(BIND(INV_PC_PASID),
               { ACT_RID_IS_PASID, { 0 }, INV_CC_DEVICE, 0, 0, 1, 1 }),
-        .message = "PASID 0x0",
+        .message = "PASID 0x0: the host's kernel uses PASID 0 for "
+                   "requests without PASID",
+    }, {
+        "pasid-0_by-pasid_explained",
+        "nor can what is no longer RID_PASID be bound if it is 0",
+        STEPS({ ACT_RID_IS_PASID, { 0 }, INV_NONE, 0 },
+              { ACT_ENTRY, FS(DID, TABLE), INV_CC_DEVICE, 0, 1, 1 },
+              { ACT_ENTRY_0, FS(DID, TABLE), INV_PC_PASID_0, 0 },
+              SAME(INV_PC_PASID_0, 0)),
+        .message = "have the guest set RID_PASID to 0, or use another PASID",
     }, {
         "translation-off_detaches",
         "translation off: only RID_PASID is left",
@@ -336,6 +347,9 @@ static void act(VtdAccelTest *t, const Step *step, uint64_t dir)
     case ACT_FAR_ENTRY:
         vtd_guest_write_pasid(g, dir, FAR_PASID, &step->entry);
         break;
+    case ACT_ENTRY_0:
+        vtd_guest_write_pasid(g, dir, 0, &step->entry);
+        break;
     case ACT_NOT_PRESENT:
         vtd_guest_clear_pasid(g, dir, PASID);
         break;
@@ -386,6 +400,9 @@ static void invalidate(VtdAccelTest *t, Inv inv)
         break;
     case INV_PC_OTHER_PASID:
         vtd_guest_post_pc(g, VTD_PC_PASID, DID, PASID + 1);
+        break;
+    case INV_PC_PASID_0:
+        vtd_guest_post_pc(g, VTD_PC_PASID, DID, 0);
         break;
     case INV_PC_DOMAIN:
         vtd_guest_post_pc(g, VTD_PC_DOMAIN, DID, 0);

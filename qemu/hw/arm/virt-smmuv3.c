@@ -150,8 +150,8 @@ static bool check_bus(const VirtMachineState *vms, DeviceState *dev,
     host_device = find_host_device(bus);
     if (host_device) {
         error_setg(errp, "%s: host device %s on root complex %s is there "
-                   "before its SMMU", device_name(dev), host_device->name,
-                   bus->qbus.name);
+                   "before its SMMU", device_name(dev),
+                   device_name(DEVICE(host_device)), bus->qbus.name);
         error_append_hint(errp, "Put the SMMU before it on the command "
                           "line.\n");
         return false;

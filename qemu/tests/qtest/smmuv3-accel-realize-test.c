@@ -397,6 +397,74 @@ static void test_start(const void *data)
     }
 }
 
+/* --- a host device and an SMMU that are not made for each other --- */
+
+#define PORT    "-device pcie-root-port,id=rp0,bus=pcie.0,chassis=1 "
+#define PXB     "-device pxb-pcie,id=pxb.0,bus=pcie.0,bus_nr=8 "
+#define SMMU    "-device arm-smmuv3,id=smmu0,primary-bus="
+#define ACCEL   ",accel=on," SMMUV3_ACCEL_FIXED " "
+
+static const struct Order {
+    const char *name;
+    const char *machine;        /* more of its options */
+    const char *before;         /* arguments before the host device, dev0 */
+    const char *bus;            /* of dev0 */
+    const char *after;          /* arguments that follow it */
+    const char *error[PARTS];
+} orders[] = {
+    { "device-before-smmu_refused", "", "", "pcie.0", SMMU "pcie.0" ACCEL,
+      { "smmu0: host device dev0 on root complex pcie.0 is there before",
+        "Put the SMMU before it" } },
+    { "device-below-port-before-smmu_refused", "", PORT, "rp0",
+      SMMU "pcie.0" ACCEL,
+      { "smmu0: host device dev0 on root complex pcie.0 is there before",
+        "Put the SMMU before it" } },
+    { "device-before-smmu-of-pxb_refused", "", PXB
+      "-device pcie-root-port,id=rp0,bus=pxb.0,chassis=1 ", "rp0",
+      SMMU "pxb.0" ACCEL,
+      { "smmu0: host device dev0 on root complex pxb.0 is there before",
+        "Put the SMMU before it" } },
+    { "device-before-smmu-without-accel_refused", "", "", "pcie.0",
+      SMMU "pcie.0 ",
+      { "smmu0: host device dev0 on root complex pcie.0 is there before",
+        "Put the SMMU before it" } },
+    { "device-behind-smmu-without-accel_refused", "",
+      SMMU "pcie.0 " PORT, "rp0", "",
+      { "without accel=on", "use -device arm-smmuv3 with accel=on" } },
+    { "device-behind-smmu-of-machine_refused", ",iommu=smmuv3", PORT, "rp0",
+      "", { "without accel=on", "use -device arm-smmuv3 with accel=on" } },
+};
+
+static void test_order(const void *data)
+{
+    const struct Order *c = data;
+    g_autofree char *desc = NULL;
+    g_autofree char *err = NULL;
+    FakeHost *host;
+    int status;
+
+    if (!fakehost_available()) {
+        return;
+    }
+    desc = g_strdup_printf("iommu iommu0 type=smmuv3 idr0=0x%x idr1=0x%x "
+                           "idr3=0x%x idr5=0x%x\ndevice dev0 iommu=iommu0\n",
+                           HOST_IDR0, HOST_IDR1, HOST_IDR3, HOST_IDR5);
+    host = fakehost_new(desc);
+    status = fakehost_run(host, "-M virt,gic-version=3%s -cpu cortex-a57 "
+                          "-object iommufd,id=iommufd0,fd=%d %s "
+                          "-device vfio-pci,id=dev0,fd=%d,bus=%s,"
+                          "iommufd=iommufd0 %s", c->machine,
+                          fakehost_fd(host, "iommufd0"), c->before,
+                          fakehost_fd(host, "dev0"), c->bus, c->after);
+    err = fakehost_err_since(host, 0);
+    g_test_message("%s", err);
+    g_assert_cmpint(status, ==, 1);
+    for (size_t i = 0; i < PARTS && c->error[i]; i++) {
+        g_assert_nonnull(strstr(err, c->error[i]));
+    }
+    fakehost_free(host);
+}
+
 /* --- the rest --- */
 
 static void test_migration_blocked(void)
@@ -455,6 +523,12 @@ int main(int argc, char **argv)
                                                 starts[i].name);
 
         qtest_add_data_func(path, &starts[i], test_start);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
+        g_autofree char *path = g_strdup_printf("/smmuv3-accel/start/%s",
+                                                orders[i].name);
+
+        qtest_add_data_func(path, &orders[i], test_order);
     }
     qtest_add_func("/smmuv3-accel/later/two-host-smmus_refused",
                    test_two_host_smmus);

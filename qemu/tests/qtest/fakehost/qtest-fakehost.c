@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include "qemu/memfd.h"
 #include "qobject/qdict.h"
 #include "qtest-fakehost.h"
@@ -15,6 +16,8 @@
 /* A ROM that is never executed: the tests need no firmware */
 #define FAKEHOST_BIOS_SIZE  (64 * 1024)
 #define FAKEHOST_LIBRARY    "FAKEHOST_LIBRARY"
+/* Time for a QEMU that is to refuse its arguments */
+#define FAKEHOST_RUN_SECONDS 60
 
 static const char *const fakehost_files[] = {
     "host", "control", "log", "err", "bios",
@@ -131,6 +134,15 @@ static void fakehost_unsetenv(void)
     g_unsetenv("FAKEHOST_MODE");
 }
 
+/* QEMU has inherited them */
+static void fakehost_close_fds(FakeHost *host)
+{
+    for (guint i = 0; i < host->fds->len; i++) {
+        close(g_array_index(host->fds, int, i));
+    }
+    g_array_set_size(host->fds, 0);
+}
+
 void fakehost_start(FakeHost *host, const char *fmt, ...)
 {
     g_autofree char *args = NULL;
@@ -145,10 +157,36 @@ void fakehost_start(FakeHost *host, const char *fmt, ...)
     host->qts = qtest_initf("-nodefaults -bios %s 2>>%s %s", bios, host->err,
                             args);
     fakehost_unsetenv();
-    for (guint i = 0; i < host->fds->len; i++) {
-        close(g_array_index(host->fds, int, i));
-    }
-    g_array_set_size(host->fds, 0);
+    fakehost_close_fds(host);
+}
+
+int fakehost_run(FakeHost *host, const char *fmt, ...)
+{
+    g_autofree char *args = NULL;
+    g_autofree char *cmd = NULL;
+    g_autofree char *bios = fakehost_path(host, "bios");
+    const char *argv[] = { "/bin/sh", "-c", NULL, NULL };
+    g_autoptr(GError) err = NULL;
+    va_list ap;
+    int status;
+
+    va_start(ap, fmt);
+    args = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+
+    /* No qtest protocol: it is not to get that far */
+    cmd = g_strdup_printf("exec timeout %d %s -accel qtest -nodefaults "
+                          "-display none -S -bios %s %s </dev/null 2>>%s",
+                          FAKEHOST_RUN_SECONDS, g_getenv("QTEST_QEMU_BINARY"),
+                          bios, args, host->err);
+    argv[2] = cmd;
+    fakehost_setenv(host);
+    g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL,
+                               G_SPAWN_LEAVE_DESCRIPTORS_OPEN, NULL, NULL,
+                               NULL, NULL, &status, &err));
+    fakehost_unsetenv();
+    fakehost_close_fds(host);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 void fakehost_free(FakeHost *host)

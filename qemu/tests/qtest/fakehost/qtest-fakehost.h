@@ -54,6 +54,16 @@ void fakehost_start(FakeHost *host, const char *fmt, ...)
     G_GNUC_PRINTF(2, 3);
 
 /**
+ * fakehost_run: start a QEMU that is expected to end by itself
+ * @fmt: its arguments; see fakehost_fd()
+ *
+ * What it says is added to its standard error, see fakehost_err_since().
+ *
+ * Returns: its exit status, -1 if a signal ended it
+ */
+int fakehost_run(FakeHost *host, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+
+/**
  * fakehost_free: stop QEMU, if it runs, and forget the host
  */
 void fakehost_free(FakeHost *host);

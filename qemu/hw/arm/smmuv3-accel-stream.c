@@ -20,7 +20,7 @@
 #define SMMUV3_ACCEL_STE_ABORT      0x1
 #define SMMUV3_ACCEL_STE_BYPASS     (0x1 | 4 << 1)
 
-/* A device in reset is tried again after this time */
+/* A device in reset, or one that cannot be blocked, is tried again after this */
 #define SMMUV3_ACCEL_RETRY_MS       50
 
 /* Messages that one device may cause: so many per slice of time */
@@ -167,6 +167,13 @@ static void smmuv3_accel_moved(SMMUv3AccelStream *st,
     smmuv3_accel_drop_s1(st);
 }
 
+static void smmuv3_accel_schedule_retry(SMMUv3AccelStream *st)
+{
+    timer_mod(st->retry, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+              SMMUV3_ACCEL_RETRY_MS);
+}
+
+/* A failure is logged once, and tried again until it works */
 static bool smmuv3_accel_detach(SMMUv3AccelStream *st)
 {
     Error *err = NULL;
@@ -175,20 +182,18 @@ static bool smmuv3_accel_detach(SMMUv3AccelStream *st)
         return true;
     }
     if (host_iommu_device_iommufd_detach_hwpt(st->idev, &err)) {
-        smmuv3_accel_log(st, "cannot block its DMA: %s", error_get_pretty(err));
+        if (!st->stuck) {
+            smmuv3_accel_log(st, "cannot block its DMA: %s",
+                             error_get_pretty(err));
+        }
         error_free(err);
         smmuv3_accel_set_stuck(st, true);
+        smmuv3_accel_schedule_retry(st);
         return false;
     }
     trace_smmuv3_accel_detach(smmuv3_accel_name(st));
     smmuv3_accel_moved(st, SMMUV3_ACCEL_DETACHED);
     return true;
-}
-
-static void smmuv3_accel_schedule_retry(SMMUv3AccelStream *st)
-{
-    timer_mod(st->retry, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
-              SMMUV3_ACCEL_RETRY_MS);
 }
 
 /*
@@ -211,13 +216,12 @@ static void smmuv3_accel_block(SMMUv3AccelStream *st)
         smmuv3_accel_moved(st, SMMUV3_ACCEL_ABORT);
         return;
     }
+    st->failed = true;
     if (ret == -EBUSY) {
-        st->failed = true;
         smmuv3_accel_schedule_retry(st);
-    } else {
+    } else if (!st->stuck) {
         smmuv3_accel_log(st, "cannot attach it to the HWPT that aborts: %s; "
                          "detaching it", error_get_pretty(err));
-        st->failed = true;
     }
     error_free(err);
     smmuv3_accel_detach(st);

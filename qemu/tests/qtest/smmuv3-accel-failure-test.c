@@ -423,6 +423,150 @@ static void test_device_in_reset(void)
     smmuv3_accel_end(&t);
 }
 
+/* --- a host that cannot even detach --- */
+
+#define DETACH          "VFIO_DEVICE_DETACH_IOMMUFD_PT"
+
+/*
+ * Linux never fails a detach, so the sweeps leave it out.  The attach that came
+ * before has blocked the device, but its success cannot be relied on.
+ */
+static bool start_stuck(Smmuv3AccelTest *t)
+{
+    Smmuv3AccelSetup setup = { .devices = 1 };
+
+    if (!smmuv3_accel_start(t, &setup)) {
+        return false;
+    }
+    prepare_bound(t);
+    fakehost_fail(t->host, "ATTACH_IOMMUFD_PT", 1, 0, EINVAL, 0);
+    fakehost_fail(t->host, DETACH, 1, 0, EIO, 0);
+    return true;
+}
+
+static void wait_for_state(Smmuv3AccelTest *t, Smmuv3AccelState state)
+{
+    gint64 end = g_get_monotonic_time() + RETRY_SECONDS * G_USEC_PER_SEC;
+
+    while (smmuv3_accel_state(t, 0) != state) {
+        if (g_get_monotonic_time() > end) {
+            smmuv3_accel_expect(t, 0, state);
+        }
+        g_usleep(10 * 1000);
+    }
+}
+
+/* The host is asked again and again, and the log has one line of it */
+static void expect_retries(Smmuv3AccelTest *t, size_t mark)
+{
+    gint64 end = g_get_monotonic_time() + RETRY_SECONDS * G_USEC_PER_SEC;
+    uint64_t failed = fakehost_failed_calls(t->host, DETACH);
+
+    while (fakehost_failed_calls(t->host, DETACH) < failed + 5) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        g_usleep(10 * 1000);
+    }
+    g_assert_cmpuint(fakehost_err_lines(t->host, mark, "cannot block its DMA"),
+                     ==, 1);
+    smmuv3_accel_expect_alive(t);
+}
+
+/* The guest does not read that a command is done whose effect is not known */
+static void test_stuck_command(void)
+{
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+    size_t mark;
+
+    if (!start_stuck(&t)) {
+        return;
+    }
+    mark = fakehost_err_mark(t.host);
+    smmuv3_guest_write_ste(g, SID0, SMMUV3_STE_ABORT, 0);
+    smmuv3_guest_post_sid(g, SMMUV3_CFGI_STE, SID0);
+    smmuv3_guest_post(g, SMMUV3_SYNC, 0);
+    smmuv3_guest_ring(g);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_LOST);
+    g_assert_cmpuint(smmuv3_guest_cmdq_error(g), ==, SMMUV3_CERROR_ABT);
+    g_assert_false(smmuv3_guest_consumed(g));
+    expect_retries(&t, mark);
+
+    /* Nor if it tries again, as Linux does after that error */
+    smmuv3_guest_clear_error(g);
+    smmuv3_guest_ring(g);
+    g_assert_cmpuint(smmuv3_guest_cmdq_error(g), ==, SMMUV3_CERROR_ABT);
+    g_assert_false(smmuv3_guest_consumed(g));
+
+    fakehost_clear_rules(t.host);
+    wait_for_state(&t, SMMUV3_IS_ABORT);
+    smmuv3_guest_clear_error(g);
+    smmuv3_guest_ring(g);
+    g_assert_cmpuint(smmuv3_guest_cmdq_error(g), ==, SMMUV3_CERROR_NONE);
+    g_assert_true(smmuv3_guest_consumed(g));
+    g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==, 0);
+    smmuv3_guest_set_cr0(g, 0);
+    smmuv3_accel_unplug(&t, 0);
+    smmuv3_accel_expect_empty(&t);
+    smmuv3_accel_end(&t);
+}
+
+/* Without a command nobody could be told: it is tried until it works */
+static void test_stuck_register(void)
+{
+    Smmuv3AccelTest t;
+    size_t mark;
+
+    if (!start_stuck(&t)) {
+        return;
+    }
+    mark = fakehost_err_mark(t.host);
+    operate_off(&t);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_LOST);
+    expect_retries(&t, mark);
+    fakehost_clear_rules(t.host);
+    wait_for_state(&t, SMMUV3_IS_BYPASS);
+    g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==, 0);
+    smmuv3_accel_unplug(&t, 0);
+    smmuv3_accel_expect_empty(&t);
+    smmuv3_accel_end(&t);
+}
+
+/* Unplugged, its file is closed, which ends its DMA; others can follow */
+static void test_stuck_unplug(void)
+{
+    Smmuv3AccelTest t;
+
+    if (!start_stuck(&t)) {
+        return;
+    }
+    operate_off(&t);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_LOST);
+    smmuv3_accel_unplug(&t, 0);
+    smmuv3_accel_expect_alive(&t);
+    g_assert_true(fakehost_is_blocked(t.host, smmuv3_accel_dev(0)));
+    fakehost_clear_rules(t.host);
+    smmuv3_guest_set_cr0(&t.guest, 0);
+    smmuv3_accel_plug(&t, 0);
+    prepare_bound(&t);
+    smmuv3_guest_set_cr0(&t.guest, 0);
+    smmuv3_accel_unplug(&t, 0);
+    g_assert_true(fakehost_is_blocked(t.host, smmuv3_accel_dev(0)));
+    smmuv3_accel_end(&t);
+}
+
+/* QEMU ends in order: fakehost_free() would tell */
+static void test_stuck_quit(void)
+{
+    Smmuv3AccelTest t;
+
+    if (!start_stuck(&t)) {
+        return;
+    }
+    operate_reset(&t);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_LOST);
+    smmuv3_accel_end(&t);
+}
+
 /* A refused entry: one event, one line, and a new attempt at each CFGI */
 static void test_told_once(void)
 {
@@ -479,6 +623,11 @@ int main(int argc, char **argv)
                    test_detached);
     qtest_add_func("/smmuv3-accel/failure/device-in-reset_retried",
                    test_device_in_reset);
+    qtest_add_func("/smmuv3-accel/stuck/command_not-completed",
+                   test_stuck_command);
+    qtest_add_func("/smmuv3-accel/stuck/register_retried", test_stuck_register);
+    qtest_add_func("/smmuv3-accel/stuck/unplug_goes", test_stuck_unplug);
+    qtest_add_func("/smmuv3-accel/stuck/quit_in-order", test_stuck_quit);
     qtest_add_func("/smmuv3-accel/failure/entry-refused_told-once",
                    test_told_once);
     return g_test_run();

@@ -20,7 +20,7 @@
 #define SMMUV3_ACCEL_STE_ABORT      0x1
 #define SMMUV3_ACCEL_STE_BYPASS     (0x1 | 4 << 1)
 
-/* A device in reset, or one that cannot be blocked, is tried again after this */
+/* A device in reset or one that cannot be blocked is tried again after this */
 #define SMMUV3_ACCEL_RETRY_MS       50
 
 /* Messages that one device may cause: so many per slice of time */

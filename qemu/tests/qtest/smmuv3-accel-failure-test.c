@@ -264,7 +264,7 @@ static void test_refused_stream(void)
 {
     Smmuv3AccelSetup setup = { .devices = 2 };
     g_autofree char *line = NULL;
-    uint64_t executed;
+    uint64_t executed, calls;
     Smmuv3AccelTest t;
     Smmuv3Guest *g = &t.guest;
     size_t mark;
@@ -276,6 +276,7 @@ static void test_refused_stream(void)
     smmuv3_accel_bind(&t, 1);
     mark = fakehost_err_mark(t.host);
     executed = fakehost_entries(t.host);
+    calls = fakehost_calls(t.host, INVALIDATE);
     /* The whole batch, and in the replay the second command */
     fakehost_fail(t.host, INVALIDATE, 1, 1, EIO, 2);
     fakehost_fail(t.host, INVALIDATE, 3, 1, EIO, 0);
@@ -289,6 +290,8 @@ static void test_refused_stream(void)
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
     smmuv3_accel_expect(&t, 1, SMMUV3_IS_S1);
     g_assert_cmpuint(fakehost_err_lines(t.host, mark, "aborts"), ==, 1);
+    /* The batch, and each but the third: its stream has stopped */
+    g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE) - calls, ==, 5);
     /* The first, the fourth and the fifth one */
     g_assert_cmpuint(fakehost_entries(t.host) - executed, >=, 3);
     line = fakehost_log_last(t.host, 0, INVALIDATE,

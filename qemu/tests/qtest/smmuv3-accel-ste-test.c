@@ -28,7 +28,7 @@ static void say_range(Smmuv3AccelTest *t, uint32_t sid)
 {
     /* 2 << 7 streams, whatever the low bits of the StreamID */
     smmuv3_guest_post(&t->guest, SMMUV3_CFGI_STE_RANGE |
-                      (uint64_t)(sid | 0x5a) << 32, 7);
+                      (uint64_t)(sid | 0xda) << 32, 7);
     smmuv3_guest_sync(&t->guest);
 }
 

@@ -6,7 +6,9 @@
  */
 
 #include "qemu/osdep.h"
+#include <glib/gstdio.h>
 #include "libqtest.h"
+#include "qobject/qdict.h"
 #include "arm-smmuv3-guest.h"
 
 #define SMMU_ON(bus, id) "-device arm-smmuv3,primary-bus=" bus ",id=" id " "
@@ -360,22 +362,12 @@ static const DmaCase dma_cases[] = {
  * Each SMMU maps the same I/O address to memory of its own; each edu copies
  * what is at that address to the page after it.
  */
-static void test_dma(const void *opaque)
+static void check_dma(QTestState *qts, const DmaCase *c)
 {
-    const DmaCase *c = opaque;
     static const int bus[2] = { 0, 9 }, slot[2] = { 4, 0 };
-    QTestState *qts = qtest_initf("-machine virt,gic-version=3,"
-                                  "highmem-ecam=off -cpu cortex-a57 %s",
-                                  c->devices);
-    IortTable iort;
     int i, j;
 
     smmuv3_root_port_init(qts, 8, 2, 1);
-    smmuv3_read_iort(qts, &iort);
-    for (i = 0; i < iort.smmus; i++) {
-        smmuv3_map_all(qts, iort.smmu[i].base, i, smmuv3_target(i));
-        qtest_writeq(qts, smmuv3_target(i), 0x1111111111111111ull * (i + 1));
-    }
     for (i = 0; i < 2; i++) {
         uint64_t bar = smmuv3_edu_init(qts, bus[i], slot[i], i);
         uint64_t iova = c->smmu[i] < 0 ? smmuv3_target(2 + i) : 0;
@@ -397,6 +389,158 @@ static void test_dma(const void *opaque)
             }
         }
     }
+}
+
+static QTestState *start_dma(const DmaCase *c, const char *args)
+{
+    return qtest_initf("-machine virt,gic-version=3,highmem-ecam=off "
+                       "-cpu cortex-a57 %s %s", c->devices, args);
+}
+
+static void map_all(QTestState *qts, const IortTable *iort)
+{
+    int i;
+
+    for (i = 0; i < iort->smmus; i++) {
+        smmuv3_map_all(qts, iort->smmu[i].base, i, smmuv3_target(i));
+        qtest_writeq(qts, smmuv3_target(i), 0x1111111111111111ull * (i + 1));
+    }
+}
+
+static void test_dma(const void *opaque)
+{
+    const DmaCase *c = opaque;
+    QTestState *qts = start_dma(c, "");
+    IortTable iort;
+
+    smmuv3_read_iort(qts, &iort);
+    map_all(qts, &iort);
+    check_dma(qts, c);
+    qtest_quit(qts);
+}
+
+/* --- migration ------------------------------------------------------------ */
+
+#define MIGRATION_SECONDS   60
+/* CR0 to EVENTQ_IRQ_CFG2 on page 0, EVENTQ_PROD and _CONS on page 1 */
+#define REGS_FIRST          0x20
+#define REGS_END            0xc0
+#define EVENTQ_PROD         0x100a8
+#define NUM_REGS            ((REGS_END - REGS_FIRST) / 4 + 2)
+
+#define SMMUV3_CR0          0x20
+#define SMMUV3_CR2          0x2c
+#define SMMUV3_GBPA         0x44
+#define SMMUV3_IRQ_CTRL     0x50
+#define SMMUV3_GERROR_CFG0  0x68
+#define SMMUV3_EVENTQ_BASE  0xa0
+#define SMMUV3_EVENTQ_CONS  0x100ac
+#define SMMUV3_EVENTQ_CFG0  0xb0
+
+static void read_regs(QTestState *qts, uint64_t base, uint32_t *regs)
+{
+    int i, n = 0;
+
+    for (i = REGS_FIRST; i < REGS_END; i += 4) {
+        regs[n++] = qtest_readl(qts, base + i);
+    }
+    regs[n++] = qtest_readl(qts, base + EVENTQ_PROD);
+    regs[n++] = qtest_readl(qts, base + SMMUV3_EVENTQ_CONS);
+    g_assert_cmpint(n, ==, NUM_REGS);
+}
+
+/* What a guest could have in registers, another value for each SMMU */
+static void write_regs(QTestState *qts, uint64_t base, int index)
+{
+    qtest_writel(qts, base + SMMUV3_CR0, 0);
+    qtest_writel(qts, base + SMMUV3_CR2, 2 + index);
+    qtest_writeq(qts, base + SMMUV3_GERROR_CFG0, 0x8000000 + index * 0x1000);
+    qtest_writeq(qts, base + SMMUV3_EVENTQ_CFG0, 0x9000000 + index * 0x1000);
+    qtest_writeq(qts, base + SMMUV3_EVENTQ_BASE,
+                 (smmuv3_target(4 + index) & ~0x1full) | (5 + index));
+    qtest_writel(qts, base + EVENTQ_PROD, 3 + index);
+    qtest_writel(qts, base + SMMUV3_EVENTQ_CONS, 3 + index);
+    if (index) {
+        /* Its command queue stops at an error that nobody has seen yet */
+        smmuv3_wrong_command(qts, base);
+        qtest_writel(qts, base + SMMUV3_GBPA, 1u << 31 | 1u << 20);
+    }
+    qtest_writel(qts, base + SMMUV3_IRQ_CTRL, index ? 5 : 4);
+    qtest_writel(qts, base + SMMUV3_CR0, index ? 0xd : 0x5);
+}
+
+static void await_migrated(QTestState *qts)
+{
+    gint64 end = g_get_monotonic_time() + MIGRATION_SECONDS * G_USEC_PER_SEC;
+    bool completed = false;
+
+    while (!completed) {
+        QDict *info = qtest_qmp_assert_success_ref(qts, "{ 'execute':"
+                                                   " 'query-migrate' }");
+        const char *status = qdict_get_try_str(info, "status");
+
+        g_assert_cmpstr(status, !=, "failed");
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        completed = !g_strcmp0(status, "completed");
+        qobject_unref(info);
+        g_usleep(10 * 1000);
+    }
+}
+
+/* Returns the QEMU in which the guest goes on */
+static QTestState *migrate(QTestState *from, const DmaCase *c)
+{
+    g_autofree char *dir = g_dir_make_tmp("smmuv3-migration-XXXXXX", NULL);
+    g_autofree char *path = g_build_filename(dir, "state", NULL);
+    g_autofree char *uri = g_strdup_printf("file:%s", path);
+    QTestState *to = start_dma(c, "-incoming defer");
+
+    qtest_qmp_assert_success(from, "{ 'execute': 'migrate', 'arguments':"
+                             " { 'uri': %s } }", uri);
+    await_migrated(from);
+    qtest_quit(from);
+    qtest_qmp_assert_success(to, "{ 'execute': 'migrate-incoming',"
+                             " 'arguments': { 'uri': %s } }", uri);
+    await_migrated(to);
+    qtest_qmp_eventwait(to, "RESUME");
+    g_unlink(path);
+    g_rmdir(dir);
+    return to;
+}
+
+/* Each SMMU has its own registers again, and translates by its own tables */
+static void test_migrated(void)
+{
+    static const DmaCase both = { NULL, BOTH EDUS, { 0, 1 } };
+    QTestState *qts = start_dma(&both, "");
+    uint32_t before[2][NUM_REGS], after[NUM_REGS];
+    IortTable iort;
+    int i, j, differ = 0;
+
+    smmuv3_read_iort(qts, &iort);
+    g_assert_cmpuint(iort.smmus, ==, 2);
+    map_all(qts, &iort);
+    for (i = 0; i < 2; i++) {
+        write_regs(qts, iort.smmu[i].base, i);
+        read_regs(qts, iort.smmu[i].base, before[i]);
+    }
+    for (j = 0; j < NUM_REGS; j++) {
+        differ += before[0][j] != before[1][j];
+    }
+    g_test_message("%d of %d registers differ", differ, NUM_REGS);
+    g_assert_cmpint(differ, >=, 10);
+
+    qts = migrate(qts, &both);
+    for (i = 0; i < 2; i++) {
+        read_regs(qts, iort.smmu[i].base, after);
+        for (j = 0; j < NUM_REGS; j++) {
+            if (after[j] != before[i][j]) {
+                g_error("SMMU %d, register %d: 0x%x, was 0x%x", i, j, after[j],
+                        before[i][j]);
+            }
+        }
+    }
+    check_dma(qts, &both);
     qtest_quit(qts);
 }
 
@@ -445,6 +589,7 @@ int main(int argc, char **argv)
     ADD_CASES("stage-%s_advertised", stage_cases, test_stage);
     qtest_add_func("/arm-smmuv3/create/interrupt_arrives", test_interrupts);
     ADD_CASES("dma-%s_translated", dma_cases, test_dma);
+    qtest_add_func("/arm-smmuv3/create/two_migrated", test_migrated);
     qtest_add_func("/arm-smmuv3/create/machine-smmu_unchanged",
                    test_machine_smmu);
     return g_test_run();

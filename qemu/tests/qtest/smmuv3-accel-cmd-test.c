@@ -384,6 +384,51 @@ static void test_device_without_ats(void)
     smmuv3_accel_end(&t);
 }
 
+/* Nobody reads the CDs of a stream that aborts, not even one that had some */
+static void test_cd_of_abort(void)
+{
+    uint64_t calls;
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+
+    if (!start(&t, NULL)) {
+        return;
+    }
+    smmuv3_guest_write_ste(g, SID0, SMMUV3_STE_ABORT, 0);
+    smmuv3_guest_cfgi(g, SID0);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
+    calls = fakehost_calls(t.host, INVALIDATE);
+    smmuv3_guest_post_sid(g, SMMUV3_CFGI_CD, SID0);
+    smmuv3_guest_post_sid(g, SMMUV3_CFGI_CD_ALL, SID0);
+    smmuv3_guest_sync(g);
+    g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE), ==, calls);
+    smmuv3_accel_end(&t);
+}
+
+/* Where the host has ASIDs of 8 bits the guest's have no more, too */
+static void test_asid8(void)
+{
+    Smmuv3AccelSetup setup = { .cold = 1, .idr0 = 1u << 12 };
+    g_autofree char *line = NULL;
+    Smmuv3AccelTest t;
+    size_t mark;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    g_assert_cmphex(smmuv3_guest_readl(&t.guest, SMMUV3_IDR0) & 1u << 12, ==,
+                    0);
+    smmuv3_accel_bind(&t, 0);
+    mark = fakehost_log_mark(t.host);
+    smmuv3_guest_post(&t.guest, SMMUV3_TLBI_NH_ASID | ASID(0x1234), 0);
+    smmuv3_guest_post_va(&t.guest, 0x5678, 0x1000);
+    smmuv3_guest_sync(&t.guest);
+    line = fakehost_log_last(t.host, mark, INVALIDATE,
+                             "[0x34000000000011:0x0,0x78000000000012:0x1000]");
+    g_assert_nonnull(line);
+    smmuv3_accel_end(&t);
+}
+
 /* CMD_SYNC with an interrupt: pulsed when the work is done */
 static void test_sync_irq(void)
 {
@@ -427,6 +472,8 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-accel/queue/wrap_works", test_wrap);
     qtest_add_func("/smmuv3-accel/queue/no-device_ignored", test_no_device);
     qtest_add_func("/smmuv3-accel/queue/sync-irq_completes", test_sync_irq);
+    qtest_add_func("/smmuv3-accel/cmd/cd-of-abort_ignored", test_cd_of_abort);
+    qtest_add_func("/smmuv3-accel/cmd/asid-of-8-bits_sent", test_asid8);
     qtest_add_func("/smmuv3-accel/cmd/device-without-ats_ignored",
                    test_device_without_ats);
     return g_test_run();

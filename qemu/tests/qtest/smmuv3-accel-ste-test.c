@@ -341,8 +341,9 @@ static void test_plug_into_running(void)
 }
 
 /* The guest numbers its busses anew: the StreamID goes with the number */
-static void test_renumbered(void)
+static void test_renumbered(const void *data)
 {
+    const Way *way = data;
     Smmuv3AccelSetup setup = { .devices = 2 };
     g_autofree char *line = NULL;
     Smmuv3AccelTest t;
@@ -355,11 +356,11 @@ static void test_renumbered(void)
     smmuv3_accel_bind(&t, 0);
     smmuv3_accel_number_bus(&t, 0, 7);
     /* Nobody has an entry for it */
-    smmuv3_guest_cfgi(g, 0x100);
+    way->say(&t, 0x100);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
     mark = fakehost_log_mark(t.host);
     smmuv3_guest_write_ste(g, 0x700, smmuv3_accel_s1_ste(0), 0);
-    smmuv3_guest_cfgi(g, 0x700);
+    way->say(&t, 0x700);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
     line = fakehost_log_last(t.host, mark, VDEVICE, "virt_id=0x700");
     g_assert_nonnull(line);
@@ -368,7 +369,7 @@ static void test_renumbered(void)
     /* Another device takes over a number that the host still knows */
     smmuv3_accel_number_bus(&t, 0, 9);
     smmuv3_accel_number_bus(&t, 1, 7);
-    smmuv3_guest_cfgi(g, 0x700);
+    way->say(&t, 0x700);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
     smmuv3_accel_expect(&t, 1, SMMUV3_IS_S1);
     /* Two devices of one number: the second one gets nothing */
@@ -464,7 +465,12 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-accel/ste/gbpa_followed", test_gbpa);
     qtest_add_func("/smmuv3-accel/ste/reset_bypass", test_reset);
     qtest_add_func("/smmuv3-accel/ste/plug_follows", test_plug_into_running);
-    qtest_add_func("/smmuv3-accel/ste/renumbered_follows", test_renumbered);
+    for (size_t i = 0; i < 2; i++) {
+        g_autofree char *path = g_strdup_printf(
+            "/smmuv3-accel/ste/renumbered-%s_follows", ways[i].name);
+
+        qtest_add_data_func(path, &ways[i], test_renumbered);
+    }
     qtest_add_data_func("/smmuv3-accel/cost/cfgi-ste-unchanged",
                         GUINT_TO_POINTER(1), test_unchanged_cost);
     qtest_add_data_func("/smmuv3-accel/cost/cfgi-all-unchanged-32",

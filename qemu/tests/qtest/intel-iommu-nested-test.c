@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/units.h"
 #include "hw/i386/intel_iommu_nested.h"
+#include "libqos/fw_cfg.h"
 #include "intel-iommu-nested-guest.h"
 
 /* Data pages, all below the tables */
@@ -607,26 +608,41 @@ static void test_leave_pass_through(void)
 }
 
 /*
- * An emulated device behind 5-level first-stage tables: the fifth level leads
- * to the tables of four from its entry for the input address.
+ * First-stage tables of five levels: the fifth one, at FIFTH_LEVEL, leads to
+ * the tables of four from its entry for the input address.
  */
+#define FIVE_LEVELS_IOVA    (5ULL << 48 | IOVA)
+
+static void start_five_levels(NGMachine *m, const char *props)
+{
+    NGDev *dev = &m->devs[0];
+
+    ng_start_with(m, 1, props);
+    ng_enable(m);
+    ng_setup_pe(m, 0, VTD_SM_PASID_ENTRY_FLT);
+    ng_map_fs(m, dev, IOVA, HPA_BASE, 1);
+    qtest_writeq(m->qts, FIFTH_LEVEL + 5 * 8, dev->fs_root | FS_RW);
+    dev->pe[2] = FIFTH_LEVEL | 1 << 2;
+    ng_write_pe(m, 0, dev->pe);
+    ng_flush_pasid_cache(m);
+}
+
+static void expect_fault(NGMachine *m, uint8_t reason)
+{
+    g_assert_cmphex(ng_fault_record(m) & (VTD_FRCD_F | VTD_FRCD_FR(0xff)), ==,
+                    VTD_FRCD_F | VTD_FRCD_FR((uint64_t)reason));
+    ng_clear_fault(m);
+}
+
+/* An emulated device behind such tables */
 static void test_five_levels(void)
 {
-    const uint64_t hpa = HPA_BASE, root = FIFTH_LEVEL;
-    const uint64_t addr = 5ULL << 48 | IOVA;
+    const uint64_t hpa = HPA_BASE, addr = FIVE_LEVELS_IOVA;
     NGMachine m;
     NGDev *dev = &m.devs[0];
 
-    ng_start_with(&m, 1, ",x-flts=on,aw-bits=57");
+    start_five_levels(&m, ",x-flts=on,aw-bits=57");
     g_assert_cmphex(ng_readq(&m, DMAR_CAP_REG) & VTD_CAP_FS5LP, !=, 0);
-    ng_enable(&m);
-    ng_setup_pe(&m, 0, VTD_SM_PASID_ENTRY_FLT);
-    ng_map_fs(&m, dev, IOVA, hpa, 1);
-    qtest_writeq(m.qts, root + 5 * 8, dev->fs_root | FS_RW);
-    dev->pe[2] = root | 1 << 2;
-    ng_write_pe(&m, 0, dev->pe);
-    ng_flush_pasid_cache(&m);
-
     qtest_writeq(m.qts, hpa, PAT1);
     ng_dma(&m, dev, addr, false);
     qtest_writeq(m.qts, hpa, 0);
@@ -636,9 +652,57 @@ static void test_five_levels(void)
 
     /* Bit 56 has to be repeated above it */
     ng_dma(&m, dev, 1ULL << 56 | addr, true);
-    g_assert_cmphex(ng_fault_record(&m) & VTD_FRCD_FR(0xff), ==,
-                    VTD_FRCD_FR(VTD_FR_FS_NON_CANONICAL));
+    expect_fault(&m, VTD_FR_FS_NON_CANONICAL);
+
+    /* There are no pages of 256 TiB */
+    qtest_writeq(m.qts, FIFTH_LEVEL + 6 * 8, dev->fs_root | FS_RW | PS);
+    ng_dma(&m, dev, addr + (1ULL << 48), true);
+    expect_fault(&m, VTD_FR_FS_PAGING_ENTRY_RSVD);
     ng_stop(&m);
+}
+
+/* They are nothing that a guest could use without being told of them */
+static void test_five_levels_not_offered(void)
+{
+    NGMachine m;
+
+    start_five_levels(&m, ",x-flts=on");
+    g_assert_cmphex(ng_readq(&m, DMAR_CAP_REG) & VTD_CAP_FS5LP, ==, 0);
+    qtest_writeq(m.qts, HPA_BASE, PAT1);
+    ng_dma(&m, &m.devs[0], FIVE_LEVELS_IOVA, true);
+    g_assert_cmphex(qtest_readq(m.qts, HPA_BASE), ==, PAT1);
+    expect_fault(&m, VTD_FR_PASID_TABLE_ENTRY_INV);
+    ng_stop(&m);
+}
+
+/* The DMAR table's width is that of host addresses (VT-d 8.1), 52 at most */
+static void test_host_address_width(void)
+{
+    static const struct {
+        const char *props;
+        uint8_t width;
+    } cases[] = {
+        { ",x-flts=on", 48 },
+        { ",x-flts=on,aw-bits=57", 52 },
+    };
+
+    for (int i = 0; i < ARRAY_SIZE(cases); i++) {
+        const size_t size = 128 * KiB;
+        g_autofree uint8_t *tables = g_malloc0(size);
+        QFWCFG *fw_cfg;
+        uint8_t *dmar;
+        NGMachine m;
+
+        ng_start_with(&m, 1, cases[i].props);
+        fw_cfg = pc_fw_cfg_init(m.qts);
+        qfw_cfg_get_file(fw_cfg, "etc/acpi/tables", tables, size);
+        pc_fw_cfg_uninit(fw_cfg);
+        dmar = memmem(tables, size, "DMAR", 4);
+        g_assert_nonnull(dmar);
+        /* Host Address Width, minus 1, follows the table's header */
+        g_assert_cmpuint(dmar[36] + 1, ==, cases[i].width);
+        ng_stop(&m);
+    }
 }
 
 int main(int argc, char **argv)
@@ -670,6 +734,10 @@ int main(int argc, char **argv)
     }
     qtest_add_func("/q35/intel-iommu-nested/mixed-types", test_mixed_types);
     qtest_add_func("/q35/intel-iommu-nested/five-levels", test_five_levels);
+    qtest_add_func("/q35/intel-iommu-nested/five-levels-not-offered",
+                   test_five_levels_not_offered);
+    qtest_add_func("/q35/intel-iommu-nested/host-address-width",
+                   test_host_address_width);
     qtest_add_func("/q35/intel-iommu-nested/pass-through-left",
                    test_leave_pass_through);
     return g_test_run();

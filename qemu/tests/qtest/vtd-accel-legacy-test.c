@@ -43,6 +43,8 @@ typedef enum Act {
     ACT_CLEAR,              /* clear the bits @value in that entry */
     ACT_CONTEXT,            /* use the table */
     ACT_CONTEXT_RAW,        /* context entry: @value | table, @iova */
+    ACT_NEW_TABLE,          /* use another table, with @value for @iova */
+    ACT_ROOT_HIGH,          /* write the upper half of the root entry */
     ACT_LEGACY,             /* SRTP */
     ACT_SCALABLE,           /* SRTP to a root table with a first-stage entry */
     ACT_TE_OFF,
@@ -86,6 +88,7 @@ typedef struct Case {
     const char *message;    /* one line on stderr has it */
     unsigned levels;        /* 0: 4 */
     uint64_t ecap;          /* of the host, or 0 */
+    const char *props;      /* of intel-iommu, or NULL */
 } Case;
 
 #define STEPS(...) \
@@ -219,6 +222,14 @@ static const Case cases[] = {
               { ACT_NOTHING, INV_PAGE, SHADOW, 0x40080000,
                 .maps = "40000000+200000>1000000:rw " }),
     }, {
+        "superpage-joined-at-its-start_remaps",
+        "a page becomes a 2-MiB page that starts alike",
+        BEFORE("40000000+1000>1000000:rw ",
+               WRITE(0x40000000, PAGE | RW)),
+        STEPS({ ACT_ENTRY, INV_PAGE, SHADOW, 0x40000000, 2,
+                PAGE | RW | SUPERPAGE,
+                .maps = "40000000+200000>1000000:rw " }),
+    }, {
         "permissions_stack",
         "a table's permissions limit those of its pages",
         BEFORE(MAPS_ONE,
@@ -232,6 +243,24 @@ static const Case cases[] = {
         STEPS({ ACT_CONTEXT_RAW, INV_CC_DEVICE, S2, DID << 8 | 2,
                 .value = VTD_CONTEXT_TT_PASS_THROUGH | 1 },
               { ACT_CONTEXT, INV_CC_DEVICE, SHADOW, .maps = MAPS_ONE }),
+    }, {
+        "pass-through-not-advertised_blocks",
+        "pass-through is one that the guest was not told of",
+        STEPS({ ACT_CONTEXT_RAW, INV_CC_DEVICE, BLOCKED, DID << 8 | 2,
+                .value = VTD_CONTEXT_TT_PASS_THROUGH | 1 }),
+        .message = "translation type that is not advertised; DMA blocked",
+        .props = VTD_ACCEL_PROPS ",pt=off",
+    }, {
+        "table-exchanged_copies-anew",
+        "a context entry that leads to another table of the same domain",
+        STEPS({ ACT_NEW_TABLE, INV_CC_DEVICE, SHADOW, 0x20000, 1, PAGE2 | RW,
+                .maps = "20000+1000>1801000:rw " }),
+    }, {
+        "root-reserved-bit_blocks",
+        "the upper half of a root entry is reserved",
+        STEPS({ ACT_ROOT_HIGH, INV_CC_DEVICE, BLOCKED, .value = 1 },
+              { ACT_ROOT_HIGH, INV_CC_DEVICE, SHADOW, .maps = MAPS_ONE }),
+        .message = "root entry has reserved bits set; DMA blocked",
     }, {
         "context-removed_blocks",
         "no context entry, no DMA; it comes back by a global invalidation",
@@ -363,6 +392,14 @@ static void act(VtdLegacy *l, const Step *step)
         vtd_legacy_write_context(l, 0, step->value ?
                                  step->value | l->table : 0, step->iova);
         break;
+    case ACT_NEW_TABLE:
+        l->table = vtd_guest_alloc(g);
+        vtd_legacy_write_entry(l, step->iova, step->level, step->value);
+        vtd_legacy_use_table(l, 0, DID);
+        break;
+    case ACT_ROOT_HIGH:
+        qtest_writeq(g->qts, l->root + vtd_accel_bus(0) * 16 + 8, step->value);
+        break;
     case ACT_LEGACY:
         vtd_legacy_enter(l);
         break;
@@ -459,7 +496,9 @@ static void enter(VtdLegacy *l, const Case *c)
 static void run_case(const void *data)
 {
     const Case *c = data;
-    VtdAccelSetup setup = { .devices = 1, .ecap = c->ecap };
+    VtdAccelSetup setup = {
+        .devices = 1, .ecap = c->ecap, .iommu_props = c->props,
+    };
     VtdPasidEntry fs = vtd_accel_fs_entry(DID);
     const char *maps = c->entered ?: MAPS_ONE;
     VtdLegacy l = { 0 };
@@ -494,6 +533,30 @@ static void run_case(const void *data)
     vtd_accel_end(&l.t);
 }
 
+/* The context table has 256 entries: not only those of the first devices */
+static void test_upper_device(void)
+{
+    static const char *const cold[] = { "addr=0x18", NULL };
+    VtdAccelSetup setup = { .cold = cold };
+    VtdLegacy l = { 0 };
+    QTestState *qts;
+    uint64_t contexts;
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    qts = l.t.guest.qts;
+    vtd_legacy_write_entry(&l, 0x10000, 1, PAGE | RW);
+    contexts = vtd_guest_alloc(&l.t.guest);
+    qtest_writeq(qts, l.root, contexts | 1);
+    qtest_writeq(qts, contexts + PCI_DEVFN(0x18, 0) * 16 + 8, DID << 8 | 2);
+    qtest_writeq(qts, contexts + PCI_DEVFN(0x18, 0) * 16,
+                 l.table | VTD_CONTEXT_TT_MULTI_LEVEL | 1);
+    vtd_legacy_enter(&l);
+    check(&l, SHADOW, MAPS_ONE);
+    vtd_accel_end(&l.t);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -504,5 +567,6 @@ int main(int argc, char **argv)
 
         qtest_add_data_func(path, &cases[i], run_case);
     }
+    qtest_add_func("/vtd-accel/legacy/upper-device_copies", test_upper_device);
     return g_test_run();
 }

@@ -110,25 +110,43 @@ static void test_event(void)
     smmuv3_accel_end(&t);
 }
 
+static void wait_lines(Smmuv3AccelTest *t, const char *text, unsigned wanted)
+{
+    gint64 end = g_get_monotonic_time() + EVENT_SECONDS * G_USEC_PER_SEC;
+
+    while (fakehost_err_lines(t->host, 0, text) < wanted) {
+        g_assert_cmpint(g_get_monotonic_time(), <, end);
+        smmuv3_accel_expect_alive(t);
+    }
+}
+
 /* What the kernel does not report must not confuse the guest either */
 static void test_unknown(void)
 {
     static const uint8_t types[] = { 0x00, 0x01, 0x24, 0xff };
+    Smmuv3AccelSetup setup = { .devices = 1, .args =
+        "-trace smmuv3_accel_event_unknown -trace smmuv3_trigger_irq " };
     uint64_t evt[4];
     Smmuv3AccelTest t;
     uint32_t seq = 0;
     int fd;
 
-    if (!start(&t, &fd)) {
+    if (!smmuv3_accel_start(&t, &setup)) {
         return;
     }
+    smmuv3_accel_bind(&t, 0);
+    fd = open_queue(&t);
     for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
         HostEvent e = { .sequence = seq++, .evt = { types[i] } };
 
         send_bytes(fd, &e, sizeof(e));
     }
+    wait_lines(&t, "smmuv3_accel_event_unknown", ARRAY_SIZE(types));
     send_event(fd, seq, 0x1000);
     wait_prod(&t, 1);
+    /* Only that one is worth an interrupt */
+    g_assert_cmpuint(fakehost_err_lines(t.host, 0, "smmuv3_trigger_irq"), ==,
+                     1);
     g_assert_true(smmuv3_guest_event(&t.guest, evt));
     g_assert_cmphex(evt[2], ==, 0x1000);
     close(fd);
@@ -316,6 +334,65 @@ static void test_lifetime(void)
     smmuv3_accel_end(&t);
 }
 
+/* A new queue of the host starts from 0, and with a whole event */
+static void test_restart(void)
+{
+    HostEvent e = make_event(2, 0x100, 0x3000);
+    Smmuv3AccelSetup setup = { .devices = 1, .args =
+        "-trace smmuv3_accel_read_events " };
+    uint64_t evt[4];
+    Smmuv3AccelTest t;
+    int fd;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    smmuv3_accel_bind(&t, 0);
+    fd = open_queue(&t);
+    send_event(fd, 0, 0x1000);
+    send_event(fd, 1, 0x2000);
+    wait_prod(&t, 2);
+    send_bytes(fd, &e, 20);
+    wait_lines(&t, "smmuv3_accel_read_events 20 ", 1);
+    smmuv3_guest_set_cr0(&t.guest, SMMUV3_CR0_ALL & ~SMMUV3_CR0_EVENTQEN);
+    close(fd);
+    smmuv3_guest_set_cr0(&t.guest, SMMUV3_CR0_ALL);
+    fd = open_queue(&t);
+    send_event(fd, 0, 0x4000);
+    wait_prod(&t, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        g_assert_true(smmuv3_guest_event(&t.guest, evt));
+    }
+    g_assert_cmphex(evt[2], ==, 0x4000);
+    close(fd);
+    smmuv3_accel_end(&t);
+}
+
+/* A host without such queues: told once, and all else works */
+static void test_refused_queue(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 1 };
+    Smmuv3AccelTest t;
+    size_t mark;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    mark = fakehost_err_mark(t.host);
+    fakehost_fail(t.host, "VEVENTQ_ALLOC", 1, 0, EOPNOTSUPP, 0);
+    smmuv3_accel_bind(&t, 0);
+    for (unsigned i = 0; i < 5; i++) {
+        smmuv3_guest_set_cr0(&t.guest, SMMUV3_CR0_ALL & ~SMMUV3_CR0_EVENTQEN);
+        smmuv3_guest_set_cr0(&t.guest, SMMUV3_CR0_ALL);
+    }
+    g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_VEVENTQ_ALLOC"), ==,
+                     6);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "will not see faults"),
+                     ==, 1);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
+    smmuv3_accel_end(&t);
+}
+
 /* The guest's queue is nowhere: that is an error of its own */
 static void test_bad_queue(void)
 {
@@ -376,6 +453,10 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-accel/event/lost_told", test_lost);
     qtest_add_func("/smmuv3-accel/event/sequence_wraps", test_sequence_wraps);
     qtest_add_func("/smmuv3-accel/event/queue_follows-enable", test_lifetime);
+    qtest_add_func("/smmuv3-accel/event/queue-restarted_delivered",
+                   test_restart);
+    qtest_add_func("/smmuv3-accel/event/queue-refused_told-once",
+                   test_refused_queue);
     qtest_add_func("/smmuv3-accel/event/bad-queue_gerror", test_bad_queue);
     qtest_add_func("/smmuv3-accel/event/storm_alive", test_storm);
     return g_test_run();

@@ -36,7 +36,8 @@ static unsigned find_cap(Smmuv3AccelTest *t, uint8_t id)
 }
 
 /* Have root port 0 send an MSI to @addr: there has been a hotplug event */
-static void program_port(Smmuv3AccelTest *t, uint64_t addr, bool master)
+static void program_port(Smmuv3AccelTest *t, uint64_t addr, uint32_t data,
+                         bool master)
 {
     QTestState *qts = t->host->qts;
     unsigned msix = find_cap(t, PCI_CAP_ID_MSIX);
@@ -47,7 +48,7 @@ static void program_port(Smmuv3AccelTest *t, uint64_t addr, bool master)
                             (master ? PCI_COMMAND_MASTER : 0));
     qtest_writel(qts, PORT_BAR, addr);
     qtest_writel(qts, PORT_BAR + 4, addr >> 32);
-    qtest_writel(qts, PORT_BAR + 8, MSI_DATA);
+    qtest_writel(qts, PORT_BAR + 8, data);
     qtest_writel(qts, PORT_BAR + 12, 0);
     smmuv3_accel_cfg_writew(t, PORT, msix + PCI_MSIX_FLAGS,
                             PCI_MSIX_FLAGS_ENABLE);
@@ -89,7 +90,7 @@ static void test_msi(const void *data)
         smmuv3_guest_enable(&t.guest);
     }
     mark = fakehost_err_mark(t.host);
-    program_port(&t, c->addr | DOORBELL_OFFSET, !c->masked);
+    program_port(&t, c->addr | DOORBELL_OFFSET, MSI_DATA, !c->masked);
     smmuv3_accel_expect_alive(&t);
     err = fakehost_err_since(t.host, mark);
     g_test_message("%s", err);
@@ -106,6 +107,31 @@ static void test_msi(const void *data)
     smmuv3_accel_end(&t);
 }
 
+/* A machine without ITS has its doorbell in the frame of a GICv2m */
+static void test_gicv2m(void)
+{
+    const uint64_t gicd = 0x08000000;
+    const unsigned irq = 32 + 48;       /* the first one of the frame */
+    const uint64_t config = gicd + 0xc00 + irq / 16 * 4;
+    const uint64_t pending = gicd + 0x200 + irq / 32 * 4;
+    Smmuv3AccelSetup setup = { .devices = 1, .args = "-M gic-version=2 " };
+    Smmuv3AccelTest t;
+    QTestState *qts;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    qts = t.host->qts;
+    t.guest.strtab = 0x7ff000000000ull;
+    smmuv3_guest_enable(&t.guest);
+    /* Keep a pulse */
+    qtest_writel(qts, config, qtest_readl(qts, config) | 2u << irq % 16 * 2);
+    g_assert_cmphex(qtest_readl(qts, pending) & 1u << irq % 32, ==, 0);
+    program_port(&t, 0x41000000 | DOORBELL_OFFSET, irq, true);
+    g_assert_cmphex(qtest_readl(qts, pending) & 1u << irq % 32, !=, 0);
+    smmuv3_accel_end(&t);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -116,5 +142,6 @@ int main(int argc, char **argv)
 
         qtest_add_data_func(path, &cases[i], test_msi);
     }
+    qtest_add_func("/smmuv3-accel/msi/gicv2m_arrives", test_gicv2m);
     return g_test_run();
 }

@@ -385,6 +385,52 @@ static void test_renumbered(const void *data)
     smmuv3_accel_end(&t);
 }
 
+/* The same entry under another number: the host has to learn the number */
+static void test_renumbered_same(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 1 };
+    g_autofree char *line = NULL;
+    Smmuv3AccelTest t;
+    size_t mark;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    smmuv3_accel_bind(&t, 0);
+    smmuv3_guest_write_ste(&t.guest, 0x700, smmuv3_accel_s1_ste(0), 0);
+    smmuv3_accel_number_bus(&t, 0, 7);
+    mark = fakehost_log_mark(t.host);
+    smmuv3_guest_cfgi(&t.guest, 0x700);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
+    line = fakehost_log_last(t.host, mark, VDEVICE, "virt_id=0x700");
+    g_assert_nonnull(line);
+    g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VDEVICE), ==, 1);
+    smmuv3_accel_end(&t);
+}
+
+/* An entry that differs in its second word only */
+static void test_word1(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 1 };
+    g_autofree char *line = NULL;
+    Smmuv3AccelTest t;
+    size_t mark;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    smmuv3_accel_bind(&t, 0);
+    mark = fakehost_log_mark(t.host);
+    smmuv3_guest_write_ste(&t.guest, smmuv3_accel_sid(0),
+                           smmuv3_accel_s1_ste(0), 0x54);
+    smmuv3_guest_cfgi(&t.guest, smmuv3_accel_sid(0));
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
+    line = fakehost_log_last(t.host, mark, ALLOC, "ste=[0x5000000b,0x54]");
+    g_assert_nonnull(line);
+    g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==, 1);
+    smmuv3_accel_end(&t);
+}
+
 /* --- cost --- */
 
 /* An entry that is as before: nothing but its CDs is to be forgotten */
@@ -471,6 +517,9 @@ int main(int argc, char **argv)
 
         qtest_add_data_func(path, &ways[i], test_renumbered);
     }
+    qtest_add_func("/smmuv3-accel/ste/renumbered-alike_follows",
+                   test_renumbered_same);
+    qtest_add_func("/smmuv3-accel/ste/second-word_followed", test_word1);
     qtest_add_data_func("/smmuv3-accel/cost/cfgi-ste-unchanged",
                         GUINT_TO_POINTER(1), test_unchanged_cost);
     qtest_add_data_func("/smmuv3-accel/cost/cfgi-all-unchanged-32",

@@ -82,6 +82,20 @@ char *vtd_accel_describe(IntelIOMMUState *s)
     return g_strdup("");
 }
 
+void vtd_accel_command_begin(IntelIOMMUState *s)
+{
+}
+
+bool vtd_accel_command_end(IntelIOMMUState *s, uint32_t status)
+{
+    return true;
+}
+
+uint32_t vtd_accel_status_pending(IntelIOMMUState *s)
+{
+    return 0;
+}
+
 bool vtd_accel_queue_step(IntelIOMMUState *s)
 {
     return true;

@@ -175,7 +175,10 @@ static bool vtd_accel_go_on(VTDAccelDevice *dev)
     return true;
 }
 
-/* Any entry of the device may have changed */
+/*
+ * Any entry of the device may have changed.  The other PASIDs are left to
+ * vtd_accel_finish_walks().
+ */
 static void vtd_accel_refresh(VTDAccelDevice *dev)
 {
     vtd_accel_refresh_rid(dev);
@@ -183,10 +186,96 @@ static void vtd_accel_refresh(VTDAccelDevice *dev)
     /* Most devices have no PASIDs: there is nothing to walk for */
     if (vtd_accel_num_pasids(dev) || dev->num_pasids) {
         vtd_accel_set_walking(dev, true);
-        if (!dev->s->accel->in_queue) {
-            vtd_accel_go_on(dev);
+    }
+}
+
+/*
+ * Work in pieces
+ */
+
+/* Take devices off shadows that failed, and try again what is blocked */
+static void vtd_accel_legacy_repair(VTDAccel *accel)
+{
+    VTDAccelDevice *dev;
+
+    accel->shadows.repair = false;
+    QLIST_FOREACH(dev, &accel->devices, next) {
+        VTDAccelShadow *shadow = dev->rid.shadow;
+
+        if (shadow && shadow->failure && !shadow->complete) {
+            /* A new copy would come to the same end */
+            vtd_accel_abandon_shadow(dev);
+        } else if (dev->again || (shadow && shadow->failure)) {
+            dev->again = false;
+            vtd_accel_refresh_rid(dev);
         }
     }
+}
+
+/* Complete what shadows have left.  False if that is too much at once. */
+static bool vtd_accel_legacy_finish(VTDAccel *accel)
+{
+    while (vtd_accel_legacy_continue(&accel->shadows)) {
+        if (!accel->shadows.repair) {
+            return true;
+        }
+        vtd_accel_legacy_repair(accel);
+    }
+    return false;
+}
+
+static void vtd_accel_end_piece(VTDAccel *accel)
+{
+    accel->in_piece = false;
+    accel->work_left = VTD_ACCEL_WORK_MAX;
+}
+
+/* Do what is left.  False if that is too much for one piece. */
+static bool vtd_accel_finish_walks(VTDAccel *accel)
+{
+    VTDAccelDevice *dev;
+
+    if (!vtd_accel_legacy_finish(accel)) {
+        return false;
+    }
+    if (accel->num_walking) {
+        QLIST_FOREACH(dev, &accel->devices, next) {
+            if (dev->walking && !vtd_accel_go_on(dev)) {
+                return false;
+            }
+        }
+    }
+    accel->status_pending = 0;
+    return true;
+}
+
+void vtd_accel_command_begin(IntelIOMMUState *s)
+{
+    if (s->accel) {
+        s->accel->in_piece = true;
+    }
+}
+
+bool vtd_accel_command_end(IntelIOMMUState *s, uint32_t status)
+{
+    VTDAccel *accel = s->accel;
+    bool done;
+
+    if (!accel) {
+        return true;
+    }
+    done = vtd_accel_finish_walks(accel);
+    if (!done) {
+        accel->status_pending |= status;
+        qemu_bh_schedule(accel->resume_bh);
+    }
+    vtd_accel_end_piece(accel);
+    return done;
+}
+
+uint32_t vtd_accel_status_pending(IntelIOMMUState *s)
+{
+    return s->accel ? s->accel->status_pending : 0;
 }
 
 static void vtd_accel_retry(void *opaque)
@@ -226,7 +315,9 @@ void vtd_accel_add_device(IntelIOMMUState *s, PCIBus *bus, int devfn,
     dev->retry = timer_new_ms(QEMU_CLOCK_REALTIME, vtd_accel_retry, dev);
     QLIST_INSERT_HEAD(&s->accel->devices, dev, next);
 
+    vtd_accel_command_begin(s);
     vtd_accel_refresh(dev);
+    vtd_accel_command_end(s, 0);
 }
 
 void vtd_accel_del_device(IntelIOMMUState *s, PCIBus *bus, int devfn)
@@ -259,6 +350,9 @@ void vtd_accel_refresh_all(IntelIOMMUState *s)
     QLIST_FOREACH(dev, &s->accel->devices, next) {
         dev->context_valid = false;
         vtd_accel_refresh(dev);
+    }
+    if (!s->accel->in_piece) {
+        vtd_accel_finish_walks(s->accel);
     }
 }
 
@@ -377,37 +471,6 @@ static void vtd_accel_legacy_iotlb(VTDAccel *accel, int domain_id,
     }
 }
 
-/* Take devices off shadows that failed, and try again what is blocked */
-static void vtd_accel_legacy_repair(VTDAccel *accel)
-{
-    VTDAccelDevice *dev;
-
-    accel->shadows.repair = false;
-    QLIST_FOREACH(dev, &accel->devices, next) {
-        VTDAccelShadow *shadow = dev->rid.shadow;
-
-        if (shadow && shadow->failure && !shadow->complete) {
-            /* A new copy would come to the same end */
-            vtd_accel_abandon_shadow(dev);
-        } else if (dev->again || (shadow && shadow->failure)) {
-            dev->again = false;
-            vtd_accel_refresh_rid(dev);
-        }
-    }
-}
-
-/* Complete what shadows have left.  False if that is too much at once. */
-static bool vtd_accel_legacy_finish(VTDAccel *accel)
-{
-    while (vtd_accel_legacy_continue(&accel->shadows)) {
-        if (!accel->shadows.repair) {
-            return true;
-        }
-        vtd_accel_legacy_repair(accel);
-    }
-    return false;
-}
-
 void vtd_accel_iotlb_invalidate(IntelIOMMUState *s, uint16_t domain_id,
                                 uint64_t addr, uint8_t am)
 {
@@ -462,31 +525,6 @@ bool vtd_accel_sync(IntelIOMMUState *s)
  * The invalidation queue in pieces
  */
 
-static void vtd_accel_end_piece(VTDAccel *accel)
-{
-    accel->in_queue = false;
-    accel->work_left = VTD_ACCEL_WORK_MAX;
-}
-
-/* Do what earlier descriptors have left.  False if that is too much at once. */
-static bool vtd_accel_finish_walks(VTDAccel *accel)
-{
-    VTDAccelDevice *dev;
-
-    if (!vtd_accel_legacy_finish(accel)) {
-        return false;
-    }
-    if (!accel->num_walking) {
-        return true;
-    }
-    QLIST_FOREACH(dev, &accel->devices, next) {
-        if (dev->walking && !vtd_accel_go_on(dev)) {
-            return false;
-        }
-    }
-    return true;
-}
-
 bool vtd_accel_queue_step(IntelIOMMUState *s)
 {
     VTDAccel *accel = s->accel;
@@ -496,7 +534,7 @@ bool vtd_accel_queue_step(IntelIOMMUState *s)
         return true;
     }
 
-    accel->in_queue = true;
+    accel->in_piece = true;
     accel->work_left--;
     if (vtd_accel_finish_walks(accel)) {
         /* Keep what a wait descriptor has to send at once within bounds */
@@ -519,7 +557,7 @@ bool vtd_accel_queue_step(IntelIOMMUState *s)
 void vtd_accel_queue_end(IntelIOMMUState *s)
 {
     if (s->accel) {
-        s->accel->in_queue = false;
+        s->accel->in_piece = false;
         vtd_accel_finish_walks(s->accel);
         vtd_accel_sync(s);
         vtd_accel_end_piece(s->accel);

@@ -145,6 +145,29 @@ void vtd_accel_iotlb_invalidate_all(IntelIOMMUState *s);
 bool vtd_accel_sync(IntelIOMMUState *s);
 
 /**
+ * vtd_accel_command_begin: before a command by register that may concern any
+ * PASID; the host is told in pieces, so that the main loop stays responsive
+ */
+void vtd_accel_command_begin(IntelIOMMUState *s);
+
+/**
+ * vtd_accel_command_end: after it, do as much as may be done at once
+ *
+ * @s: the vIOMMU
+ * @status: bits of GSTS that the command has changed (VT-d 11.4.4)
+ *
+ * Returns: false if something is left; the resume function of
+ *          vtd_accel_init() is called later.
+ */
+bool vtd_accel_command_end(IntelIOMMUState *s, uint32_t status);
+
+/**
+ * vtd_accel_status_pending: bits of GSTS that the guest must not see changed
+ * yet, since the host has not been told everything
+ */
+uint32_t vtd_accel_status_pending(IntelIOMMUState *s);
+
+/**
  * vtd_accel_queue_step: before the next descriptor of the invalidation queue,
  * finish what earlier ones have caused
  *

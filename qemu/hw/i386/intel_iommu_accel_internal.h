@@ -89,9 +89,10 @@ typedef struct VTDAccel {
     uint32_t stuck;         /* number of bindings that are stuck */
     uint32_t num_walking;   /* number of devices that are walking */
 
-    /* Work of one piece of the invalidation queue, in guest reads */
+    /* Work of one piece, in guest reads */
     int64_t work_left;      /* below 0 after work that was done at once */
-    bool in_queue;          /* the rest can be done later */
+    bool in_piece;          /* the rest can be done later */
+    uint32_t status_pending; /* bits of GSTS that follow when all is done */
     QEMUBH *resume_bh;
     VTDAccelResume *resume;
 } VTDAccel;
@@ -130,7 +131,7 @@ uint32_t vtd_accel_num_pasids(VTDAccelDevice *dev);
  * vtd_accel_walk: bring the host in line with the present entries of the
  * PASID directory, and no others
  *
- * Goes on where it was when the work of this piece of the queue was used up.
+ * Goes on where it was when the work of this piece was used up.
  *
  * Returns: true if all is done.
  */

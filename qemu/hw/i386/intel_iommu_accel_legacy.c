@@ -238,7 +238,7 @@ static bool vtd_accel_legacy_pause(VTDAccelWalk *w, uint64_t iova)
     VTDAccel *accel = w->t->s->accel;
 
     w->shadow->walk_iova = iova;
-    w->paused = accel->in_queue && accel->work_left <= 0;
+    w->paused = accel->in_piece && accel->work_left <= 0;
     return w->paused;
 }
 

@@ -322,7 +322,7 @@ static bool vtd_accel_walk_chunk(VTDAccelDevice *dev, uint32_t num_pasids)
         uint32_t first = dev->walk_pasid;
         uint32_t last = MIN(first + VTD_PASID_TABLE_NUM, num_pasids) - 1;
 
-        if (accel->in_queue && accel->work_left <= 0) {
+        if (accel->in_piece && accel->work_left <= 0) {
             return false;
         }
         dev->walk_pasid += VTD_PASID_TABLE_NUM;
@@ -355,7 +355,7 @@ bool vtd_accel_walk(VTDAccelDevice *dev)
 
     /* What is bound beyond, because there was more once */
     while ((b = vtd_accel_find_pasid(dev, dev->walk_pasid, UINT32_MAX))) {
-        if (accel->in_queue && accel->work_left <= 0) {
+        if (accel->in_piece && accel->work_left <= 0) {
             return false;
         }
         dev->walk_pasid = b->pasid + 1;

@@ -760,6 +760,62 @@ static void test_all_pasids_responsive(void)
     vtd_accel_end(&t);
 }
 
+/* A command by register: not complete while the host is not told all of it */
+static void expect_pieces(VtdAccelTest *t, uint32_t reg, uint32_t bit,
+                          uint32_t pending, unsigned pasids)
+{
+    gint64 deadline = g_get_monotonic_time() + DEADLINE_S * G_USEC_PER_SEC;
+    const struct FakehostDevice *dev = fakehost_device(t->host, "dev0");
+
+    /* The main loop is there, and nothing goes on while the guest is stopped */
+    qtest_qmp_assert_success(t->host->qts, "{ 'execute': 'stop' }");
+    g_assert_cmphex(vtd_guest_readl(&t->guest, reg) & bit, ==, pending);
+    g_assert_cmpuint(dev->pasids, !=, pasids);
+    qtest_qmp_assert_success(t->host->qts, "{ 'execute': 'cont' }");
+    while ((vtd_guest_readl(&t->guest, reg) & bit) == pending) {
+        g_assert_cmpint(g_get_monotonic_time(), <, deadline);
+    }
+    g_assert_cmpuint(dev->pasids, ==, pasids);
+}
+
+static void test_all_pasids_commands(void)
+{
+    const unsigned pasids = (1 << PASID_BITS) - 1;
+    VtdAccelTest t;
+    VtdGuest *g = &t.guest;
+    uint64_t table = start_all_pasids(&t, PASID_BITS);
+
+    if (!table) {
+        return;
+    }
+    set_table(&t, table, VTD_PGTT_PASS_THROUGH << 6 | 1);
+    vtd_guest_writel(g, DMAR_GCMD_REG,
+                     VTD_GSTS_TES | VTD_GSTS_QIES | VTD_GCMD_SRTP);
+    expect_pieces(&t, DMAR_GSTS_REG, VTD_GSTS_RTPS, 0, pasids);
+
+    vtd_guest_writel(g, DMAR_GCMD_REG, VTD_GSTS_QIES);
+    expect_pieces(&t, DMAR_GSTS_REG, VTD_GSTS_TES, VTD_GSTS_TES, 0);
+    vtd_guest_writel(g, DMAR_GCMD_REG, VTD_GSTS_TES | VTD_GSTS_QIES);
+    expect_pieces(&t, DMAR_GSTS_REG, VTD_GSTS_TES, 0, pasids);
+
+    /* The queue has to be off for the others, and its last word a wait */
+    vtd_guest_sync(g);
+    vtd_guest_gcmd(g, VTD_GCMD_QIE, false);
+    set_table(&t, table, 0);
+    vtd_guest_writeq(g, DMAR_CCMD_REG, VTD_CCMD_ICC | VTD_CCMD_GLOBAL_INVL);
+    expect_pieces(&t, DMAR_CCMD_REG + 4, VTD_CCMD_ICC >> 32,
+                  VTD_CCMD_ICC >> 32, 0);
+
+    /* A reset in the middle leaves nothing to be done */
+    set_table(&t, table, VTD_PGTT_PASS_THROUGH << 6 | 1);
+    vtd_guest_writel(g, DMAR_GCMD_REG, VTD_GSTS_TES | VTD_GCMD_SRTP);
+    vtd_accel_reset(&t);
+    g_assert_cmphex(vtd_guest_readl(g, DMAR_GSTS_REG), ==, 0);
+    g_assert_cmpuint(fakehost_device(t.host, "dev0")->pasids, ==, 0);
+    check_quiet(&t);
+    vtd_accel_end(&t);
+}
+
 /* The same queue while the device goes */
 static void test_all_pasids_unplug(void)
 {
@@ -830,6 +886,8 @@ int main(int argc, char **argv)
                    test_many_pasids_again);
     qtest_add_func("/vtd-accel/flood/all-pasids/responsive",
                    test_all_pasids_responsive);
+    qtest_add_func("/vtd-accel/flood/all-pasids/commands",
+                   test_all_pasids_commands);
     qtest_add_func("/vtd-accel/flood/all-pasids/unplug",
                    test_all_pasids_unplug);
     return g_test_run();

@@ -18,6 +18,9 @@
 /* IQA: 256-bit descriptors (VT-d 11.4.9.4) */
 #define VTD_IQA_DW              (1ull << 11)
 
+/* A command by register takes longer the more PASIDs are bound */
+#define GCMD_TRIES              100000
+#define GCMD_USEC               1000
 
 uint32_t vtd_guest_readl(VtdGuest *g, uint32_t reg)
 {
@@ -69,7 +72,15 @@ void vtd_guest_gcmd(VtdGuest *g, uint32_t bit, bool on)
 
     gsts = on ? gsts | bit : gsts & ~bit;
     vtd_guest_writel(g, DMAR_GCMD_REG, gsts);
-    g_assert_cmphex(vtd_guest_readl(g, DMAR_GSTS_REG) & bit, ==, on ? bit : 0);
+    /* Software has to wait for it */
+    for (unsigned i = 0; i < GCMD_TRIES; i++) {
+        if ((vtd_guest_readl(g, DMAR_GSTS_REG) & bit) == (on ? bit : 0)) {
+            return;
+        }
+        g_usleep(GCMD_USEC);
+    }
+    g_error("GSTS 0x%x, wanted 0x%x to be %u",
+            vtd_guest_readl(g, DMAR_GSTS_REG), bit, on);
 }
 
 void vtd_guest_set_translation(VtdGuest *g, bool on)

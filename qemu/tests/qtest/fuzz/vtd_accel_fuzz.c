@@ -545,6 +545,10 @@ static void vtd_fuzz_run(QTestState *s, const unsigned char *data, size_t size)
     gsts = vtd_guest_readl(&f->guest, DMAR_GSTS_REG) &
            (VTD_GSTS_TES | VTD_GSTS_QIES | VTD_GSTS_IRES);
     vtd_guest_writel(&f->guest, DMAR_GCMD_REG, gsts | VTD_GCMD_SRTP);
+    /* In pieces, if the guest has bound many PASIDs */
+    while (!(vtd_guest_readl(&f->guest, DMAR_GSTS_REG) & VTD_GSTS_RTPS)) {
+        main_loop_wait(true);
+    }
     vtd_fuzz_check(f);
 
     /* Only the IOMMU: the whole machine would take most of the time */

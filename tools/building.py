@@ -85,8 +85,9 @@ def environment(tree, compiler="gcc"):
     env["PYTHONPATH"] = f"{modules}:{path}" if path else str(modules)
     if "CC" not in env or compiler == "clang":
         env["CC"] = f"ccache {compiler}" if shutil.which("ccache") else compiler
-        # Objects of equal trees are shared, wherever the trees are.
-        env.update(CCACHE_NOHASHDIR="1", CCACHE_BASEDIR=str(tree))
+        # Objects of equal trees are shared, wherever the trees are; and what is
+        # not in the cache is not preprocessed twice, which takes a third more time.
+        env.update(CCACHE_NOHASHDIR="1", CCACHE_BASEDIR=str(tree), CCACHE_DEPEND="1")
     return env
 
 

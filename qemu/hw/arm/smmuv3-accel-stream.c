@@ -216,7 +216,6 @@ static void smmuv3_accel_block(SMMUv3AccelStream *st)
         smmuv3_accel_moved(st, SMMUV3_ACCEL_ABORT);
         return;
     }
-    st->failed = true;
     if (ret == -EBUSY) {
         smmuv3_accel_schedule_retry(st);
     } else if (!st->stuck) {

@@ -234,6 +234,8 @@ static void test_unplug_sweep(void)
 static void test_unmap_refused(void)
 {
     VtdAccelSetup setup = { .devices = 1 };
+    g_autofree char *log = NULL;
+    const char *detach, *alloc;
     size_t mark;
     VtdLegacy l;
 
@@ -242,9 +244,17 @@ static void test_unmap_refused(void)
     }
     prepare_shadow(&l);
     vtd_legacy_write_entry(&l, 0x10000, 1, 0);
+    mark = fakehost_log_mark(l.t.host);
     fakehost_fail_next(l.t.host, "IOAS_UNMAP", EIO);
     flush_page(&l, 0x10000);
     expect_maps(&l, 0, "");
+    /* While it is made nothing is translated by the old one */
+    log = fakehost_log_since(l.t.host, mark);
+    detach = strstr(log, "VFIO_DEVICE_DETACH_IOMMUFD_PT");
+    alloc = strstr(log, "IOMMU_IOAS_ALLOC");
+    g_assert_nonnull(detach);
+    g_assert_nonnull(alloc);
+    g_assert_true(detach < alloc);
     expect_shadows(&l, 1);
 
     /* If there is no fresh one, DMA is blocked until the guest says more */

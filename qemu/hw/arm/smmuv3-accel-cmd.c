@@ -203,20 +203,18 @@ static SMMUCmdError smmuv3_accel_cmd_cfgi_ste(SMMUv3Accel *accel,
                                               uint64_t cmd0, uint64_t cmd1)
 {
     uint32_t sid = cmd0 >> 32;
-    SMMUv3AccelStream *st;
+    SMMUv3AccelStream *owner, *st;
 
     if (cmd0 & CMD0_SSEC) {
         return SMMU_CERROR_ILL;
     }
-    st = smmuv3_accel_find_vsid(accel, sid);
-    if (st) {
-        smmuv3_accel_stream_refresh(st, true);
-        if (smmuv3_accel_sid(st) == sid) {
-            return SMMU_CERROR_NONE;
-        }
+    owner = smmuv3_accel_find_vsid(accel, sid);
+    if (owner) {
+        smmuv3_accel_stream_refresh(owner, true);
     }
+    /* Others may have that StreamID by now, if the guest has its way */
     QLIST_FOREACH(st, &accel->streams, next) {
-        if (smmuv3_accel_sid(st) == sid) {
+        if (st != owner && smmuv3_accel_sid(st) == sid) {
             smmuv3_accel_stream_refresh(st, true);
         }
     }

@@ -247,8 +247,10 @@ static bool smmuv3_accel_ensure_vdev(SMMUv3AccelStream *st, uint32_t sid,
     }
     if (other) {
         /* The guest has numbered its busses anew */
-        smmuv3_accel_block(other);
-        other->failed = true;
+        if (other->state == SMMUV3_ACCEL_S1 || other->stuck) {
+            smmuv3_accel_block(other);
+            other->failed = true;
+        }
         smmuv3_accel_drop_vdev(other);
     }
     if (st->vdev_id) {

@@ -431,6 +431,57 @@ static void test_word1(void)
     smmuv3_accel_end(&t);
 }
 
+/*
+ * A device that bypasses needs no StreamID in the host: it keeps on bypassing
+ * when another one takes over the number that it had there.
+ */
+static void test_renumbered_bypass(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 2 };
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    for (unsigned n = 0; n < 2; n++) {
+        smmuv3_accel_bind(&t, n);
+        smmuv3_guest_write_ste(g, smmuv3_accel_sid(n), SMMUV3_STE_BYPASS, 0);
+    }
+    smmuv3_guest_cfgi_all(g);
+    smmuv3_accel_number_bus(&t, 0, 9);
+    smmuv3_accel_number_bus(&t, 1, 1);
+    smmuv3_accel_number_bus(&t, 0, 2);
+    smmuv3_guest_write_ste(g, 0x100, SMMUV3_STE_BYPASS, 0);
+    smmuv3_guest_write_ste(g, 0x200, smmuv3_accel_s1_ste(0), 0);
+    smmuv3_guest_cfgi_all(g);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
+    smmuv3_accel_expect(&t, 1, SMMUV3_IS_BYPASS);
+    smmuv3_accel_end(&t);
+}
+
+/* A command for a StreamID is for each device that has it now */
+static void test_renumbered_twins(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 2 };
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    smmuv3_accel_bind(&t, 0);
+    smmuv3_guest_write_ste(g, smmuv3_accel_sid(1), SMMUV3_STE_BYPASS, 0);
+    smmuv3_guest_cfgi(g, smmuv3_accel_sid(1));
+    smmuv3_accel_expect(&t, 1, SMMUV3_IS_BYPASS);
+    smmuv3_accel_number_bus(&t, 1, 1);
+    smmuv3_guest_write_ste(g, smmuv3_accel_sid(0), SMMUV3_STE_ABORT, 0);
+    smmuv3_guest_cfgi(g, smmuv3_accel_sid(0));
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
+    smmuv3_accel_expect(&t, 1, SMMUV3_IS_ABORT);
+    smmuv3_accel_end(&t);
+}
+
 /* --- cost --- */
 
 /* An entry that is as before: nothing but its CDs is to be forgotten */
@@ -520,6 +571,10 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-accel/ste/renumbered-alike_follows",
                    test_renumbered_same);
     qtest_add_func("/smmuv3-accel/ste/second-word_followed", test_word1);
+    qtest_add_func("/smmuv3-accel/ste/renumbered-bypass_bypass",
+                   test_renumbered_bypass);
+    qtest_add_func("/smmuv3-accel/ste/renumbered-twins_follow",
+                   test_renumbered_twins);
     qtest_add_data_func("/smmuv3-accel/cost/cfgi-ste-unchanged",
                         GUINT_TO_POINTER(1), test_unchanged_cost);
     qtest_add_data_func("/smmuv3-accel/cost/cfgi-all-unchanged-32",

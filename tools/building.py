@@ -27,10 +27,10 @@ ASAN = ["--enable-asan", "--enable-ubsan", "-Doptimization=1", "--disable-debug-
         "--extra-cflags=-g1", "--without-default-devices"]
 
 # Only clang has libFuzzer, and qtests preload what clang's ASan does not allow in shells:
-# a build of its own, of little else than the fuzzer.
-FUZZ_DEVICES = {"x86_64": "viommu-fuzz"}
-FUZZ = [*ASAN, "--target-list=x86_64-softmmu", "--disable-tcg", "--enable-fuzzing",
-        "--cxx=clang++"]
+# a build of its own, of little else than the fuzzer. Without TCG there would be no Arm
+# machine.
+FUZZ_DEVICES = {"x86_64": "viommu-fuzz", "aarch64": "viommu-fuzz-aarch64"}
+FUZZ = [*ASAN, "--enable-fuzzing", "--cxx=clang++"]
 
 TARGETS = ["qemu-system-x86_64", "qemu-system-aarch64"]
 

@@ -9,20 +9,20 @@ from collections import namedtuple
 from common import Failure, ROOT
 
 CORPUS = ROOT / "fuzz/corpus"
-PROGRAM = "qemu-fuzz-x86_64"
 LIBRARY = "tests/qtest/fakehost/libfakehost.so"
 
 # One input that takes this long (seconds) hangs; one that needs more memory (MiB) floods
 LIMITS = ["-timeout=25", "-rss_limit_mb=2048", "-max_len=512", "-len_control=0"]
 
-TARGETS = ["vtd-accel"]
+# Which program each target is in
+TARGETS = {"vtd-accel": "qemu-fuzz-x86_64", "smmuv3-accel": "qemu-fuzz-aarch64"}
 
 Run = namedtuple("Run", "status executed coverage log")
 
 
 def built():
     """What ninja has to build."""
-    return [PROGRAM, LIBRARY]
+    return [*TARGETS.values(), LIBRARY]
 
 
 def inputs(target):
@@ -31,7 +31,7 @@ def inputs(target):
 
 def fuzz(directory, target, args, log, deadline, leaks=False):
     """Run a target of the build in directory with libFuzzer's args."""
-    program = directory / PROGRAM
+    program = directory / TARGETS[target]
     if not program.exists():
         raise Failure(f"there is no {program}: tools/fuzz builds it")
     env = dict(os.environ, ASAN_OPTIONS=f"detect_leaks={leaks:d}:quarantine_size_mb=16",

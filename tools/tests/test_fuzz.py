@@ -11,6 +11,7 @@ cat > build.ninja <<END
 rule make
   command = printf '%s\\\\n' "\\$\\$FUZZER" > \\$out && chmod +x \\$out
 build qemu-fuzz-x86_64: make
+build qemu-fuzz-aarch64: make
 build tests/qtest/fakehost/libfakehost.so: make
 END
 """
@@ -34,6 +35,7 @@ new) echo found > $1/found;;
 merge) cp $2/* $1/;;
 esac
 echo "$mode" >> ../../ran
+echo "${0##*/}" >> ../../programs
 echo "#7 INITED cov: 12 ft: 20"
 echo "stat::number_of_executed_units: ${EXECUTED:-$executed}"
 [ "$mode" != "$BREAKS" ] || { echo "ERROR: it broke"; exit 77; }
@@ -46,17 +48,20 @@ class Fuzz(Sandbox):
         super().setUp()
         self.write(self.qemu / "configure", CONFIGURE)
         (self.qemu / "configure").chmod(0o755)
-        self.write(self.qemu / "configs/devices/x86_64-softmmu/default.mak", "")
-        # One target is enough
-        text = (self.root / "tools/fuzzing.py").read_text(encoding="utf-8")
-        start = text.index("TARGETS = [")
-        end = text.index("]", start) + 1
-        self.write(self.root / "tools/fuzzing.py",
-                   text[:start] + 'TARGETS = ["made-up"]' + text[end:])
+        for target in ("x86_64", "aarch64"):
+            self.write(self.qemu / f"configs/devices/{target}-softmmu/default.mak", "")
+        self.have_targets('"made-up": "qemu-fuzz-x86_64"')
         self.corpus = self.root / "fuzz/corpus/made-up"
         self.write(self.corpus / "a", "a")
         self.write(self.corpus / "b", "b")
         self.env["FUZZER"] = FUZZER
+
+    def have_targets(self, text):
+        file = self.root / "tools/fuzzing.py"
+        source = file.read_text(encoding="utf-8")
+        start = source.index("TARGETS = {")
+        end = source.index("}", start)
+        self.write(file, f"{source[:start]}TARGETS = {{{text}{source[end:]}")
 
     def check(self, **env):
         done = self.run_tool("check", "fuzz", **env)
@@ -68,6 +73,13 @@ class Fuzz(Sandbox):
     def test_corpus_and_new_inputs_are_two_tests(self):
         self.assertEqual(self.check(), (0, "2 passed, 0 failed, 0 skipped"))
         self.assertEqual(self.ran(), ["corpus", "new"])
+
+    def test_each_target_has_its_program(self):
+        self.have_targets('"made-up": "qemu-fuzz-x86_64", "other": "qemu-fuzz-aarch64"')
+        self.write(self.root / "fuzz/corpus/other/a", "a")
+        self.assertEqual(self.check(), (0, "4 passed, 0 failed, 0 skipped"))
+        programs = (self.root / "build/programs").read_text(encoding="utf-8").split()
+        self.assertEqual(programs, ["qemu-fuzz-x86_64"] * 2 + ["qemu-fuzz-aarch64"] * 2)
 
     def test_what_is_found_by_a_check_is_not_kept(self):
         self.check()

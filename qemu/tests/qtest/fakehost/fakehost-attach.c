@@ -454,6 +454,8 @@ void fh_device_publish(FhVfioDev *dev)
     state->pt_id = 0;
     state->hw_pt_id = 0;
     state->pasids = 0;
+    state->vdevices = 0;
+    state->ste[0] = state->ste[1] = 0;
     state->dev_id = dev->idev ? dev->idev->obj.id : 0;
     if (!dev->idev) {
         state->flags &= ~FAKEHOST_DEV_BOUND;
@@ -463,6 +465,12 @@ void fh_device_publish(FhVfioDev *dev)
     rid = fh_attach_find(dev->idev->group, FH_NO_PASID);
     if (fh_attach_has(rid, dev->idev)) {
         state->pt_id = rid->hwpt->obj.id;
+        state->ste[0] = rid->hwpt->ste.ste[0];
+        state->ste[1] = rid->hwpt->ste.ste[1];
+    }
+    if (dev->idev->vdev) {
+        state->vdevices = 1;
+        state->virt_id = dev->idev->vdev->virt_id;
     }
     hw = *fh_hw_find(dev, FH_NO_PASID);
     if (hw && !(state->flags & FAKEHOST_DEV_IN_RESET)) {

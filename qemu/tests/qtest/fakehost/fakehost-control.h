@@ -79,6 +79,9 @@ struct FakehostDevice {
     uint32_t pasids;            /* PASIDs attached, RID not counted */
     uint32_t resets;
     uint32_t irqs[5];           /* eventfds installed, by VFIO irq index */
+    uint32_t vdevices;          /* it has: 0 or 1 */
+    uint64_t virt_id;           /* of its vDEVICE */
+    uint64_t ste[2];            /* SMMUv3: of the nested HWPT in the books */
 };
 
 struct FakehostControl {

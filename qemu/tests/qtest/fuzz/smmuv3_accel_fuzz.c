@@ -574,12 +574,27 @@ static void plug(Smmuv3Fuzz *f, unsigned n)
     }
 }
 
+/* Would the device have the number of one that is there? */
+static bool is_number_taken(Smmuv3Fuzz *f, unsigned n)
+{
+    uint8_t bus = qtest_readl(f->guest.qts,
+                              cfg_addr(n, PCI_PRIMARY_BUS)) >> 8;
+
+    for (unsigned i = 0; i < SMMUV3_FUZZ_DEVICES; i++) {
+        if (i != n && smmuv3_fuzz_is_plugged(i) &&
+            smmuv3_fuzz_sid(i) >> 8 == bus) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void step_plug(void *opaque, FuzzInput *in)
 {
     unsigned n = choose_device(in);
 
     /* Where the host fails, plugging does too: there are other tests of that */
-    if (!is_slow(opaque)) {
+    if (!is_number_taken(opaque, n) && !is_slow(opaque)) {
         fakehost_fuzz_recover();
         plug(opaque, n);
     }
@@ -602,7 +617,9 @@ static void step_unplug(void *opaque, FuzzInput *in)
     unsigned n = choose_device(in);
     uint8_t how = fuzz_u8(in) & 3;
 
+    /* What a host that does not detach keeps would be taken for a leak */
     if (!is_slow(opaque)) {
+        fakehost_fuzz_recover();
         unplug(opaque, n, how != 1, how);
     }
 }

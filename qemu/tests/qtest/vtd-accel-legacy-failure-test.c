@@ -636,41 +636,100 @@ static void test_hostile(const void *data)
     vtd_accel_end(&l.t);
 }
 
+#define LARGE_BASE      0x10000000ull
+#define LARGE_PAGES     10000
+
+/* A device that is blocked, and a large table that it does not use yet */
+static bool start_large(VtdLegacy *l)
+{
+    VtdAccelSetup setup = { .devices = 1 };
+
+    if (!vtd_legacy_start(l, &setup, 4)) {
+        return false;
+    }
+    prepare_shadow(l);
+    vtd_legacy_write_context(l, 0, 0, 0);
+    vtd_guest_post_cc(&l->t.guest, VTD_CC_DEVICE, 0, vtd_accel_sid(0));
+    vtd_guest_sync(&l->t.guest);
+    g_assert_cmpint(vtd_legacy_state(l, 0), ==, BLOCKED);
+
+    for (unsigned i = 0; i < LARGE_PAGES; i++) {
+        vtd_legacy_write_entry(l, LARGE_BASE + i * 0x1000, 1,
+                               (PAGE + (i & 0xfff) * 0x1000) | LEGACY_RW);
+    }
+    return true;
+}
+
 /* Many mappings take turns with the main loop, all come before the wait */
 static void test_large(void)
 {
-    VtdAccelSetup setup = { .devices = 1 };
-    unsigned pages = 10000, rounds;
+    unsigned rounds;
     uint64_t maps;
     VtdLegacy l;
 
-    if (!vtd_legacy_start(&l, &setup, 4)) {
+    if (!start_large(&l)) {
         return;
-    }
-    prepare_shadow(&l);
-    vtd_legacy_write_context(&l, 0, 0, 0);
-    vtd_guest_post_cc(&l.t.guest, VTD_CC_DEVICE, 0, vtd_accel_sid(0));
-    vtd_guest_sync(&l.t.guest);
-    g_assert_cmpint(vtd_legacy_state(&l, 0), ==, BLOCKED);
-
-    for (unsigned i = 0; i < pages; i++) {
-        vtd_legacy_write_entry(&l, 0x10000000 + i * 0x1000, 1,
-                               (PAGE + (i & 0xfff) * 0x1000) | LEGACY_RW);
     }
     vtd_legacy_use_table(&l, 0, DID);
     maps = fakehost_calls(l.t.host, "IOMMU_IOAS_MAP");
     vtd_guest_post_cc(&l.t.guest, VTD_CC_DEVICE, 0, vtd_accel_sid(0));
     rounds = vtd_legacy_flush(&l);
     g_assert_cmpuint(fakehost_calls(l.t.host, "IOMMU_IOAS_MAP") - maps, ==,
-                     pages + 1);
+                     LARGE_PAGES + 1);
     g_assert_cmpint(vtd_legacy_state(&l, 0), ==, SHADOW);
     g_test_message("QEMU answered %u times meanwhile", rounds);
     g_assert_cmpuint(rounds, >=, 1);
 
     /* Gone by one call */
-    vtd_legacy_write_entry(&l, 0x10000000, 3, 0);
+    vtd_legacy_write_entry(&l, LARGE_BASE, 3, 0);
     vtd_legacy_flush(&l);
     expect_maps(&l, 0, "");
+    vtd_accel_end(&l.t);
+}
+
+/* By registers; a page changes that the copy has passed already */
+static void test_large_by_register(void)
+{
+    g_autofree char *first = g_strdup_printf("%llx+1000>%llx:rw ", LARGE_BASE,
+                                             PAGE2);
+    g_autofree char *mappings = NULL;
+    unsigned num = 0;
+    uint64_t maps;
+    VtdLegacy l;
+    VtdGuest *g = &l.t.guest;
+
+    if (!start_large(&l)) {
+        return;
+    }
+    vtd_guest_gcmd(g, VTD_GCMD_QIE, false);
+    vtd_legacy_use_table(&l, 0, DID);
+    maps = fakehost_calls(l.t.host, "IOMMU_IOAS_MAP");
+    vtd_guest_writeq(g, DMAR_CCMD_REG, VTD_CCMD_ICC | VTD_CCMD_DEVICE_INVL |
+                     (uint64_t)vtd_accel_sid(0) << 16 | DID);
+    /* Nothing goes on by itself now */
+    qtest_qmp_assert_success(l.t.host->qts, "{ 'execute': 'stop' }");
+    g_assert_true(vtd_guest_readq(g, DMAR_CCMD_REG) & VTD_CCMD_ICC);
+    maps = fakehost_calls(l.t.host, "IOMMU_IOAS_MAP") - maps;
+    g_assert_cmpuint(maps, >, 1);
+    g_assert_cmpuint(maps, <, LARGE_PAGES);
+
+    vtd_legacy_write_entry(&l, LARGE_BASE, 1, PAGE2 | LEGACY_RW);
+    vtd_guest_writeq(g, DMAR_IVA_REG, LARGE_BASE);
+    vtd_guest_writeq(g, DMAR_IOTLB_REG, VTD_TLB_IVT | VTD_TLB_PSI_FLUSH |
+                     (uint64_t)DID << 32);
+    g_assert_false(vtd_guest_readq(g, DMAR_IOTLB_REG) & VTD_TLB_IVT);
+    qtest_qmp_assert_success(l.t.host->qts, "{ 'execute': 'cont' }");
+    while (vtd_guest_readq(g, DMAR_CCMD_REG) & VTD_CCMD_ICC) {
+        g_usleep(1000);
+    }
+
+    g_assert_cmpint(vtd_legacy_state(&l, 0), ==, SHADOW);
+    mappings = vtd_legacy_mappings(&l, 0);
+    g_assert_nonnull(strstr(mappings, first));
+    for (char *c = mappings; *c; c++) {
+        num += *c == ' ';
+    }
+    g_assert_cmpuint(num, ==, LARGE_PAGES + 1);
     vtd_accel_end(&l.t);
 }
 
@@ -728,6 +787,8 @@ int main(int argc, char **argv)
         qtest_add_data_func(path, &hostiles[i], test_hostile);
     }
     qtest_add_func("/vtd-accel/legacy/large_in-pieces", test_large);
+    qtest_add_func("/vtd-accel/legacy/large_by-register",
+                   test_large_by_register);
     qtest_add_func("/vtd-accel/legacy/hostile/map-unmap_nothing-grows",
                    test_map_unmap_rounds);
     return g_test_run();

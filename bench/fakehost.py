@@ -23,7 +23,7 @@ class CallCount(ctypes.Structure):
 class Device(ctypes.Structure):
     _fields_ = [("name", ctypes.c_char * 40), ("flags", U32), ("dev_id", U32),
                 ("pt_id", U32), ("hw_pt_id", U32), ("pasids", U32), ("resets", U32),
-                ("irqs", U32 * 5)]
+                ("irqs", U32 * 5), ("vdevices", U32), ("virt_id", U64), ("ste", U64 * 2)]
 
 
 class Control(ctypes.Structure):

@@ -181,8 +181,11 @@ class Guest:
     def command(self, bit):
         enabled = self.machine.read(BASE + GSTS, 4) & (TE | QIE)
         self.machine.write(BASE + GCMD, 4, enabled | bit)
-        if not self.machine.read(BASE + GSTS, 4) & bit:
-            raise QueueError(f"the vIOMMU does not take command {bit:#x}")
+        # With many PASIDs it may take its time
+        deadline = time.monotonic() + WAIT_SECONDS * self.machine.patience
+        while not self.machine.read(BASE + GSTS, 4) & bit:
+            if time.monotonic() > deadline:
+                raise QueueError(f"the vIOMMU does not take command {bit:#x}")
 
     def enable(self):
         self.machine.write(BASE + RTADDR, 8, self.root | RTADDR_SCALABLE)

@@ -25,13 +25,15 @@ HEADER = os.path.join(os.path.dirname(BENCH), "qemu/tests/qtest/fakehost/fakehos
 class Memory:
     """Takes the place of a machine; waits complete when the doorbell rings.
 
-    late: after so many reads of memory only.
+    late: after so many reads of memory only; a command after so many of GSTS.
     """
     patience = 0.01
 
-    def __init__(self, completes=True, late=0):
+    def __init__(self, completes=True, late=0, takes_commands=True):
         self.bytes, self.registers, self.completes = {}, {}, completes
         self.late, self.reads, self.status = late, 0, None
+        self.takes_commands = takes_commands
+        self.gsts, self.gsts_reads = 0, 0
 
     def write_memory(self, address, data):
         self.bytes.update({address + at: byte for at, byte in enumerate(data)})
@@ -43,7 +45,10 @@ class Memory:
     def read(self, address, size):
         register = address - vtd.BASE
         if register == vtd.GSTS:
-            return self.registers.get(vtd.GCMD, 0)
+            self.gsts_reads += 1
+            if self.takes_commands and self.gsts_reads > self.late:
+                self.gsts = self.registers.get(vtd.GCMD, 0)
+            return self.gsts
         if register in (vtd.FSTS, vtd.IQH):
             return 0
         self.reads += 1
@@ -54,6 +59,8 @@ class Memory:
     def write(self, address, _, value):
         register = address - vtd.BASE
         self.registers[register] = value
+        if register == vtd.GCMD:
+            self.gsts_reads = 0
         if register == vtd.IQT and value and self.completes:
             queue = self.registers[vtd.IQA] & ~0xFFF
             last = queue + (value - vtd.DESCRIPTOR) % (vtd.SLOTS * vtd.DESCRIPTOR)
@@ -116,6 +123,15 @@ class Guest(unittest.TestCase):
         self.assertEqual(memory.word(guest.queue + (vtd.SLOTS - 1) * vtd.DESCRIPTOR), 1)
         self.assertEqual(memory.word(guest.queue), 3)
         self.assertEqual(guest.tail, 1)
+
+    def test_a_command_may_take_its_time(self):
+        memory = Memory(late=5)
+        vtd.Guest(memory).enable()
+        self.assertTrue(memory.gsts & vtd.TE)
+
+    def test_a_command_that_is_not_taken_is_seen(self):
+        with self.assertRaises(vtd.QueueError):
+            vtd.Guest(Memory(takes_commands=False)).enable()
 
     def test_a_wait_that_does_not_complete_is_seen(self):
         unit = vtd_workloads.piotlb_burst(Shape(1), 4)

@@ -1,10 +1,11 @@
 /*
- * QTest of processors that load their FPUs while another takes NMIs
+ * QTest of IGNNE#, by which a PC lets go of an FPU exception that IRQ 13 told of
  *
- * An FPU without a pending exception takes back IGNNE#, of which TCG knows one,
- * kept among the flags of the first processor. The other flags there have to
- * outlive what other processors do: if the one that says that an NMI is being
- * served stays by mistake, the first processor never takes another.
+ * A write to port F0h asserts it, an FPU without a pending exception takes it
+ * back. TCG knows one, kept among the flags of the first processor. The other
+ * flags there have to outlive what other processors do: if the one that says
+ * that an NMI is being served stays by mistake, the first processor never takes
+ * another.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -19,8 +20,18 @@
 #define NMIS            0x1000
 #define FLDENVS         0x1004
 
+/* Where each of two processors looks for what to do; 0 again when it is done */
+#define COMMAND(cpu)    (0x1010 + 4 * (cpu))
+#define DIVIDE_BY_ZERO  1
+#define WRITE_PORT_F0   2
+#define LOAD_CLEAN_FPU  3
+#define CONTROL_WORD    0x3020          /* of the FPU that divides by zero */
+#define ZE_UNMASKED     0x37b
+
+#define FPU_IRQ         13
+
 /* The first sends itself an NMI once the last one is served, others FLDENV */
-static const uint8_t program[] = {
+static const uint8_t nmi_program[] = {
     0xb9, 0x1b, 0x00, 0x00, 0x00,       /*   0 movl $0x1b, %ecx */
     0x0f, 0x32,                         /*     rdmsr: IA32_APIC_BASE */
     0xa9, 0x00, 0x01, 0x00, 0x00,       /*     testl $0x100, %eax: BSP */
@@ -45,9 +56,68 @@ static const uint8_t program[] = {
     0xc7, 0x00, 0x08, 0x00, 0x00, 0x8e, 0x0f, 0x00, /*    gate to 0xf00c7 */
 };
 
+/* For ever: wait for a command, and obey */
+static const uint8_t command_program[] = {
+    0xb9, 0x1b, 0x00, 0x00, 0x00,       /*   0 movl $0x1b, %ecx */
+    0x0f, 0x32,                         /*     rdmsr: IA32_APIC_BASE */
+    0xa9, 0x00, 0x01, 0x00, 0x00,       /*     testl $0x100, %eax: BSP */
+    0xbf, 0x14, 0x10, 0x00, 0x00,       /*     movl $COMMAND(1), %edi */
+    0x74, 0x0f,                         /*     jz 0x22 */
+    0xbf, 0x10, 0x10, 0x00, 0x00,       /*     movl $COMMAND(0), %edi */
+    0xc7, 0x05, 0x00, 0x03, 0xe0, 0xfe, /*     movl $0xc46f0, 0xfee00300: */
+    0xf0, 0x46, 0x0c, 0x00,             /*          SIPI to all others */
+    0x8b, 0x07,                         /*  22 movl (%edi), %eax */
+    0x85, 0xc0,                         /*     testl %eax, %eax */
+    0x74, 0xfa,                         /*     jz 0x22 */
+    0x83, 0xf8, 0x02,                   /*     cmpl $WRITE_PORT_F0, %eax */
+    0x74, 0x13,                         /*     je 0x40 */
+    0x77, 0x16,                         /*     ja 0x45 */
+    0xdb, 0xe3,                         /*     fninit */
+    0xd9, 0x2d, 0x20, 0x30, 0x00, 0x00, /*     fldcw CONTROL_WORD */
+    0xd9, 0xe8,                         /*     fld1 */
+    0xd9, 0xee,                         /*     fldz */
+    0xde, 0xf9,                         /*     fdivp */
+    0x9b,                               /*     fwait */
+    0xeb, 0x0b,                         /*     jmp 0x4b */
+    0xe6, 0xf0,                         /*  40 outb %al, $0xf0 */
+    0x9b,                               /*     fwait */
+    0xeb, 0x06,                         /*     jmp 0x4b */
+    0xd9, 0x25, 0x00, 0x30, 0x00, 0x00, /*  45 fldenv 0x3000: zeroes */
+    0xc7, 0x07, 0x00, 0x00, 0x00, 0x00, /*  4b movl $0, (%edi) */
+    0xeb, 0xcf,                         /*     jmp 0x22 */
+};
+
+static bool irq_after(QTestState *qts, unsigned cpu, uint32_t command)
+{
+    qtest_writel(qts, COMMAND(cpu), command);
+    while (qtest_readl(qts, COMMAND(cpu))) {
+        g_usleep(100);
+    }
+    return qtest_get_irq(qts, FPU_IRQ);
+}
+
+/* Whichever processor's port access and FPU it is that IGNNE# comes from */
+static void test_irq_and_port(void)
+{
+    QTestState *qts = tcg_guest_start("-smp 2", command_program,
+                                      sizeof(command_program));
+
+    qtest_irq_intercept_in(qts, "ioapic");
+    qtest_writel(qts, CONTROL_WORD, ZE_UNMASKED);
+    for (unsigned cpu = 0; cpu < 2; cpu++) {
+        g_assert_true(irq_after(qts, 0, DIVIDE_BY_ZERO));
+        g_assert_false(irq_after(qts, cpu, WRITE_PORT_F0));
+        g_assert_false(irq_after(qts, 0, DIVIDE_BY_ZERO));
+        g_assert_false(irq_after(qts, cpu, LOAD_CLEAN_FPU));
+    }
+    g_assert_true(irq_after(qts, 0, DIVIDE_BY_ZERO));
+    qtest_quit(qts);
+}
+
 static void test_nmi_beside_fldenv(void)
 {
-    QTestState *qts = tcg_guest_start("-smp 2", program, sizeof(program));
+    QTestState *qts = tcg_guest_start("-smp 2", nmi_program,
+                                      sizeof(nmi_program));
     uint32_t nmis = 0;
     int64_t deadline = g_get_monotonic_time() + PATIENCE;
 
@@ -71,6 +141,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
 
+    qtest_add_func("/tcg/ignne/irq-and-port", test_irq_and_port);
     qtest_add_func("/tcg/ignne/nmi-beside-fldenv", test_nmi_beside_fldenv);
     return g_test_run();
 }

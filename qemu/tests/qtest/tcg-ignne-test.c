@@ -1,5 +1,5 @@
 /*
- * QTest of IGNNE#, by which a PC lets go of an FPU exception that IRQ 13 told of
+ * QTest of IGNNE#, which lets go of an FPU exception that IRQ 13 told of
  *
  * A write to port F0h asserts it, an FPU without a pending exception takes it
  * back. TCG knows one, kept among the flags of the first processor. The other

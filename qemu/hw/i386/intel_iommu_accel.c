@@ -249,6 +249,22 @@ static bool vtd_accel_finish_walks(VTDAccel *accel)
     return true;
 }
 
+/*
+ * The same, and keep what vtd_accel_sync() has to send at once within bounds.
+ * False if the piece comes to its end.
+ */
+static bool vtd_accel_do_piece(VTDAccel *accel)
+{
+    if (!vtd_accel_finish_walks(accel)) {
+        return false;
+    }
+    while (accel->s1s.num_pending > VTD_ACCEL_PENDING_MAX &&
+           accel->work_left > 0) {
+        vtd_accel_flush(accel, QTAILQ_FIRST(&accel->s1s.pending));
+    }
+    return accel->work_left > 0;
+}
+
 void vtd_accel_command_begin(IntelIOMMUState *s)
 {
     if (s->accel) {
@@ -264,7 +280,7 @@ bool vtd_accel_command_end(IntelIOMMUState *s, uint32_t status)
     if (!accel) {
         return true;
     }
-    done = vtd_accel_finish_walks(accel);
+    done = vtd_accel_do_piece(accel);
     if (!done) {
         accel->status_pending |= status;
         qemu_bh_schedule(accel->resume_bh);
@@ -528,7 +544,6 @@ bool vtd_accel_sync(IntelIOMMUState *s)
 bool vtd_accel_queue_step(IntelIOMMUState *s)
 {
     VTDAccel *accel = s->accel;
-    VTDAccelS1 *s1;
 
     if (!accel) {
         return true;
@@ -536,16 +551,8 @@ bool vtd_accel_queue_step(IntelIOMMUState *s)
 
     accel->in_piece = true;
     accel->work_left--;
-    if (vtd_accel_finish_walks(accel)) {
-        /* Keep what a wait descriptor has to send at once within bounds */
-        while (accel->s1s.num_pending > VTD_ACCEL_PENDING_MAX &&
-               accel->work_left > 0) {
-            s1 = QTAILQ_FIRST(&accel->s1s.pending);
-            vtd_accel_flush(accel, s1);
-        }
-        if (accel->work_left > 0) {
-            return true;
-        }
+    if (vtd_accel_do_piece(accel)) {
+        return true;
     }
 
     vtd_accel_end_piece(accel);

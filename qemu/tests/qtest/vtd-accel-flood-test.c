@@ -816,6 +816,53 @@ static void test_all_pasids_commands(void)
     vtd_accel_end(&t);
 }
 
+/* A HWPT for each PASID, all of which one command by register is for */
+static void test_iotlb_by_register(void)
+{
+    const unsigned bits = 13, pasids = (1 << bits) - 1;
+    gint64 deadline = g_get_monotonic_time() + DEADLINE_S * G_USEC_PER_SEC;
+    VtdPasidEntry entry = vtd_accel_fs_entry(DID);
+    const uint64_t commands[] = {
+        VTD_TLB_IVT | VTD_TLB_GLOBAL_FLUSH,
+        VTD_TLB_IVT | VTD_TLB_DSI_FLUSH | (uint64_t)DID << 32,
+    };
+    VtdAccelTest t;
+    VtdGuest *g = &t.guest;
+
+    if (!start_all_pasids(&t, bits)) {
+        return;
+    }
+    qtest_memset(g->qts, DIR, 0, DIR_NUM * 8);
+    for (unsigned i = 0; i <= pasids; i++) {
+        entry.table += 0x1000;
+        vtd_guest_write_pasid(g, DIR, i, &entry);
+    }
+    wait_for_pasids(&t, pasids);
+    vtd_accel_expect_s1_hwpts(&t, pasids + 1);
+    vtd_guest_gcmd(g, VTD_GCMD_QIE, false);
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        uint64_t calls = fakehost_calls(t.host, "IOMMU_HWPT_INVALIDATE");
+
+        /* Nothing goes on by itself while the guest is stopped */
+        qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'stop' }");
+        vtd_guest_writeq(g, DMAR_IOTLB_REG, commands[i]);
+        g_assert_true(vtd_guest_readq(g, DMAR_IOTLB_REG) & VTD_TLB_IVT);
+        g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_HWPT_INVALIDATE"), <,
+                         calls + pasids);
+        qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
+        while (vtd_guest_readq(g, DMAR_IOTLB_REG) & VTD_TLB_IVT) {
+            g_assert_cmpint(g_get_monotonic_time(), <, deadline);
+        }
+        /* RID_PASID has one, too */
+        g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_HWPT_INVALIDATE"), ==,
+                         calls + pasids + 1);
+        g_assert_cmphex(vtd_guest_readq(g, DMAR_IOTLB_REG) &
+                        VTD_TLB_FLUSH_GRANU_MASK_A, ==,
+                        i ? VTD_TLB_DSI_FLUSH_A : VTD_TLB_GLOBAL_FLUSH_A);
+    }
+    vtd_accel_end(&t);
+}
+
 /* The same queue while the device goes */
 static void test_all_pasids_unplug(void)
 {
@@ -888,6 +935,8 @@ int main(int argc, char **argv)
                    test_all_pasids_responsive);
     qtest_add_func("/vtd-accel/flood/all-pasids/commands",
                    test_all_pasids_commands);
+    qtest_add_func("/vtd-accel/flood/iotlb-by-register",
+                   test_iotlb_by_register);
     qtest_add_func("/vtd-accel/flood/all-pasids/unplug",
                    test_all_pasids_unplug);
     return g_test_run();

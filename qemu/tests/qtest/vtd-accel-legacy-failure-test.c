@@ -717,11 +717,12 @@ static void test_large_by_register(void)
     vtd_guest_writeq(g, DMAR_IVA_REG, LARGE_BASE);
     vtd_guest_writeq(g, DMAR_IOTLB_REG, VTD_TLB_IVT | VTD_TLB_PSI_FLUSH |
                      (uint64_t)DID << 32);
-    g_assert_false(vtd_guest_readq(g, DMAR_IOTLB_REG) & VTD_TLB_IVT);
+    g_assert_true(vtd_guest_readq(g, DMAR_IOTLB_REG) & VTD_TLB_IVT);
     qtest_qmp_assert_success(l.t.host->qts, "{ 'execute': 'cont' }");
     while (vtd_guest_readq(g, DMAR_CCMD_REG) & VTD_CCMD_ICC) {
         g_usleep(1000);
     }
+    g_assert_false(vtd_guest_readq(g, DMAR_IOTLB_REG) & VTD_TLB_IVT);
 
     g_assert_cmpint(vtd_legacy_state(&l, 0), ==, SHADOW);
     mappings = vtd_legacy_mappings(&l, 0);

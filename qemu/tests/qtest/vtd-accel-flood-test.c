@@ -760,6 +760,12 @@ static void test_all_pasids_responsive(void)
     vtd_accel_end(&t);
 }
 
+/* Nothing goes on by itself while the guest is stopped */
+static void stop_guest(VtdAccelTest *t)
+{
+    qtest_qmp_assert_success(t->host->qts, "{ 'execute': 'stop' }");
+}
+
 /* A command by register: not complete while the host is not told all of it */
 static void expect_pieces(VtdAccelTest *t, uint32_t reg, uint32_t bit,
                           uint32_t pending, unsigned pasids)
@@ -767,8 +773,6 @@ static void expect_pieces(VtdAccelTest *t, uint32_t reg, uint32_t bit,
     gint64 deadline = g_get_monotonic_time() + DEADLINE_S * G_USEC_PER_SEC;
     const struct FakehostDevice *dev = fakehost_device(t->host, "dev0");
 
-    /* The main loop is there, and nothing goes on while the guest is stopped */
-    qtest_qmp_assert_success(t->host->qts, "{ 'execute': 'stop' }");
     g_assert_cmphex(vtd_guest_readl(&t->guest, reg) & bit, ==, pending);
     g_assert_cmpuint(dev->pasids, !=, pasids);
     qtest_qmp_assert_success(t->host->qts, "{ 'execute': 'cont' }");
@@ -789,12 +793,15 @@ static void test_all_pasids_commands(void)
         return;
     }
     set_table(&t, table, VTD_PGTT_PASS_THROUGH << 6 | 1);
+    stop_guest(&t);
     vtd_guest_writel(g, DMAR_GCMD_REG,
                      VTD_GSTS_TES | VTD_GSTS_QIES | VTD_GCMD_SRTP);
     expect_pieces(&t, DMAR_GSTS_REG, VTD_GSTS_RTPS, 0, pasids);
 
+    stop_guest(&t);
     vtd_guest_writel(g, DMAR_GCMD_REG, VTD_GSTS_QIES);
     expect_pieces(&t, DMAR_GSTS_REG, VTD_GSTS_TES, VTD_GSTS_TES, 0);
+    stop_guest(&t);
     vtd_guest_writel(g, DMAR_GCMD_REG, VTD_GSTS_TES | VTD_GSTS_QIES);
     expect_pieces(&t, DMAR_GSTS_REG, VTD_GSTS_TES, 0, pasids);
 
@@ -802,6 +809,7 @@ static void test_all_pasids_commands(void)
     vtd_guest_sync(g);
     vtd_guest_gcmd(g, VTD_GCMD_QIE, false);
     set_table(&t, table, 0);
+    stop_guest(&t);
     vtd_guest_writeq(g, DMAR_CCMD_REG, VTD_CCMD_ICC | VTD_CCMD_GLOBAL_INVL);
     expect_pieces(&t, DMAR_CCMD_REG + 4, VTD_CCMD_ICC >> 32,
                   VTD_CCMD_ICC >> 32, 0);
@@ -843,8 +851,7 @@ static void test_iotlb_by_register(void)
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
         uint64_t calls = fakehost_calls(t.host, "IOMMU_HWPT_INVALIDATE");
 
-        /* Nothing goes on by itself while the guest is stopped */
-        qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'stop' }");
+        stop_guest(&t);
         vtd_guest_writeq(g, DMAR_IOTLB_REG, commands[i]);
         g_assert_true(vtd_guest_readq(g, DMAR_IOTLB_REG) & VTD_TLB_IVT);
         g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_HWPT_INVALIDATE"), <,

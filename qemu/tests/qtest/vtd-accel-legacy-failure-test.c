@@ -704,10 +704,10 @@ static void test_large_by_register(void)
     vtd_guest_gcmd(g, VTD_GCMD_QIE, false);
     vtd_legacy_use_table(&l, 0, DID);
     maps = fakehost_calls(l.t.host, "IOMMU_IOAS_MAP");
-    vtd_guest_writeq(g, DMAR_CCMD_REG, VTD_CCMD_ICC | VTD_CCMD_DEVICE_INVL |
-                     (uint64_t)vtd_accel_sid(0) << 16 | DID);
     /* Nothing goes on by itself now */
     qtest_qmp_assert_success(l.t.host->qts, "{ 'execute': 'stop' }");
+    vtd_guest_writeq(g, DMAR_CCMD_REG, VTD_CCMD_ICC | VTD_CCMD_DEVICE_INVL |
+                     (uint64_t)vtd_accel_sid(0) << 16 | DID);
     g_assert_true(vtd_guest_readq(g, DMAR_CCMD_REG) & VTD_CCMD_ICC);
     maps = fakehost_calls(l.t.host, "IOMMU_IOAS_MAP") - maps;
     g_assert_cmpuint(maps, >, 1);

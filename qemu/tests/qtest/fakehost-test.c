@@ -559,6 +559,21 @@ static int set_mig_state(int dev, uint32_t state, int32_t *data_fd)
     return err;
 }
 
+/* What the device says it has to save, 0 if it does not answer */
+static uint64_t query_data_size(int dev)
+{
+    uint64_t buf[(sizeof(struct vfio_device_feature) +
+                  sizeof(struct vfio_device_feature_mig_data_size)) / 8] = {};
+    struct vfio_device_feature *feature = (void *)buf;
+    struct vfio_device_feature_mig_data_size *size = (void *)feature->data;
+
+    feature->argsz = sizeof(buf);
+    feature->flags = VFIO_DEVICE_FEATURE_GET |
+                     VFIO_DEVICE_FEATURE_MIG_DATA_SIZE;
+    return direct_raw(dev, VFIO_DEVICE_FEATURE, feature)
+        ? 0 : size->stop_copy_length;
+}
+
 static void test_migration(Fixture *f, const void *name)
 {
     char saved[64] = "";
@@ -573,6 +588,10 @@ static void test_migration(Fixture *f, const void *name)
     g_assert_cmpint(len, >, 0);
     g_assert_nonnull(strstr(saved, name));
     close(fd);
+    g_assert_cmpint(query_data_size(f->dev), ==, len);
+    direct_state(name)->data_size = 1ull << 40;
+    g_assert_cmpuint(query_data_size(f->dev), ==, 1ull << 40);
+    direct_state(name)->data_size = 0;
 
     /* What was saved can be loaded, nothing cannot */
     g_assert_cmpint(set_mig_state(f->dev, VFIO_DEVICE_STATE_RESUMING, &fd),
@@ -600,6 +619,7 @@ static void test_cannot_migrate(Fixture *f, const void *name)
 
     g_assert_cmpint(set_mig_state(f->dev, VFIO_DEVICE_STATE_STOP, &fd), ==,
                     ENOTTY);
+    g_assert_cmpuint(query_data_size(f->dev), ==, 0);
 }
 
 static void test_bar(Fixture *f, const void *name)

@@ -82,6 +82,11 @@ struct FakehostDevice {
     uint32_t vdevices;          /* it has: 0 or 1 */
     uint64_t virt_id;           /* of its vDEVICE */
     uint64_t ste[2];            /* SMMUv3: of the nested HWPT in the books */
+    /*
+     * Set by a test: what the device says that it has to save, in bytes; 0:
+     * what it does have
+     */
+    uint64_t data_size;
 };
 
 struct FakehostControl {

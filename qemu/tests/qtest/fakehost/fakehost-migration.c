@@ -139,6 +139,29 @@ void fh_migration_reset(FhVfioDev *dev)
     fh_migration_init(dev);
 }
 
+static int fh_migration_data_size(const FhVfioDev *dev, uint32_t flags,
+                                  void *data, uint32_t len)
+{
+    struct vfio_device_feature_mig_data_size size = {
+        .stop_copy_length = dev->state->data_size,
+    };
+
+    if (flags & VFIO_DEVICE_FEATURE_SET) {
+        return -EINVAL;
+    }
+    if (flags & VFIO_DEVICE_FEATURE_PROBE) {
+        return 0;
+    }
+    if (len < sizeof(size)) {
+        return -EINVAL;
+    }
+    if (!size.stop_copy_length) {
+        size.stop_copy_length = strlen(FH_MIG_MAGIC) + strlen(dev->name) + 1;
+    }
+    memcpy(data, &size, sizeof(size));
+    return 0;
+}
+
 int fh_migration_feature(FhVfioDev *dev, uint32_t flags, void *data,
                          uint32_t len)
 {
@@ -179,6 +202,8 @@ int fh_migration_feature(FhVfioDev *dev, uint32_t flags, void *data,
         cmd->data_fd = -1;
         return 0;
     }
+    case VFIO_DEVICE_FEATURE_MIG_DATA_SIZE:
+        return fh_migration_data_size(dev, flags, data, len);
     default:
         return -ENOTTY;
     }

@@ -29,7 +29,7 @@ tree: python ## make the scratch git tree build/tree: one commit per patch (TREE
 refresh: ## write the scratch tree's commits back as patches/ (TREE=)
 	@tools/refresh
 
-export: ## write the series for git am into build/export
+export: ## write the series for git am, or QUILT=1 for Debian's package (SIGNOFF="Name <mail>")
 	@tools/export
 
 check-patches: ## check patches/ and qemu/ without any QEMU source

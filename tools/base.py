@@ -20,7 +20,8 @@ from debian import sha256_of
 from series import DATE, IDENTITY
 
 Base = namedtuple("Base", "git_dir commit version")
-Listed = namedtuple("Listed", "version sha256 suite")
+Listed = namedtuple("Listed", "version sha256 suite revision patches_sha256",
+                    defaults=(None, None))
 
 ACCEPTED = re.compile(r"10\.0\.\d+")
 
@@ -113,6 +114,33 @@ def from_debian(version):
             continue
         return import_tarball(tarball, found)
     raise Failure(f"{hint} ({'; '.join(reasons)})")
+
+
+def debian_patches(version):
+    """The debian/ that belongs to this QEMU version: a tarball in the cache.
+
+    Checked against base/versions, or, a newer revision, against Debian's signed index.
+    """
+    entry = next((entry for entry in listed() if entry.revision and
+                  entry.version.partition("+")[0] == version), None)
+    if not entry:
+        raise Failure(f"base/versions has no Debian revision of QEMU {version}")
+    name = f"qemu_{entry.version}-{entry.revision}.debian.tar.xz"
+    with locked(cache_dir() / "base/lock"):
+        cached = cache_dir() / "dl" / name
+        if cached.is_file() and sha256_of(cached) == entry.patches_sha256:
+            return cached
+        remote = debian.source_patches(entry.suite, "qemu")
+        if remote.name == name:
+            if remote.sha256 != entry.patches_sha256:
+                raise Failure(f"{name}: Debian's sha256 {remote.sha256} is not "
+                              "that of base/versions")
+        elif remote.name.startswith(f"qemu_{entry.version}-"):
+            note(f"notice: {remote.name} is newer than base/versions: checked "
+                 f"against Debian's signed index only (sha256 {remote.sha256})")
+        else:
+            raise Failure(f"no {name}: {entry.suite} has {remote.name}")
+        return debian.fetch_source_patches(entry.suite, "qemu", remote)
 
 
 def check_version(where, version):

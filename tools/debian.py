@@ -73,6 +73,19 @@ def fetch_source_tarball(suite, package, remote):
     return fetch(suite, remote, "source", "--download-only", "--tar-only", package)
 
 
+def source_patches(suite, package):
+    """What the suite has as debian/ of the package's source: its own patches."""
+    update(suite)
+    for remote in uris(apt(suite, "source", "--print-uris", package)):
+        if remote.name.endswith(".debian.tar.xz"):
+            return remote
+    raise Failure(f"no source package {package}")
+
+
+def fetch_source_patches(suite, package, remote):
+    return fetch(suite, remote, "source", "--download-only", "--diff-only", package)
+
+
 def package_names(suite, prefix):
     update(suite)
     return apt(suite, "pkgnames", prefix).split()

@@ -6,7 +6,6 @@ diff: no date, no commit id, no index line, so that equal commits give equal
 files.  `patches/series` is the only order; its comments name topics.
 """
 
-import email.utils
 import hashlib
 import os
 import re
@@ -30,6 +29,12 @@ DIFF_OPTIONS = ("-p", "-U3", "--inter-hunk-context=0", "--no-renames",
 
 def slug(subject):
     return re.sub(r"[^a-z0-9]+", "-", subject.lower()).strip("-")
+
+
+def name_and_address(who):
+    """The two parts of "Name <mail>"; a name may have commas and dots."""
+    name, _, address = who.rstrip(">").rpartition(" <")
+    return name, address
 
 
 class Patch:
@@ -199,7 +204,7 @@ class Repo:
         if self.work_tree:
             env["GIT_WORK_TREE"] = str(self.work_tree)
         for role, who in (("AUTHOR", author), ("COMMITTER", IDENTITY)):
-            name, address = email.utils.parseaddr(who)
+            name, address = name_and_address(who)
             env.update({f"GIT_{role}_NAME": name, f"GIT_{role}_EMAIL": address,
                         f"GIT_{role}_DATE": DATE})
         if index:

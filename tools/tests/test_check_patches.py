@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """tools/check-patches: one good sample, and a bad one for each rule."""
 
+import hashlib
+import io
+import tarfile
 import unittest
 
 from sandbox import ONE, SIGNED, TWO, Sandbox
@@ -13,6 +16,7 @@ new file mode 100644
 @@ -0,0 +1 @@
 +new
 """
+PROJECT = SIGNED.partition(": ")[2]
 SPDX = "/* SPDX-License-Identifier: GPL-2.0-or-later */\n"
 
 
@@ -171,6 +175,121 @@ class Export(Sandbox):
     def test_export_leaves_the_tree_alone(self):
         self.assertEqual(self.git("status", "--porcelain"), "")
         self.assertEqual(self.git("log", "-1", "--format=%s"), "hw/b: Say two")
+
+    def signed_export(self, signoff):
+        self.good("export", str(self.top / "signed"), SIGNOFF=signoff)
+        return [path.read_text() for path in sorted((self.top / "signed").iterdir())]
+
+    def test_signoff_is_author_and_sign_off_of_the_projects_patches(self):
+        self.edit_patch(ONE, "A U Thor <author@example.org>", PROJECT)
+        cover, one, _ = self.signed_export("Jo, R. Doe <jo@example.org>")
+        for text in cover, one:
+            self.assertIn('\nFrom: "Jo, R. Doe" <jo@example.org>\n', text)
+        self.assertIn("\nSigned-off-by: Jo, R. Doe <jo@example.org>\n---\n", one)
+        self.assertNotIn("viommu-nesting maintainers", cover + one)
+
+    def test_signoff_follows_that_of_a_persons_patch(self):
+        self.edit_patch(TWO, SIGNED, "Signed-off-by: A U Thor <author@example.org>")
+        two = self.signed_export("Jo <jo@example.org>")[2]
+        self.assertIn("\nFrom: A U Thor <author@example.org>\n", two)
+        self.assertIn("\n\nSigned-off-by: A U Thor <author@example.org>\n"
+                      "Signed-off-by: Jo <jo@example.org>\n---\n", two)
+
+    def test_signoff_without_mail_is_refused(self):
+        for bad in "Jo", "Jo <jo>", "<jo@example.org>", "Jo <jo@example.org> <x@y>":
+            self.assertIn("not of the form", self.bad("export", SIGNOFF=bad))
+
+
+class Quilt(Sandbox):
+    """The export for Debian's package, on a package that has a patch of its own."""
+
+    def setUp(self):
+        super().setUp()
+        self.two_patches()
+        self.write(self.root / "qemu/hw/n.c", SPDX)
+        (self.root / "qemu/hw/table").write_bytes(b"\0\1\2")
+        self.edit_patch(ONE, SIGNED, f"Adds: hw/n.c\nAdds: hw/table\n{SIGNED}")
+        self.write(self.root / "tools/accepted-skips", "# nothing\n")
+        self.package("other 20", "other twenty")
+
+    def package(self, old, new):
+        """A debian/ whose patch changes this line of hw/b.c, in the cache and listed."""
+        lines = [f"other {n}" for n in range(17, 24)]
+        at = lines.index(old)
+        patch = "".join(f" {line}\n" for line in lines[:at]) + f"-{old}\n+{new}\n" + \
+            "".join(f" {line}\n" for line in lines[at + 1:])
+        file = self.top / "cache/dl/qemu_10.0.13+ds-1.debian.tar.xz"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(file, "w:xz") as tar:
+            for name, text in {
+                    "debian/patches/series": "theirs.patch\n",
+                    "debian/source/include-binaries": "hw/old\n",
+                    "debian/patches/theirs.patch": "Why\n--- a/hw/b.c\n+++ b/hw/b.c\n"
+                    f"@@ -18,7 +18,7 @@\n{patch}"}.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(text)
+                tar.addfile(member, io.BytesIO(text.encode()))
+        sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+        self.write(self.root / "base/versions", f"10.0.13+ds {'0' * 64} x 1 {sha256}\n")
+
+    def check(self):
+        done = self.run_tool("check", "quilt")
+        return done.returncode, done.stdout
+
+    def test_series_names_every_patch_and_binary_files_are_listed(self):
+        self.good("export", QUILT="1", SIGNOFF="Jo <jo@example.org>")
+        where = self.root / "build/export-quilt"
+        self.assertEqual((where / "debian/patches/series").read_text(),
+                         f"viommu-nesting/{ONE}\nviommu-nesting/{TWO}\n")
+        self.assertEqual((where / "debian/source/include-binaries").read_text(), "hw/table\n")
+        self.assertEqual((where / "hw/table").read_bytes(), b"\0\1\2")
+        text = (where / "debian/patches/viommu-nesting" / ONE).read_text()
+        for words in "+++ b/hw/n.c\n", "Signed-off-by: Jo <jo@example.org>\n---\n":
+            self.assertIn(words, text)
+        for words in "table", "Adds:", "Binary":
+            self.assertNotIn(words, text)
+
+    def test_patch_of_binary_files_alone_is_not_in_the_series(self):
+        path = self.root / "patches" / TWO
+        path.write_text(path.read_text().partition("diff --git")[0].replace(
+            SIGNED, f"Adds: hw/more\n{SIGNED}"), encoding="utf-8")
+        (self.root / "qemu/hw/more").write_bytes(b"\0")
+        self.good("export", QUILT="1")
+        where = self.root / "build/export-quilt"
+        self.assertEqual((where / "debian/patches/series").read_text(), f"viommu-nesting/{ONE}\n")
+        self.assertIn("hw/more\n", (where / "debian/source/include-binaries").read_text())
+
+    def test_goes_on_top_of_the_packages_own_patches(self):
+        status, said = self.check()
+        self.assertEqual((status, said.splitlines()[-1]), (0, "1 passed, 0 failed, 0 skipped"))
+
+    def test_context_that_the_package_changes_is_refused(self):
+        """Only with fuzz would patch(1) take it."""
+        path = self.root / "patches" / TWO
+        path.write_text(path.read_text() + "@@ -15,7 +15,7 @@ x\n" + "".join(
+            f" other {n}\n" for n in (14, 15, 16)) + "-other 17\n+seventeen\n" + "".join(
+            f" other {n}\n" for n in (18, 19, 20)), encoding="utf-8")
+        status, said = self.check()
+        self.assertEqual(status, 1)
+        self.assertIn("FAIL: quilt push on Debian's QEMU 10.0.13", said)
+        self.assertIn(f"viommu-nesting/{TWO}", said)
+
+    def test_file_that_the_export_leaves_out_is_found(self):
+        file = self.root / "tools/exporting.py"
+        text = file.read_text(encoding="utf-8")
+        self.write(file, text.replace("    for path in binaries:\n",
+                                      "    for path in []:\n"))
+        status, said = self.check()
+        self.assertEqual(status, 1)
+        self.assertIn("not as in the series: hw/table", said)
+
+    def test_damaged_patches_of_the_package_are_not_used(self):
+        for file in (self.top / "cache/dl").glob("*.debian.tar.xz"):
+            file.write_bytes(file.read_bytes() + b"x")
+        self.env["APT_SOURCES"] = "/nonexistent"
+        status, said = self.check()
+        self.assertEqual(status, 1)
+        self.assertIn("skipped, which tools/accepted-skips does not have", said)
 
 
 if __name__ == "__main__":

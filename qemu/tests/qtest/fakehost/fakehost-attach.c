@@ -445,6 +445,16 @@ void fh_unbind(FhVfioDev *dev)
     fh_ctx_unref(ctx);
 }
 
+FhHwpt *fh_hw_translation(FhVfioDev *dev)
+{
+    FhHw *hw = *fh_hw_find(dev, FH_NO_PASID);
+
+    if (!dev->idev || !hw || dev->state->flags & FAKEHOST_DEV_IN_RESET) {
+        return NULL;
+    }
+    return fh_obj_get(dev->idev->obj.ctx, hw->pt_id, FAKEHOST_OBJ_NONE);
+}
+
 void fh_device_publish(FhVfioDev *dev)
 {
     struct FakehostDevice *state = dev->state;

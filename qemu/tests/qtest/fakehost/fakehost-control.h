@@ -87,6 +87,20 @@ struct FakehostDevice {
      * what it does have
      */
     uint64_t data_size;
+    uint32_t log_starts;        /* of its own log of DMA */
+};
+
+/*
+ * A write of a device to memory, which the library carries out with the next
+ * call that it sees. @wanted is set last, and the rest left alone until it is
+ * 0 again.
+ */
+struct FakehostDma {
+    uint32_t wanted;            /* 1 + the device's place in devices */
+    int32_t result;             /* out: 0, or why the hardware did not */
+    uint64_t iova;              /* the address that the device emits */
+    uint64_t gpa;               /* what tables of the guest make of it */
+    uint64_t value;
 };
 
 struct FakehostControl {
@@ -107,6 +121,7 @@ struct FakehostControl {
     uint64_t heap_wanted;
     uint64_t heap;
     uint64_t queue_reads;       /* of event and fault queues; no ioctls */
+    struct FakehostDma dma;
     struct FakehostRule rules[FAKEHOST_RULES];
     struct FakehostCallCount counts[FAKEHOST_CALLS];
     struct FakehostDevice devices[FAKEHOST_DEVICES];

@@ -60,6 +60,7 @@ static int fh_hwpt_join_ioas(FhHwpt *hwpt)
  */
 void fh_hwpt_release(FhHwpt *hwpt)
 {
+    fh_pages_clear(&hwpt->dirty_pages);
     if (hwpt->ioas) {
         FhIoas *ioas = hwpt->ioas;
 
@@ -273,46 +274,6 @@ int fh_hwpt_invalidate(FhCtx *ctx, void *arg)
         hwpt->invalidations++;
     }
     return err;
-}
-
-int fh_hwpt_set_dirty(FhCtx *ctx, void *arg)
-{
-    struct fh_iommu_set_dirty_tracking *cmd = arg;
-    FhHwpt *hwpt;
-
-    if (cmd->flags & ~IOMMU_HWPT_DIRTY_TRACKING_ENABLE) {
-        return -EOPNOTSUPP;
-    }
-    hwpt = fh_obj_get(ctx, cmd->hwpt_id, FAKEHOST_OBJ_HWPT_PAGING);
-    if (!hwpt) {
-        return -ENOENT;
-    }
-    if (!hwpt->dirty) {
-        return -EOPNOTSUPP;
-    }
-    hwpt->dirty_on = cmd->flags & IOMMU_HWPT_DIRTY_TRACKING_ENABLE;
-    return 0;
-}
-
-/* There is no DMA here, so nothing ever becomes dirty */
-int fh_hwpt_get_dirty(FhCtx *ctx, void *arg)
-{
-    struct fh_iommu_get_dirty_bitmap *cmd = arg;
-    FhHwpt *hwpt;
-
-    if (cmd->flags & ~1u || cmd->__reserved) {
-        return -EOPNOTSUPP;
-    }
-    hwpt = fh_obj_get(ctx, cmd->hwpt_id, FAKEHOST_OBJ_HWPT_PAGING);
-    if (!hwpt) {
-        return -ENOENT;
-    }
-    if (!cmd->page_size || cmd->page_size & (cmd->page_size - 1) ||
-        cmd->iova & (cmd->page_size - 1) ||
-        cmd->length & (cmd->page_size - 1) || !cmd->length) {
-        return -EINVAL;
-    }
-    return hwpt->dirty ? 0 : -EOPNOTSUPP;
 }
 
 int fh_hw_info(FhCtx *ctx, void *arg)

@@ -37,6 +37,24 @@ static uint32_t fh_ioas_find(const FhIoas *ioas, uint64_t start)
     return lo;
 }
 
+const FhArea *fh_ioas_area(const FhIoas *ioas, uint64_t iova)
+{
+    uint32_t i = fh_ioas_find(ioas, iova);
+
+    return i < ioas->nr_areas && ioas->areas[i].start <= iova
+        ? &ioas->areas[i] : NULL;
+}
+
+bool fh_ioas_covers(const FhIoas *ioas, uint64_t start, uint64_t last)
+{
+    const FhArea *area = fh_ioas_area(ioas, start);
+
+    while (area && area->last < last) {
+        area = fh_ioas_area(ioas, area->last + 1);
+    }
+    return area;
+}
+
 static bool fh_ioas_overlaps(const FhIoas *ioas, uint64_t start, uint64_t last)
 {
     uint32_t i = fh_ioas_find(ioas, start);
@@ -444,6 +462,7 @@ int fh_ioas_unmap(FhCtx *ctx, void *arg)
     if (!unmapped && !all) {
         return -ENOENT;
     }
+    fh_dirty_unmapped(ioas, start, last);
     memmove(&ioas->areas[i], &ioas->areas[end],
             (ioas->nr_areas - end) * sizeof(*ioas->areas));
     ioas->nr_areas -= end - i;

@@ -136,6 +136,7 @@ void fh_migration_reset(FhVfioDev *dev)
     if (dev->mig_fd >= 0) {
         fh_close(dev->mig_fd);
     }
+    fh_dma_log_reset(dev);
     fh_migration_init(dev);
 }
 

@@ -76,6 +76,13 @@ typedef struct FhIoas {
     uint64_t mapped_bytes;
 } FhIoas;
 
+/* A set of pages */
+typedef struct FhPages {
+    uint64_t *pages;
+    uint32_t nr;
+    uint32_t room;
+} FhPages;
+
 typedef struct FhFault {
     FhObj obj;
     int write_fd;
@@ -92,6 +99,7 @@ struct FhHwpt {
     bool pasid_compat;
     bool dirty;                 /* can track */
     bool dirty_on;
+    FhPages dirty_pages;
     bool auto_domain;
     bool first_stage;           /* VT-d: paging by first-stage tables */
     bool force_coherence;
@@ -221,6 +229,10 @@ struct FhVfioDev {
     uint64_t migrate;               /* it can */
     uint32_t mig_state;             /* VFIO_DEVICE_STATE_… */
     int mig_fd;                     /* of its data, or -1 */
+    uint64_t log_dma;               /* it can */
+    struct vfio_device_feature_dma_logging_range *log_ranges;
+    uint32_t nr_log_ranges;         /* 0: it does not log */
+    FhPages log_pages;
     uint8_t config[FH_CONFIG_SIZE];
     uint8_t wmask[FH_CONFIG_SIZE];
     FhIdev *idev;                   /* while bound */
@@ -249,6 +261,20 @@ void fh_migration_reset(FhVfioDev *dev);
 /* VFIO_DEVICE_FEATURE with its @len bytes of @data */
 int fh_migration_feature(FhVfioDev *dev, uint32_t flags, void *data,
                          uint32_t len);
+
+/* --- fakehost-dirty.c --- */
+
+void fh_pages_clear(FhPages *set);
+int fh_hwpt_set_dirty(FhCtx *ctx, void *cmd);
+int fh_hwpt_get_dirty(FhCtx *ctx, void *cmd);
+/* With a mapping goes what was known of its pages */
+void fh_dirty_unmapped(const FhIoas *ioas, uint64_t start, uint64_t last);
+/* VFIO_DEVICE_FEATURE_DMA_LOGGING_… with @len bytes of @data */
+int fh_dma_log_feature(FhVfioDev *dev, uint32_t flags, void *data,
+                       uint32_t len);
+void fh_dma_log_reset(FhVfioDev *dev);
+/* Carry out what FakehostControl.dma orders, if anything */
+void fh_dma_run(void);
 
 /* --- fakehost-object.c --- */
 
@@ -280,6 +306,10 @@ bool fh_ioas_has_readonly(const FhIoas *ioas);
 /* Can the pages of all mappings be pinned? */
 int fh_ioas_check_pin(const FhIoas *ioas);
 void fh_ioas_drop_all(FhIoas *ioas);
+/* The mapping that @iova is in, or NULL */
+const FhArea *fh_ioas_area(const FhIoas *ioas, uint64_t iova);
+/* Is the whole range mapped? */
+bool fh_ioas_covers(const FhIoas *ioas, uint64_t start, uint64_t last);
 int fh_ioas_alloc(FhCtx *ctx, void *cmd);
 int fh_ioas_iova_ranges(FhCtx *ctx, void *cmd);
 int fh_ioas_allow_iovas(FhCtx *ctx, void *cmd);
@@ -294,8 +324,6 @@ FhHwpt *fh_hwpt_new_auto(FhIoas *ioas, FhIdev *idev, int *err);
 void fh_hwpt_release(FhHwpt *hwpt);
 int fh_hwpt_alloc(FhCtx *ctx, void *cmd);
 int fh_hwpt_invalidate(FhCtx *ctx, void *cmd);
-int fh_hwpt_set_dirty(FhCtx *ctx, void *cmd);
-int fh_hwpt_get_dirty(FhCtx *ctx, void *cmd);
 int fh_viommu_alloc(FhCtx *ctx, void *cmd);
 bool fh_viommu_has_vdevice(const FhViommu *viommu, uint64_t virt_id);
 int fh_vdevice_alloc(FhCtx *ctx, void *cmd);
@@ -317,6 +345,8 @@ void fh_detach(FhVfioDev *dev, uint32_t pasid);
 bool fh_is_attached(FhVfioDev *dev, uint32_t pasid);
 /* The driver lost an attach: the hardware blocks, the books stay */
 void fh_attach_blocked(FhVfioDev *dev, uint32_t pasid);
+/* What the hardware translates requests without PASID by; NULL: blocked */
+FhHwpt *fh_hw_translation(FhVfioDev *dev);
 /* Bring the device's part of the control page up to date */
 void fh_device_publish(FhVfioDev *dev);
 

@@ -448,6 +448,7 @@ static int fh_fake_ioctl(FhFile *file, int fd, const FhCall *call, void *arg)
     int err = 0;
 
     fh_heap_enter();
+    fh_dma_run();
     if (fh_log_enabled()) {
         fh_call_print(&in, call, arg, FH_FIELD_IN);
     }

@@ -288,7 +288,14 @@ static int fh_vfio_feature(FhVfioDev *dev, void *arg)
          (cmd->flags & get_set) == get_set)) {
         return -EINVAL;
     }
-    /* It cannot log DMA, or sleep */
+    switch (cmd->flags & VFIO_DEVICE_FEATURE_MASK) {
+    case VFIO_DEVICE_FEATURE_DMA_LOGGING_START:
+    case VFIO_DEVICE_FEATURE_DMA_LOGGING_STOP:
+    case VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT:
+        return fh_dma_log_feature(dev, cmd->flags, (char *)arg + sizeof(*cmd),
+                                  cmd->argsz - sizeof(*cmd));
+    }
+    /* It cannot sleep */
     return fh_migration_feature(dev, cmd->flags, (char *)arg + sizeof(*cmd),
                                 cmd->argsz - sizeof(*cmd));
 }

@@ -16,6 +16,8 @@ from common import Failure, ROOT
 PATCHES = ROOT / "patches"
 SERIES = PATCHES / "series"
 NEW_FILES = ROOT / "qemu"
+# The topic of repairs that the base needs by itself
+FIXES = "fixes"
 
 # Commits carry no time of their own: equal input gives equal commit ids.
 DATE = "1735689600 +0000"

@@ -20,7 +20,7 @@ PROJECT = SIGNED.partition(": ")[2]
 SPDX = "/* SPDX-License-Identifier: GPL-2.0-or-later */\n"
 
 
-class CheckPatches(Sandbox):
+class SeriesTest(Sandbox):
 
     def setUp(self):
         super().setUp()
@@ -39,6 +39,9 @@ class CheckPatches(Sandbox):
 
     def add_to_message(self, path, line):
         self.edit_patch(path, SIGNED, f"{line}\n{SIGNED}")
+
+
+class CheckPatches(SeriesTest):
 
     def test_good_series_passes_without_a_source(self):
         self.write(self.root / "qemu/hw/n.c", SPDX)
@@ -127,6 +130,91 @@ class CheckPatches(Sandbox):
         self.complains(ONE, "From:")
         (self.root / "patches" / ONE).write_bytes(b"\xff\xfe")
         self.complains(ONE, "UTF-8")
+
+
+class Fixes(SeriesTest):
+    """Rules of the topic fixes."""
+
+    FIX = "fixes/hw-a-say-one.patch"
+    STABLE = "Cc: qemu-stable@nongnu.org"
+    GOOD = 'Fixes: 0123456789ab ("hw/a: Say (\\"something\\")")'
+
+    def have_fix(self, *trailers):
+        """ONE becomes a fix, with these trailers."""
+        (self.root / "patches/fixes").mkdir()
+        (self.root / "patches" / ONE).rename(self.root / "patches" / self.FIX)
+        file = self.root / "patches/series"
+        self.write(file, file.read_text().replace(ONE, self.FIX))
+        for trailer in trailers:
+            self.add_to_message(self.FIX, trailer)
+
+    def test_good_fix(self):
+        self.have_fix(self.GOOD, self.STABLE)
+        self.good("check-patches")
+
+    def test_good_fix_whose_origin_is_not_known(self):
+        self.have_fix(self.STABLE)
+        self.good("check-patches")
+
+    def test_fix_that_is_not_for_stable(self):
+        self.have_fix(self.GOOD)
+        self.complains(self.FIX, "no 'Cc: qemu-stable@nongnu.org'")
+
+    def test_fix_after_something_else(self):
+        self.have_fix(self.STABLE)
+        self.write(self.root / "patches/series", f"{TWO}\n{self.FIX}\n")
+        self.complains(self.FIX, "fixes come first")
+
+    def test_fix_may_add_a_test_and_no_other_file(self):
+        self.have_fix(self.STABLE, "Adds: tests/qtest/n-test.c")
+        self.write(self.root / "qemu/tests/qtest/n-test.c", SPDX)
+        self.good("check-patches")
+        self.write(self.root / "qemu/hw/n.c", SPDX)
+        self.add_to_message(self.FIX, "Adds: hw/n.c")
+        self.complains(self.FIX, "hw/n.c", "nothing but tests")
+
+    def test_malformed_origin(self):
+        self.have_fix(self.STABLE, self.GOOD)
+        good = self.GOOD
+        for bad in ("Fixes: 0123456789a (\"hw/a: Say\")", "Fixes: 0123456789ab hw/a: Say",
+                    "Fixes: 0123456789ab", "Fixes: 0123456789AB (\"hw/a: Say\")",
+                    "fixes: 0123456789ab (\"hw/a: Say\")", "Fixes: hw/a: Say"):
+            self.edit_patch(self.FIX, good, bad)
+            self.complains(self.FIX, "must be a trailer")
+            good = bad
+
+    def test_origin_in_the_middle_of_the_message(self):
+        self.have_fix(self.STABLE)
+        self.edit_patch(self.FIX, "Why not.", f"{self.GOOD}\n\nWhy not.")
+        self.complains(self.FIX, "must be a trailer")
+
+
+class Alone(Sandbox):
+    """tools/check applies the fixes one by one."""
+
+    def setUp(self):
+        super().setUp()
+        self.good("tree")
+        for word, subject in ("five", "hw/a: Say five"), ("V", "hw/a: Say V"):
+            self.commit(subject, "hw/a.c", "line 5\n" if word == "five" else "line five\n",
+                        f"line {word}\n", "fixes")
+        self.good("refresh")
+        self.write(self.root / "base/versions", f"10.0.13 {'0' * 64} trixie\n")
+
+    def check(self):
+        done = self.run_tool("check", "tree")
+        return done.stdout.splitlines()
+
+    def test_fix_that_needs_another_one(self):
+        said = self.check()
+        self.assertEqual(said[-1], "3 passed, 1 failed, 0 skipped")
+        self.assertIn("FAIL: fixes/hw-a-say-v.patch alone on QEMU 10.0.13: ", said[0])
+
+    def test_fixes_that_stand_alone(self):
+        self.git("reset", "-q", "--hard", "HEAD^")
+        self.commit("hw/b: Say V", "hw/b.c", "other 5\n", "other V\n", "fixes")
+        self.good("refresh")
+        self.assertEqual(self.check()[-1], "4 passed, 0 failed, 0 skipped")
 
 
 class Export(Sandbox):

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""libFuzzer targets: one corpus directory each, replayed and searched further."""
+"""libFuzzer targets: one corpus each, a tar file, replayed and searched further."""
 
+import contextlib
+import io
 import os
 import re
 import subprocess
+import tarfile
+import tempfile
 from collections import namedtuple
+from pathlib import Path
 
 from common import Failure, ROOT
 
@@ -25,8 +30,45 @@ def built():
     return [*TARGETS.values(), LIBRARY]
 
 
+def archive(target):
+    return CORPUS / f"{target}.tar"
+
+
 def inputs(target):
-    return sorted(path for path in (CORPUS / target).glob("*") if path.is_file())
+    """The inputs of the corpus: {name: bytes}."""
+    if not archive(target).exists():
+        return {}
+    found = {}
+    try:
+        with tarfile.open(archive(target), "r:") as tar:
+            for member in tar:
+                if not member.isfile() or Path(member.name).name != member.name:
+                    raise Failure(f"{archive(target)}: {member.name} is no input")
+                found[member.name] = tar.extractfile(member).read()
+    except (tarfile.TarError, EOFError) as error:
+        raise Failure(f"{archive(target)}: {error}") from error
+    return found
+
+
+def keep(target, found):
+    """Make these inputs the corpus: the same ones give the same file."""
+    CORPUS.mkdir(parents=True, exist_ok=True)
+    partial = archive(target).with_suffix(".tmp")
+    with tarfile.open(partial, "w:", format=tarfile.USTAR_FORMAT) as tar:
+        for name, data in sorted(found.items()):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    partial.rename(archive(target))
+
+
+@contextlib.contextmanager
+def unpacked(target):
+    """The corpus as libFuzzer wants it, a directory, as long as it is needed."""
+    with tempfile.TemporaryDirectory(prefix="viommu-corpus-") as name:
+        for file, data in inputs(target).items():
+            (Path(name) / file).write_bytes(data)
+        yield Path(name)
 
 
 def fuzz(directory, target, args, log, deadline, leaks=False):
@@ -60,17 +102,22 @@ def figures(text):
 
 def replay(directory, target, log):
     """Every input of the corpus, once, looking for leaks as well."""
-    return fuzz(directory, target, ["-runs=0", CORPUS / target], log, 500, leaks=True)
+    with unpacked(target) as corpus:
+        return fuzz(directory, target, ["-runs=0", corpus], log, 500, leaks=True)
 
 
 def search(directory, target, seconds, found, log):
     """New inputs for that many seconds; those worth keeping go to found."""
     found.mkdir(parents=True, exist_ok=True)
-    return fuzz(directory, target, [f"-max_total_time={seconds}", found, CORPUS / target],
-                log, seconds + 300)
+    with unpacked(target) as corpus:
+        return fuzz(directory, target, [f"-max_total_time={seconds}", found, corpus],
+                    log, seconds + 300)
 
 
 def merge(directory, target, found, log):
     """Add what covers more to the corpus."""
-    (CORPUS / target).mkdir(parents=True, exist_ok=True)
-    return fuzz(directory, target, ["-merge=1", CORPUS / target, found], log, 900)
+    with unpacked(target) as corpus:
+        run = fuzz(directory, target, ["-merge=1", corpus, found], log, 900)
+        if not run.status:
+            keep(target, {path.name: path.read_bytes() for path in corpus.iterdir()})
+    return run

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """tools/fuzz and the part fuzz of tools/check with a made-up fuzzer."""
 
+import io
+import tarfile
 import unittest
 
 from sandbox import Sandbox
@@ -51,10 +53,23 @@ class Fuzz(Sandbox):
         for target in ("x86_64", "aarch64"):
             self.write(self.qemu / f"configs/devices/{target}-softmmu/default.mak", "")
         self.have_targets('"made-up": "qemu-fuzz-x86_64"')
-        self.corpus = self.root / "fuzz/corpus/made-up"
-        self.write(self.corpus / "a", "a")
-        self.write(self.corpus / "b", "b")
+        self.keep("made-up", "a", "b")
         self.env["FUZZER"] = FUZZER
+
+    def archive(self, target):
+        return self.root / f"fuzz/corpus/{target}.tar"
+
+    def keep(self, target, *names):
+        self.archive(target).parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(self.archive(target), "w", format=tarfile.USTAR_FORMAT) as tar:
+            for name in names:
+                member = tarfile.TarInfo(name)
+                member.size = 1
+                tar.addfile(member, io.BytesIO(name[-1:].encode()))
+
+    def kept(self):
+        with tarfile.open(self.archive("made-up")) as tar:
+            return tar.getnames()
 
     def have_targets(self, text):
         file = self.root / "tools/fuzzing.py"
@@ -76,14 +91,14 @@ class Fuzz(Sandbox):
 
     def test_each_target_has_its_program(self):
         self.have_targets('"made-up": "qemu-fuzz-x86_64", "other": "qemu-fuzz-aarch64"')
-        self.write(self.root / "fuzz/corpus/other/a", "a")
+        self.keep("other", "a")
         self.assertEqual(self.check(), (0, "4 passed, 0 failed, 0 skipped"))
         programs = (self.root / "build/programs").read_text(encoding="utf-8").split()
         self.assertEqual(programs, ["qemu-fuzz-x86_64"] * 2 + ["qemu-fuzz-aarch64"] * 2)
 
     def test_what_is_found_by_a_check_is_not_kept(self):
         self.check()
-        self.assertEqual(sorted(path.name for path in self.corpus.iterdir()), ["a", "b"])
+        self.assertEqual(self.kept(), ["a", "b"])
 
     def test_input_of_the_corpus_that_fails(self):
         self.assertEqual(self.check(BREAKS="corpus"), (1, "1 passed, 1 failed, 0 skipped"))
@@ -95,8 +110,9 @@ class Fuzz(Sandbox):
         self.assertEqual(self.check(EXECUTED="1"), (1, "0 passed, 2 failed, 0 skipped"))
 
     def test_empty_corpus_is_a_failure(self):
-        for path in self.corpus.iterdir():
-            path.unlink()
+        self.keep("made-up")
+        self.assertEqual(self.check(), (1, "1 passed, 1 failed, 0 skipped"))
+        self.archive("made-up").unlink()
         self.assertEqual(self.check(), (1, "1 passed, 1 failed, 0 skipped"))
 
     def test_missing_fuzzer_is_a_failure(self):
@@ -106,11 +122,24 @@ class Fuzz(Sandbox):
 
     def test_search_keeps_what_is_new(self):
         self.assertIn("3 inputs in the corpus", self.good("fuzz", "made-up", "1"))
-        self.assertTrue((self.corpus / "found").exists())
+        self.assertEqual(self.kept(), ["a", "b", "found"])
+
+    def test_merge_that_finds_nothing_leaves_the_archive_as_it_was(self):
+        self.env["FUZZER"] = FUZZER.replace("new) echo found > $1/found", "new)")
+        before = self.archive("made-up").read_bytes()
+        self.good("fuzz", "made-up", "1")
+        self.assertEqual(self.archive("made-up").read_bytes(), before)
+
+    def test_archive_with_something_else_in_it_is_refused(self):
+        for name in "../a", "d/a":
+            self.keep("made-up", name)
+            self.assertIn(f"{name} is no input", self.run_tool("check", "fuzz").stdout)
+        self.archive("made-up").write_bytes(b"x" * 700)
+        self.assertIn("made-up.tar: ", self.run_tool("check", "fuzz").stdout)
 
     def test_search_that_fails_keeps_nothing(self):
         self.assertIn("status 77", self.bad_end("fuzz", "made-up", "1", BREAKS="new"))
-        self.assertFalse((self.corpus / "found").exists())
+        self.assertEqual(self.kept(), ["a", "b"])
 
     def test_unknown_target_is_refused(self):
         self.assertIn("no target nonsense; there are: made-up", self.bad("fuzz", "nonsense"))

@@ -3,6 +3,7 @@
 the same file.  See testbed/README.md for the keys."""
 import copy
 import os
+import re
 import tomllib
 
 from lib import devices
@@ -29,6 +30,19 @@ DEFAULTS = {
 NEEDS = ("fakehost",)
 
 
+# The words of guest/l2-init: what may follow the colon (None: no colon), and the names
+# at which L2 then waits for L1 ({}: what follows the colon)
+NUMBER, ADDRESS = r"[1-9]\d*", r"0x[0-9a-f]+"
+WORDS = {
+    "read": (None, ()), "write": (None, ()), "net": (None, ()), "disks": (None, ()),
+    "rebind": (None, ("rebound",)), "rescan": (None, ("removed",)),
+    "replug": (f"|{NUMBER}", ("unplug", "plug")),
+    "domain": (r"identity|DMA", ("{}",)), "kexec": (r"sm_on|sm_off", ("{}",)),
+    "reboot": (NUMBER, ("reboot",)), "sync": (r"\w+", ("{}",)),
+    "dma": (ADDRESS, ()), "fault": (ADDRESS, ()), "pasid": (f"{ADDRESS}|{NUMBER}", ()),
+}
+
+
 class ScenarioError(Exception):
     """A scenario file that says something we do not understand."""
 
@@ -46,6 +60,23 @@ def _merge(base, extra, where):
         else:
             result[key] = copy.deepcopy(value)
     return result
+
+
+def _check_program(scenario, need):
+    """Each word of L2 is known, and L2 comes to each place where L1 is to act."""
+    syncs = {"booted"}
+    for word in scenario["l2"]["program"]:
+        need(isinstance(word, str), "l2.program: %s is no word", word)
+        verb, colon, argument = word.partition(":")
+        need(verb in WORDS, "l2.program: unknown word '%s'", word)
+        wanted, places = WORDS[verb]
+        good = re.fullmatch(wanted, argument) if wanted is not None else not argument
+        need(good and (argument or not colon),
+             "l2.program: '%s' has to be %s", word,
+             verb if wanted is None else "%s:%s" % (verb, wanted))
+        syncs.update(place.format(argument) for place in places)
+    for sync in scenario["on"]:
+        need(sync in syncs, "on.%s: l2.program never waits there", sync)
 
 
 def _check(name, scenario, known_checks):
@@ -72,6 +103,7 @@ def _check(name, scenario, known_checks):
     need(scenario["checks"] or scenario["fails"], "no check: a test that cannot fail")
     for check in scenario["checks"] + scenario["holds"] + list(scenario["fails"]):
         need(check in known_checks, "unknown check '%s'", check)
+    _check_program(scenario, need)
     for sync, steps in scenario["on"].items():
         for step in steps:
             need(isinstance(step, str) and step.split(" ")[0] in ("qmp", "await"),

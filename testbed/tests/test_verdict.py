@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The verdict on made-up records: what must not be taken for a pass."""
 import copy
+import json
 import os
+import re
 import sys
 import tempfile
 import unittest
@@ -428,17 +430,48 @@ class Files(unittest.TestCase):
             self.assertTrue([k for k in known if k.startswith(name + ".")],
                             "%s has no negative twin" % name)
 
+    def load(self, text):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "x86-a-b.toml")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+            return scenario.load_file(path, verdict.CHECKS)
+
     def test_unknown_keys_and_checks_are_refused(self):
-        import tempfile
         for bad in ('description = "x"\nchecks = ["no_such_check"]\n',
                     'description = "x"\nchecks = ["qut_exit"]\nno_such_key = 1\n',
                     'description = "x"\n', 'checks = ["qut_exit"]\n', "not toml"):
-            with tempfile.TemporaryDirectory() as directory:
-                path = os.path.join(directory, "x86-a-b.toml")
-                with open(path, "w", encoding="utf-8") as file:
-                    file.write(bad)
-                with self.assertRaises(scenario.ScenarioError):
-                    scenario.load_file(path, verdict.CHECKS)
+            with self.assertRaises(scenario.ScenarioError):
+                self.load(bad)
+
+    def program(self, *words, on=""):
+        return self.load('description = "x"\nchecks = ["qut_exit"]\nl2.program = %s\n%s'
+                         % (json.dumps(words), on))
+
+    def test_words_of_l2_are_checked(self):
+        self.program("read", "domain:identity", "replug", "replug:3", "pasid:0x64", "dma:0xd0")
+        for bad in ("reed", "read:1", "read:", "domain", "domain:dma", "domain:", "replug:0",
+                    "replug:", "replug:x", "reboot", "kexec:sm", "dma:12", "sync", "sync:a b",
+                    "read,write", "", 3):
+            with self.assertRaisesRegex(scenario.ScenarioError, "l2.program"):
+                self.program("read", bad)
+
+    def test_place_where_l2_never_waits_is_refused(self):
+        for word, place in (("read", "booted"), ("sync:x", "x"), ("replug:2", "plug"),
+                            ("kexec:sm_on", "sm_on"), ("rescan", "removed")):
+            self.program(word, on='on.%s = ["await x"]\n' % place)
+        for word, place in ("read", "plug"), ("sync:x", "y"), ("kexec:sm_on", "sm_off"):
+            with self.assertRaisesRegex(scenario.ScenarioError, "never waits"):
+                self.program(word, on='on.%s = ["await x"]\n' % place)
+
+    def test_words_are_those_that_l2_knows(self):
+        init = os.path.join(os.path.dirname(scenario.DIRECTORY), "guest/l2-init")
+        with open(init, encoding="utf-8") as file:
+            text = file.read()
+        words = re.search(r"^    ([a-z]+(?:\|[a-z]+)+)\)$", text, re.M)[1].split("|")
+        self.assertEqual(sorted(words), sorted(scenario.WORDS))
+        for word in words:
+            self.assertIn("\ndo_%s() {" % word, text)
 
 
 if __name__ == "__main__":

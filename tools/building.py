@@ -8,7 +8,8 @@ import shutil
 from pathlib import Path
 
 import scratch
-from common import Failure, ROOT, cache_dir, need_space, remove, run_long
+from common import (Failure, ROOT, cache_dir, need_space, python_modules, remove,
+                    run_long)
 
 FEATURES = """
     --target-list=x86_64-softmmu,aarch64-softmmu --python=/usr/bin/python3
@@ -82,9 +83,8 @@ def link_firmware(where):
 
 def environment(tree, compiler="gcc"):
     env = dict(os.environ)
-    modules = cache_dir() / "python/usr/lib/python3/dist-packages"
     path = env.get("PYTHONPATH")
-    env["PYTHONPATH"] = f"{modules}:{path}" if path else str(modules)
+    env["PYTHONPATH"] = f"{python_modules()}:{path}" if path else str(python_modules())
     if "CC" not in env or compiler == "clang":
         env["CC"] = f"ccache {compiler}" if shutil.which("ccache") else compiler
         # Objects of equal trees are shared, wherever the trees are; and what is

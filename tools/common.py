@@ -50,6 +50,11 @@ def cache_dir():
     return path
 
 
+def python_modules():
+    """Where tools/deps puts Python modules that the machine may not have."""
+    return cache_dir() / "python/usr/lib/python3/dist-packages"
+
+
 def run(args, check=True, **kwargs):
     """subprocess.run that turns a failed command into a Failure."""
     args = [str(arg) for arg in args]

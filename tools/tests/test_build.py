@@ -3,9 +3,17 @@
 
 import json
 import shutil
+import sys
 import unittest
+from pathlib import Path
 
-from sandbox import Sandbox
+from sandbox import TOOLS, Sandbox
+
+sys.path.insert(0, str(TOOLS))
+from common import cache_dir  # noqa: E402
+
+# What tools/deps has put into the cache of whoever runs these tests
+PYTHON = cache_dir() / "python"
 
 CONFIGURE = """\
 #!/bin/sh
@@ -26,6 +34,14 @@ echo "ok 1 /x86_64/a"
 echo "ok 2 /x86_64/b # SKIP no reason"
 {last}
 """
+
+
+def alive(pid):
+    """Whether the process runs: what was killed may wait for its parent."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 class Build(Sandbox):
@@ -167,6 +183,26 @@ class Check(Sandbox):
         self.assertEqual(self.fake_scenarios("PASS a-s1 (2 s)"),
                          (1, "1 passed, 1 failed, 0 skipped"))
 
+    def test_silent_scenario_meets_the_deadline(self):
+        """So does what it has started, which holds the pipe open too."""
+        file = self.root / "tools/check"
+        text = file.read_text(encoding="utf-8")
+        self.write(file, text.replace("SCENARIOS_DEADLINE = 1800", "SCENARIOS_DEADLINE = 1"))
+        marker = self.top / "left"
+        self.write(self.root / "testbed/run", f"""\
+#!/bin/sh
+[ $1 = --list ] && {{ echo 'a-s1  text'; exit; }}
+(sleep 600; :) &
+echo $! > {marker}
+sleep 600
+echo PASS a-s1
+""")
+        (self.root / "testbed/run").chmod(0o755)
+        done = self.run_tool("check", "scenarios")
+        self.assertEqual(done.stdout.splitlines()[-1], "0 passed, 1 failed, 0 skipped")
+        self.assertIn("not done after 1 s", done.stdout)
+        self.assertFalse(alive(int(marker.read_text())))
+
     def checkpatch(self, says):
         self.write(self.qemu / "scripts/checkpatch.pl", f"print '{says}';\n")
         self.two_patches()
@@ -182,21 +218,58 @@ class Check(Sandbox):
     def test_unknown_part_is_refused(self):
         self.assertIn("no part nonsense", self.bad("check", "nonsense"))
 
-    def test_failing_unit_test_is_counted(self):
-        self.write(self.root / "tools/tests/test_x.py", """\
-import unittest
+    def unit_test(self, body, top=""):
+        """The last line, and all, of a check whose only unit tests are these."""
+        for file in (self.root / "tools/tests").glob("test_*.py"):
+            file.unlink()
+        (self.top / "cache").mkdir(exist_ok=True)
+        (self.top / "cache/python").symlink_to(PYTHON)
+        self.write(self.root / "tools/tests/test_x.py", f"""\
+import os, sys, unittest
+{top}
 class T(unittest.TestCase):
+{body}""")
+        said = self.run_tool("check", "unit").stdout
+        return said.splitlines()[-1], said
+
+    def test_unit_tests_are_counted(self):
+        last, said = self.unit_test("""\
     def test_good(self):
         \"\"\"With a line of description.\"\"\"
+        print("not ok 7 noise")
     def test_bad(self):
-        print("noise")
         self.fail()
     @unittest.skip("x")
     def test_skipped(self):
         pass
 """)
-        done = self.run_tool("check", "unit")
-        self.assertEqual(done.stdout.splitlines()[-1], "1 passed, 2 failed, 0 skipped")
+        self.assertEqual(last, "1 passed, 2 failed, 0 skipped")
+        self.assertIn("FAIL: tools/tests/test_x.py test_x.T.test_bad:", said)
+        self.assertIn("test_skipped: skipped, which tools/accepted-skips", said)
+
+    def test_unit_tests_that_end_in_the_middle(self):
+        last, said = self.unit_test("""\
+    def test_a(self):
+        pass
+    def test_b(self):
+        os._exit(0)
+""")
+        self.assertEqual(last, "1 passed, 1 failed, 0 skipped")
+        self.assertIn("test_x.py as a whole", said)
+
+    def test_unit_tests_that_cannot_be_loaded(self):
+        self.assertEqual(self.unit_test("    pass\n", "import no_such_module")[0],
+                         "0 passed, 1 failed, 0 skipped")
+
+    def test_failed_subtest_is_no_pass(self):
+        self.assertEqual(self.unit_test("""\
+    def test_a(self):
+        with self.subTest():
+            self.fail()
+""")[0], "0 passed, 1 failed, 0 skipped")
+
+    def test_file_without_unit_tests_is_an_error(self):
+        self.assertEqual(self.unit_test("    pass\n")[0], "0 passed, 1 failed, 0 skipped")
 
 
 if __name__ == "__main__":

@@ -23,15 +23,22 @@ class CallCount(ctypes.Structure):
 class Device(ctypes.Structure):
     _fields_ = [("name", ctypes.c_char * 40), ("flags", U32), ("dev_id", U32),
                 ("pt_id", U32), ("hw_pt_id", U32), ("pasids", U32), ("resets", U32),
-                ("irqs", U32 * 5), ("vdevices", U32), ("virt_id", U64), ("ste", U64 * 2)]
+                ("irqs", U32 * 5), ("vdevices", U32), ("virt_id", U64), ("ste", U64 * 2),
+                ("data_size", U64), ("log_starts", U32)]
+
+
+class Dma(ctypes.Structure):
+    _fields_ = [("wanted", U32), ("result", ctypes.c_int32), ("iova", U64), ("gpa", U64),
+                ("value", U64)]
 
 
 class Control(ctypes.Structure):
-    _fields_ = [("magic", U32), ("calls_used", U32), ("devices_used", U32), ("unused", U32),
+    _fields_ = [("magic", U32), ("calls_used", U32), ("devices_used", U32), ("transfers", U32),
                 ("ioctls", U64), ("objects", U32 * len(OBJECTS)), ("areas", U32),
                 ("mapped_bytes", U64), ("executed", U64),
-                ("heap_wanted", U64), ("heap", U64), ("queue_reads", U64), ("rules", Rule * 16),
-                ("counts", CallCount * 64), ("devices", Device * 128)]
+                ("heap_wanted", U64), ("heap", U64), ("queue_reads", U64), ("dma", Dma),
+                ("rules", Rule * 16), ("counts", CallCount * 64),
+                ("devices", Device * 128)]
 
 
 class Page:

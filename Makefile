@@ -16,7 +16,7 @@ demo-arm: python ## the same for arm-nvme-s1, on an emulated Arm machine
 check: python ## run every test
 	@tools/check
 
-check-quick: python ## run the tests that take less than a minute after a build
+check-quick: python ## run the tests that take about a minute after a build
 	@tools/check --quick
 
 build: python ## build QEMU with the series: build/qemu/qemu-system-{x86_64,aarch64}

@@ -28,7 +28,7 @@ FIRST_PAGE = RAM + 0x200000
 CONTEXTS = 0x50000000           # never walked: there is no DMA on fakehost
 FIRST_SLOT = 4                  # devices sit on the root bus, 8 to a slot
 ID = "smmu0"
-WAIT_SECONDS = 60               # for a queue
+WAIT_SECONDS = 300              # for a queue
 
 F_TRANSLATION = 0x10
 EVENT_QUEUE = "veventq-"        # what fakehost's files of event queues begin with

@@ -31,7 +31,7 @@ FIRST_PAGE = 0x200000
 FIRST_STAGE_TABLE = 0x40000000  # never walked: there is no DMA on fakehost
 FIRST_SLOT = 4                  # devices sit on the root bus, 8 to a slot
 PASID_BITS = 20
-WAIT_SECONDS = 60               # for a wait descriptor
+WAIT_SECONDS = 300              # for a wait descriptor
 
 
 def context_device(source_id, domain):

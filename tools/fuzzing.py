@@ -17,7 +17,7 @@ CORPUS = ROOT / "fuzz/corpus"
 LIBRARY = "tests/qtest/fakehost/libfakehost.so"
 
 # One input that takes this long (seconds) hangs; one that needs more memory (MiB) floods
-LIMITS = ["-timeout=25", "-rss_limit_mb=2048", "-max_len=512", "-len_control=0"]
+LIMITS = ["-timeout=120", "-rss_limit_mb=2048", "-max_len=512", "-len_control=0"]
 
 # Which program each target is in
 TARGETS = {"vtd-accel": "qemu-fuzz-x86_64", "smmuv3-accel": "qemu-fuzz-aarch64"}
@@ -103,7 +103,7 @@ def figures(text):
 def replay(directory, target, log):
     """Every input of the corpus, once, looking for leaks as well."""
     with unpacked(target) as corpus:
-        return fuzz(directory, target, ["-runs=0", corpus], log, 500, leaks=True)
+        return fuzz(directory, target, ["-runs=0", corpus], log, 3600, leaks=True)
 
 
 def search(directory, target, seconds, found, log):
@@ -111,7 +111,7 @@ def search(directory, target, seconds, found, log):
     found.mkdir(parents=True, exist_ok=True)
     with unpacked(target) as corpus:
         return fuzz(directory, target, [f"-max_total_time={seconds}", found, corpus],
-                    log, seconds + 300)
+                    log, seconds + 3600)
 
 
 def merge(directory, target, found, log):

@@ -65,7 +65,7 @@ count() {
 
 # await_qmp REGEX TIMES: that many lines since the log was cleared
 await_qmp() {
-    rounds=600
+    rounds=6000
     until [ "$(grep -c "$1" /run/qmp.log)" -ge "$2" ]; do
         rounds=$((rounds - 1))
         [ $rounds -gt 0 ] || { say "timeout what=QMP: $1; last: $(tail -n 1 /run/qmp.log)"; return 1; }

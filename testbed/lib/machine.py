@@ -7,6 +7,8 @@ from lib.arch import ARCHS
 PORTS = ("l2", "l2boot", "report", "qut", "calls")
 # What the emulated IOMMU of the QEMU under test walks by itself
 QUT_WALKS = "vtd_iotlb_page_update"
+# What L2 waits for at least, before it takes something for hung
+HANG_SECONDS = 120
 
 
 def l0_command(scenario, tools, files, interactive=False):
@@ -33,9 +35,11 @@ def l0_command(scenario, tools, files, interactive=False):
 
 def l2_cmdline(scenario, tag):
     """Return L2's kernel command line."""
+    # A twin may have to fail by a time-out; elsewhere they are for what hangs
+    patience, nvme = (0, 10) if scenario["fails"] else (HANG_SECONDS, 60)
     return " ".join([
-        "console=hvc0 loglevel=1 panic=-1 nvme_core.io_timeout=10",
-        "nvme_core.admin_timeout=10", ARCHS[scenario["arch"]].l2_cmdline, scenario["l2"]["cmdline"],
+        "console=hvc0 loglevel=1 panic=-1 nvme_core.io_timeout=%d" % nvme,
+        "nvme_core.admin_timeout=%d" % nvme, "viommu.patience=%d" % patience, ARCHS[scenario["arch"]].l2_cmdline, scenario["l2"]["cmdline"],
         "viommu.program=" + ",".join(scenario["l2"]["program"]), "viommu.tag=" + tag,
         "viommu.data=%d" % disks.DATA_BLOCKS, "viommu.slot=%d" % disks.SLOT_BLOCKS,
         "viommu.disks=%d" % scenario["devices"].count("nvme"),

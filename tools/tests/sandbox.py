@@ -47,7 +47,7 @@ class Sandbox(unittest.TestCase):
     def run_tool(self, name, *args, **env):
         return subprocess.run([self.root / "tools" / name, *args], text=True,
                               cwd=self.root, env=self.env | env, check=False,
-                              capture_output=True, timeout=120)
+                              capture_output=True, timeout=600)
 
     def good(self, name, *args, **env):
         done = self.run_tool(name, *args, **env)

@@ -10,6 +10,7 @@
 #include "libqtest.h"
 #include "qobject/qdict.h"
 #include "arm-smmuv3-guest.h"
+#include "fakehost/qtest-await.h"
 
 #define SMMU_ON(bus, id) "-device arm-smmuv3,primary-bus=" bus ",id=" id " "
 #define PXB(id, nr) "-device pxb-pcie,id=" id ",bus=pcie.0,bus_nr=" nr " "
@@ -421,7 +422,6 @@ static void test_dma(const void *opaque)
 
 /* --- migration ------------------------------------------------------------ */
 
-#define MIGRATION_SECONDS   60
 /* CR0 to EVENTQ_IRQ_CFG2 on page 0, EVENTQ_PROD and _CONS on page 1 */
 #define REGS_FIRST          0x20
 #define REGS_END            0xc0
@@ -469,22 +469,16 @@ static void write_regs(QTestState *qts, uint64_t base, int index)
     qtest_writel(qts, base + SMMUV3_CR0, index ? 0xd : 0x5);
 }
 
-static void await_migrated(QTestState *qts)
+static bool migrated(QTestState *qts)
 {
-    gint64 end = g_get_monotonic_time() + MIGRATION_SECONDS * G_USEC_PER_SEC;
-    bool completed = false;
+    QDict *info = qtest_qmp_assert_success_ref(qts, "{ 'execute':"
+                                               " 'query-migrate' }");
+    const char *status = qdict_get_try_str(info, "status");
+    bool completed = !g_strcmp0(status, "completed");
 
-    while (!completed) {
-        QDict *info = qtest_qmp_assert_success_ref(qts, "{ 'execute':"
-                                                   " 'query-migrate' }");
-        const char *status = qdict_get_try_str(info, "status");
-
-        g_assert_cmpstr(status, !=, "failed");
-        g_assert_cmpint(g_get_monotonic_time(), <, end);
-        completed = !g_strcmp0(status, "completed");
-        qobject_unref(info);
-        g_usleep(10 * 1000);
-    }
+    g_assert_cmpstr(status, !=, "failed");
+    qobject_unref(info);
+    return completed;
 }
 
 /* Returns the QEMU in which the guest goes on */
@@ -497,11 +491,11 @@ static QTestState *migrate(QTestState *from, const DmaCase *c)
 
     qtest_qmp_assert_success(from, "{ 'execute': 'migrate', 'arguments':"
                              " { 'uri': %s } }", uri);
-    await_migrated(from);
+    QTEST_AWAIT(migrated(from));
     qtest_quit(from);
     qtest_qmp_assert_success(to, "{ 'execute': 'migrate-incoming',"
                              " 'arguments': { 'uri': %s } }", uri);
-    await_migrated(to);
+    QTEST_AWAIT(migrated(to));
     qtest_qmp_eventwait(to, "RESUME");
     g_unlink(path);
     g_rmdir(dir);

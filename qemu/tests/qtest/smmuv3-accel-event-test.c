@@ -8,7 +8,6 @@
 #include "smmuv3-accel-common.h"
 
 #define QUEUE_LEN       (1u << SMMUV3_GUEST_EVENTQ_LOG2)
-#define EVENT_SECONDS   10
 #define LOST            (1u << 0)       /* IOMMU_VEVENTQ_FLAG_LOST_EVENTS */
 #define F_TRANSLATION   0x10
 #define SEQUENCE_LAST   0x7fffffffu
@@ -66,15 +65,7 @@ static uint32_t event_prod(Smmuv3AccelTest *t)
 /* Each look lets QEMU's main loop run */
 static void wait_prod(Smmuv3AccelTest *t, uint32_t wanted)
 {
-    gint64 end = g_get_monotonic_time() + EVENT_SECONDS * G_USEC_PER_SEC;
-
-    while (event_prod(t) != wanted) {
-        if (g_get_monotonic_time() > end) {
-            g_error("EVENTQ_PROD is 0x%x, not 0x%x after %d s", event_prod(t),
-                    wanted, EVENT_SECONDS);
-        }
-        g_usleep(1000);
-    }
+    QTEST_AWAIT(event_prod(t) == wanted);
 }
 
 static bool start(Smmuv3AccelTest *t, int *fd)
@@ -112,12 +103,8 @@ static void test_event(void)
 
 static void wait_lines(Smmuv3AccelTest *t, const char *text, unsigned wanted)
 {
-    gint64 end = g_get_monotonic_time() + EVENT_SECONDS * G_USEC_PER_SEC;
-
-    while (fakehost_err_lines(t->host, 0, text) < wanted) {
-        g_assert_cmpint(g_get_monotonic_time(), <, end);
-        smmuv3_accel_expect_alive(t);
-    }
+    QTEST_AWAIT(fakehost_err_lines(t->host, 0, text) >= wanted);
+    smmuv3_accel_expect_alive(t);
 }
 
 /* What the kernel does not report must not confuse the guest either */
@@ -398,7 +385,6 @@ static void test_bad_queue(void)
 {
     Smmuv3AccelTest t;
     Smmuv3Guest *g = &t.guest;
-    gint64 end = g_get_monotonic_time() + EVENT_SECONDS * G_USEC_PER_SEC;
     int fd;
 
     if (!start(&t, &fd)) {
@@ -406,10 +392,7 @@ static void test_bad_queue(void)
     }
     smmuv3_guest_writeq(g, SMMUV3_EVENTQ_BASE, 0x7ff000000000ull | 5);
     send_event(fd, 0, 0x1000);
-    while (!(smmuv3_guest_readl(g, SMMUV3_GERROR) & 4)) {
-        g_assert_cmpint(g_get_monotonic_time(), <, end);
-        g_usleep(1000);
-    }
+    QTEST_AWAIT(smmuv3_guest_readl(g, SMMUV3_GERROR) & 4);
     g_assert_cmphex(event_prod(&t), ==, 0);
     close(fd);
     smmuv3_accel_end(&t);

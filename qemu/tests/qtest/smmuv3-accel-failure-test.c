@@ -14,7 +14,6 @@
 #include "smmuv3-accel-common.h"
 
 #define SWEEP_MAX       200     /* far more calls than any operation makes */
-#define RETRY_SECONDS   10
 #define INVALIDATE      "IOMMU_HWPT_INVALIDATE"
 #define ASID(a)         ((uint64_t)(a) << 48)
 #define SID0            0x100u
@@ -399,8 +398,8 @@ static void test_device_in_reset(void)
     Smmuv3AccelSetup setup = { .devices = 1 };
     struct FakehostDevice *dev;
     Smmuv3AccelTest t;
+    uint64_t failed;
     size_t mark;
-    gint64 end;
 
     if (!smmuv3_accel_start(&t, &setup)) {
         return;
@@ -410,18 +409,13 @@ static void test_device_in_reset(void)
     dev->flags |= FAKEHOST_DEV_IN_RESET;
     mark = fakehost_err_mark(t.host);
     operate_bind(&t);
-    g_usleep(200 * 1000);
+    failed = fakehost_failed_calls(t.host, "VFIO_DEVICE_ATTACH_IOMMUFD_PT");
+    QTEST_AWAIT(fakehost_failed_calls(t.host, "VFIO_DEVICE_ATTACH_IOMMUFD_PT") >
+                failed + 1);
     smmuv3_accel_expect_alive(&t);
     g_assert_cmpuint(fakehost_err_lines(t.host, mark, "aborts"), ==, 1);
     dev->flags &= ~FAKEHOST_DEV_IN_RESET;
-    end = g_get_monotonic_time() + RETRY_SECONDS * G_USEC_PER_SEC;
-    while (smmuv3_accel_state(&t, 0) != SMMUV3_IS_S1) {
-        if (g_get_monotonic_time() > end) {
-            g_error("no new attempt within %d s after the device's reset",
-                    RETRY_SECONDS);
-        }
-        g_usleep(10 * 1000);
-    }
+    QTEST_AWAIT(smmuv3_accel_state(&t, 0) == SMMUV3_IS_S1);
     g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==, 1);
     smmuv3_accel_end(&t);
 }
@@ -449,26 +443,15 @@ static bool start_stuck(Smmuv3AccelTest *t)
 
 static void wait_for_state(Smmuv3AccelTest *t, Smmuv3AccelState state)
 {
-    gint64 end = g_get_monotonic_time() + RETRY_SECONDS * G_USEC_PER_SEC;
-
-    while (smmuv3_accel_state(t, 0) != state) {
-        if (g_get_monotonic_time() > end) {
-            smmuv3_accel_expect(t, 0, state);
-        }
-        g_usleep(10 * 1000);
-    }
+    QTEST_AWAIT(smmuv3_accel_state(t, 0) == state);
 }
 
 /* The host is asked again and again, and the log has one line of it */
 static void expect_retries(Smmuv3AccelTest *t, size_t mark)
 {
-    gint64 end = g_get_monotonic_time() + RETRY_SECONDS * G_USEC_PER_SEC;
     uint64_t failed = fakehost_failed_calls(t->host, DETACH);
 
-    while (fakehost_failed_calls(t->host, DETACH) < failed + 5) {
-        g_assert_cmpint(g_get_monotonic_time(), <, end);
-        g_usleep(10 * 1000);
-    }
+    QTEST_AWAIT(fakehost_failed_calls(t->host, DETACH) >= failed + 5);
     g_assert_cmpuint(fakehost_err_lines(t->host, mark, "cannot block its DMA"),
                      ==, 1);
     smmuv3_accel_expect_alive(t);
@@ -574,7 +557,8 @@ static void test_stuck_quit(void)
 static void test_told_once(void)
 {
     Smmuv3AccelSetup setup = { .devices = 1 };
-    unsigned rounds = 300, lines;
+    gint64 begin = g_get_monotonic_time();
+    unsigned rounds = 300;
     uint64_t evt[4], failed;
     Smmuv3AccelTest t;
     size_t mark;
@@ -600,8 +584,7 @@ static void test_told_once(void)
     for (unsigned i = 0; i < rounds; i++) {
         set_ste(&t, smmuv3_accel_s1_ste(i));
     }
-    lines = fakehost_err_lines(t.host, mark, "");
-    g_assert_cmpuint(lines, <, rounds / 4);
+    fakehost_expect_err_limited(t.host, mark, "", begin, 1);
     smmuv3_accel_end(&t);
 }
 

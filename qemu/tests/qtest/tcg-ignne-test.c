@@ -14,7 +14,7 @@
 #include "tcg-guest.h"
 
 #define ENOUGH_NMIS     100000
-#define PATIENCE        (20 * G_USEC_PER_SEC)   /* for the next NMI */
+#define PATIENCE        (600 * G_USEC_PER_SEC)  /* for the next NMI: a hang */
 
 /* Where the processors count */
 #define NMIS            0x1000

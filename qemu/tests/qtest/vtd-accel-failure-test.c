@@ -15,7 +15,6 @@
 
 #define DID             5
 #define SWEEP_MAX       200     /* far more calls than any operation makes */
-#define RETRY_SECONDS   10
 
 typedef enum State {
     BLOCKED,
@@ -334,7 +333,6 @@ static void test_device_in_reset(void)
     struct FakehostDevice *dev;
     VtdAccelTest t;
     uint64_t dir;
-    gint64 end;
 
     if (!vtd_accel_start(&t, &setup)) {
         return;
@@ -347,14 +345,7 @@ static void test_device_in_reset(void)
     vtd_accel_expect_s1_hwpts(&t, 0);
 
     dev->flags &= ~FAKEHOST_DEV_IN_RESET;
-    end = g_get_monotonic_time() + RETRY_SECONDS * G_USEC_PER_SEC;
-    while (fakehost_is_blocked(t.host, "dev0")) {
-        if (g_get_monotonic_time() > end) {
-            g_error("no new attempt within %d s after the device's reset",
-                    RETRY_SECONDS);
-        }
-        g_usleep(10 * 1000);
-    }
+    QTEST_AWAIT(!fakehost_is_blocked(t.host, "dev0"));
     vtd_accel_expect_s1(&t, 0);
     vtd_accel_expect_s1_hwpts(&t, 1);
     vtd_accel_end(&t);
@@ -364,7 +355,8 @@ static void test_device_in_reset(void)
 static void test_log_is_limited(void)
 {
     VtdAccelSetup setup = { .devices = 1 };
-    unsigned rounds = 300, lines;
+    gint64 begin = g_get_monotonic_time();
+    unsigned rounds = 300;
     VtdAccelTest t;
     size_t mark;
     uint64_t dir;
@@ -378,9 +370,8 @@ static void test_log_is_limited(void)
     for (unsigned i = 0; i < rounds; i++) {
         write_and_flush(&t, dir, VTD_GUEST_FSTS_DIR + i * 0x1000);
     }
-    lines = fakehost_err_lines(t.host, mark, "");
-    g_assert_cmpuint(lines, >=, 1);
-    g_assert_cmpuint(lines, <, rounds / 4);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, ""), >=, 1);
+    fakehost_expect_err_limited(t.host, mark, "", begin, 1);
     g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_HWPT_ALLOC"), ==,
                      rounds);
     vtd_accel_expect_blocked(&t, 0);

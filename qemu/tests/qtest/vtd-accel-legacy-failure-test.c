@@ -23,7 +23,6 @@
 #define SM_CE_PASIDE    (1ull << 3)
 
 #define SWEEP_MAX       200
-#define RETRY_SECONDS   10
 
 static void expect_maps(VtdLegacy *l, unsigned n, const char *maps)
 {
@@ -286,7 +285,6 @@ static void test_device_in_reset(void)
     VtdAccelSetup setup = { .devices = 1 };
     struct FakehostDevice *dev;
     VtdLegacy l;
-    gint64 end;
 
     if (!vtd_legacy_start(&l, &setup, 4)) {
         return;
@@ -299,14 +297,7 @@ static void test_device_in_reset(void)
     expect_shadows(&l, 0);
 
     dev->flags &= ~FAKEHOST_DEV_IN_RESET;
-    end = g_get_monotonic_time() + RETRY_SECONDS * G_USEC_PER_SEC;
-    while (vtd_legacy_state(&l, 0) == BLOCKED) {
-        if (g_get_monotonic_time() > end) {
-            g_error("no new attempt within %d s after the device's reset",
-                    RETRY_SECONDS);
-        }
-        g_usleep(10 * 1000);
-    }
+    QTEST_AWAIT(vtd_legacy_state(&l, 0) != BLOCKED);
     expect_maps(&l, 0, MAPS_ONE);
     vtd_accel_end(&l.t);
 }
@@ -315,7 +306,8 @@ static void test_device_in_reset(void)
 static void test_log_is_limited(void)
 {
     VtdAccelSetup setup = { .devices = 1 };
-    unsigned rounds = 300, lines;
+    gint64 begin = g_get_monotonic_time();
+    unsigned rounds = 300;
     VtdLegacy l;
     size_t mark;
 
@@ -332,9 +324,8 @@ static void test_log_is_limited(void)
         flush_page(&l, iova);
         g_assert_cmpint(vtd_legacy_state(&l, 0), ==, BLOCKED);
     }
-    lines = fakehost_err_lines(l.t.host, mark, "");
-    g_assert_cmpuint(lines, >=, 1);
-    g_assert_cmpuint(lines, <, rounds / 4);
+    g_assert_cmpuint(fakehost_err_lines(l.t.host, mark, ""), >=, 1);
+    fakehost_expect_err_limited(l.t.host, mark, "", begin, 1);
     expect_shadows(&l, 0);
     vtd_accel_end(&l.t);
 }
@@ -638,6 +629,7 @@ static void test_hostile(const void *data)
 
 #define LARGE_BASE      0x10000000ull
 #define LARGE_PAGES     10000
+#define TABLE_ENTRIES   512
 
 /* A device that is blocked, and a large table that it does not use yet */
 static bool start_large(VtdLegacy *l)
@@ -653,9 +645,16 @@ static bool start_large(VtdLegacy *l)
     vtd_guest_sync(&l->t.guest);
     g_assert_cmpint(vtd_legacy_state(l, 0), ==, BLOCKED);
 
-    for (unsigned i = 0; i < LARGE_PAGES; i++) {
-        vtd_legacy_write_entry(l, LARGE_BASE + i * 0x1000, 1,
-                               (PAGE + (i & 0xfff) * 0x1000) | LEGACY_RW);
+    for (unsigned i = 0; i < LARGE_PAGES; i += TABLE_ENTRIES) {
+        uint64_t table = vtd_legacy_entry(l, LARGE_BASE + i * 0x1000ull, 1);
+        unsigned num = MIN(LARGE_PAGES - i, TABLE_ENTRIES);
+        uint64_t entries[TABLE_ENTRIES];
+
+        for (unsigned j = 0; j < num; j++) {
+            entries[j] = cpu_to_le64((PAGE + (i + j) % 4096 * 0x1000) |
+                                     LEGACY_RW);
+        }
+        qtest_memwrite(l->t.guest.qts, table, entries, num * 8);
     }
     return true;
 }
@@ -719,9 +718,7 @@ static void test_large_by_register(void)
                      (uint64_t)DID << 32);
     g_assert_true(vtd_guest_readq(g, DMAR_IOTLB_REG) & VTD_TLB_IVT);
     qtest_qmp_assert_success(l.t.host->qts, "{ 'execute': 'cont' }");
-    while (vtd_guest_readq(g, DMAR_CCMD_REG) & VTD_CCMD_ICC) {
-        g_usleep(1000);
-    }
+    QTEST_AWAIT(!(vtd_guest_readq(g, DMAR_CCMD_REG) & VTD_CCMD_ICC));
     g_assert_false(vtd_guest_readq(g, DMAR_IOTLB_REG) & VTD_TLB_IVT);
 
     g_assert_cmpint(vtd_legacy_state(&l, 0), ==, SHADOW);

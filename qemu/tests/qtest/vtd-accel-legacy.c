@@ -9,9 +9,6 @@
 #include "hw/i386/intel_iommu_internal.h"
 #include "vtd-accel-legacy.h"
 
-/* A loaded machine may be slow, but not as slow as a walk without a bound */
-#define FLUSH_SECONDS   60
-
 /* --- the guest --- */
 
 static uint64_t legacy_context(VtdLegacy *l, unsigned n)
@@ -86,7 +83,7 @@ void vtd_legacy_enter(VtdLegacy *l)
 
 unsigned vtd_legacy_flush(VtdLegacy *l)
 {
-    gint64 end = g_get_monotonic_time() + FLUSH_SECONDS * G_USEC_PER_SEC;
+    gint64 end = qtest_hangs_at();
     unsigned rounds = 0;
 
     vtd_guest_post_iotlb(&l->t.guest, 1, 0, 0, 0);
@@ -94,7 +91,7 @@ unsigned vtd_legacy_flush(VtdLegacy *l)
     vtd_guest_ring(&l->t.guest);
     while (!vtd_guest_waited(&l->t.guest)) {
         if (g_get_monotonic_time() > end) {
-            g_error("no completion within %d s", FLUSH_SECONDS);
+            g_error("no completion within %d s", QTEST_HANG_SECONDS);
         }
         qtest_qmp_assert_success(l->t.host->qts,
                                  "{ 'execute': 'query-status' }");

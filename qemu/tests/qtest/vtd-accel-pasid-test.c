@@ -19,8 +19,6 @@
 #define TABLE           0x40000000
 #define TABLE2          0x50000000
 #define PROPS           VTD_ACCEL_PROPS ",pasid-bits=20"
-#define RETRY_SECONDS   10
-#define MANY_SECONDS    60
 #define HEAP_MAX        256         /* bytes for a bound (device, PASID) */
 
 /* Scalable-mode context entry (VT-d 9.4) */
@@ -685,31 +683,23 @@ static void test_busy(void)
 {
     VtdAccelTest t;
     uint64_t dir;
-    gint64 until = g_get_monotonic_time() + RETRY_SECONDS * G_USEC_PER_SEC;
 
     if (!start(&t, 1, NULL, 20, &dir)) {
         return;
     }
     fakehost_fail_next(t.host, "VFIO_DEVICE_ATTACH_IOMMUFD_PT", EBUSY);
     bind_pasid(&t, dir, PASID, TABLE);
-    while (!attached(&t, 0)) {
-        g_assert_cmpint(g_get_monotonic_time(), <, until);
-        qtest_readl(t.guest.qts, 0);
-    }
+    QTEST_AWAIT(attached(&t, 0));
     end(&t, 1);
 }
 
 /* A global invalidation that may take several pieces of the queue */
 static void flush_in_pieces(VtdGuest *g)
 {
-    gint64 until = g_get_monotonic_time() + MANY_SECONDS * G_USEC_PER_SEC;
-
     vtd_guest_post_pc(g, VTD_PC_GLOBAL, 0, 0);
     vtd_guest_post_wait(g);
     vtd_guest_ring(g);
-    while (!vtd_guest_waited(g)) {
-        g_assert_cmpint(g_get_monotonic_time(), <, until);
-    }
+    QTEST_AWAIT(vtd_guest_waited(g));
 }
 
 /*
@@ -723,7 +713,6 @@ static void test_many(void)
     VtdGuest *g = &t.guest;
     VtdPasidEntry entry = PT(DID);
     uint64_t dir, calls, table;
-    gint64 until = g_get_monotonic_time() + MANY_SECONDS * G_USEC_PER_SEC;
 
     if (!start(&t, 1, NULL, 20, &dir)) {
         return;
@@ -753,10 +742,8 @@ static void test_many(void)
     g_assert_cmpuint(attached(&t, 0), >, 0);
     g_assert_cmpuint(attached(&t, 0), <, TABLES);
     qtest_qmp_assert_success(g->qts, "{ 'execute': 'cont' }");
-    while (vtd_guest_readq(g, DMAR_IQH_REG) !=
-           vtd_guest_readq(g, DMAR_IQT_REG)) {
-        g_assert_cmpint(g_get_monotonic_time(), <, until);
-    }
+    QTEST_AWAIT(vtd_guest_readq(g, DMAR_IQH_REG) ==
+                vtd_guest_readq(g, DMAR_IQT_REG));
     g_assert_cmpuint(attached(&t, 0), ==, 0);
     calls = fakehost_total_calls(t.host);
     vtd_guest_flush_pasid_cache(g);

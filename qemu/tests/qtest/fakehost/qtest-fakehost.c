@@ -16,8 +16,9 @@
 /* A ROM that is never executed: the tests need no firmware */
 #define FAKEHOST_BIOS_SIZE  (64 * 1024)
 #define FAKEHOST_LIBRARY    "FAKEHOST_LIBRARY"
-/* Time for a QEMU that is to refuse its arguments */
-#define FAKEHOST_RUN_SECONDS 60
+/* Lines in the log that one device may cause, and in how many seconds */
+#define LOG_BURST           10
+#define LOG_SECONDS         5
 
 static const char *const fakehost_files[] = {
     "host", "control", "log", "err", "bios",
@@ -177,7 +178,7 @@ int fakehost_run(FakeHost *host, const char *fmt, ...)
     /* No qtest protocol: it is not to get that far */
     cmd = g_strdup_printf("exec timeout %d %s -accel qtest -nodefaults "
                           "-display none -S -bios %s %s </dev/null 2>>%s",
-                          FAKEHOST_RUN_SECONDS, g_getenv("QTEST_QEMU_BINARY"),
+                          QTEST_HANG_SECONDS, g_getenv("QTEST_QEMU_BINARY"),
                           bios, args, host->err);
     argv[2] = cmd;
     fakehost_setenv(host);
@@ -402,4 +403,13 @@ unsigned fakehost_err_lines(FakeHost *host, size_t mark, const char *text)
         n += !!strstr(lines[i], text);
     }
     return n;
+}
+
+void fakehost_expect_err_limited(FakeHost *host, size_t mark, const char *text,
+                                 gint64 begin, unsigned devices)
+{
+    gint64 seconds = (g_get_monotonic_time() - begin) / G_USEC_PER_SEC;
+
+    g_assert_cmpuint(fakehost_err_lines(host, mark, text), <=,
+                     devices * LOG_BURST * (seconds / LOG_SECONDS + 2));
 }

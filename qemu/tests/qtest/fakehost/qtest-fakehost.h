@@ -10,6 +10,7 @@
 
 #include "libqtest.h"
 #include "fakehost-control.h"
+#include "qtest-await.h"
 
 typedef struct FakeHost {
     QTestState *qts;
@@ -133,5 +134,11 @@ size_t fakehost_err_mark(FakeHost *host);
 char *fakehost_err_since(FakeHost *host, size_t mark);
 /* Lines since @mark that contain @text */
 unsigned fakehost_err_lines(FakeHost *host, size_t mark, const char *text);
+/*
+ * Fail if there are more of them than the log's limits of @devices devices let
+ * through since @begin, in monotonic time: on a slow machine these are more
+ */
+void fakehost_expect_err_limited(FakeHost *host, size_t mark, const char *text,
+                                 gint64 begin, unsigned devices);
 
 #endif /* QTEST_FAKEHOST_H */

@@ -10,7 +10,6 @@
 #define STE_SIZE        64
 #define CMD_SIZE        16
 #define EVENT_SIZE      32
-#define SYNC_SECONDS    10
 
 uint32_t smmuv3_guest_readl(Smmuv3Guest *g, uint32_t reg)
 {

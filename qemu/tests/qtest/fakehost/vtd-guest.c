@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "hw/i386/intel_iommu_internal.h"
+#include "qtest-await.h"
 #include "vtd-guest.h"
 
 #define VTD_GUEST_BASE          Q35_HOST_BRIDGE_IOMMU_ADDR
@@ -17,10 +18,6 @@
 #define VTD_RTADDR_SCALABLE     (1ull << 10)
 /* IQA: 256-bit descriptors (VT-d 11.4.9.4) */
 #define VTD_IQA_DW              (1ull << 11)
-
-/* A command by register takes longer the more PASIDs are bound */
-#define GCMD_TRIES              100000
-#define GCMD_USEC               1000
 
 uint32_t vtd_guest_readl(VtdGuest *g, uint32_t reg)
 {
@@ -72,15 +69,8 @@ void vtd_guest_gcmd(VtdGuest *g, uint32_t bit, bool on)
 
     gsts = on ? gsts | bit : gsts & ~bit;
     vtd_guest_writel(g, DMAR_GCMD_REG, gsts);
-    /* Software has to wait for it */
-    for (unsigned i = 0; i < GCMD_TRIES; i++) {
-        if ((vtd_guest_readl(g, DMAR_GSTS_REG) & bit) == (on ? bit : 0)) {
-            return;
-        }
-        g_usleep(GCMD_USEC);
-    }
-    g_error("GSTS 0x%x, wanted 0x%x to be %u",
-            vtd_guest_readl(g, DMAR_GSTS_REG), bit, on);
+    /* Software has to wait for it; it takes longer the more PASIDs are bound */
+    QTEST_AWAIT((vtd_guest_readl(g, DMAR_GSTS_REG) & bit) == (on ? bit : 0));
 }
 
 void vtd_guest_set_translation(VtdGuest *g, bool on)

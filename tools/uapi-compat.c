@@ -50,6 +50,9 @@ int main(void)
     VALUE(IOMMU_HW_CAP_PCI_PASID_EXEC);
     VALUE(IOMMU_HW_CAP_PCI_PASID_PRIV);
     VALUE(IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED);
+#ifdef ERRATA_REPEAT
+    VALUE(IOMMU_HW_INFO_ARM_SMMUV3_ERRATA_REPEAT_TLBI_CFGI);
+#endif
     SIZE(struct iommu_hw_info);
     show_pasid_width();
 

@@ -107,6 +107,10 @@ ARCHS = {
         # length}, which points to the guest's first two words of the STE.
         probes=[
             "vsmmu_init arm_vsmmu_init",
+            "viommu_alloc iommufd_viommu_alloc_ioctl",
+            "viommu_free iommufd_viommu_destroy",
+            "veventq_alloc iommufd_veventq_alloc",
+            "veventq_free iommufd_veventq_destroy",
             "nested_alloc arm_vsmmu_alloc_domain_nested ste0=+u0(+8($arg3)):x64"
             " ste1=+u8(+8($arg3)):x64",
             "nested_free arm_smmu_domain_nested_free",

@@ -417,7 +417,10 @@ def _live(counts):
     return (counts.get("nested_alloc", 0) - counts.get("nested_free", 0),
             counts.get("hwpt_alloc", 0) - counts.get("hwpt_nested_free", 0)
             - counts.get("hwpt_paging_free", 0),
-            counts.get("ioas_alloc", 0) - counts.get("ioas_free", 0))
+            counts.get("ioas_alloc", 0) - counts.get("ioas_free", 0),
+            # Of SMMUv3 only
+            counts.get("viommu_alloc", 0) - counts.get("viommu_free", 0),
+            counts.get("veventq_alloc", 0) - counts.get("veventq_free", 0))
 
 
 @check
@@ -456,9 +459,9 @@ def nothing_left(record, scenario):
         return False, "'%s' was reached %d times" % (label, len(same))
     lives = [_live(report["counts"][name]) for name in same]
     end = _live(_final_counts(record)) if "end" in report["counts"] else None
-    text = "live (nested, HWPT, IOAS) at each '%s': %s; at the end: %s" % (
+    text = "live (nested, HWPT, IOAS, vIOMMU, vEVENTQ) at each '%s': %s; at the end: %s" % (
         label, " ".join(map(str, lives)), end)
-    holds = (lives[0][1] > 0 and len(set(lives)) == 1 and end == (0, 0, 0))
+    holds = (lives[0][1] > 0 and len(set(lives)) == 1 and not any(end or [1]))
     return holds, text.replace("'", "")
 
 

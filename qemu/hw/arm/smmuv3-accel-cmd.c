@@ -42,14 +42,60 @@
 
 typedef struct iommu_viommu_arm_smmuv3_invalidate SMMUv3AccelCmd;
 
-static bool smmuv3_accel_invalidate(SMMUv3Accel *accel, SMMUv3AccelCmd *cmds,
-                                    uint32_t num, Error **errp)
+static bool smmuv3_accel_invalidate_once(SMMUv3Accel *accel,
+                                         SMMUv3AccelCmd *cmds, uint32_t num,
+                                         Error **errp)
 {
     uint32_t type = IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3;
 
     return iommufd_backend_invalidate_hwpt(accel->iommufd, accel->viommu_id,
                                            type, sizeof(*cmds), cmds, &num,
                                            errp);
+}
+
+static bool smmuv3_accel_is_atc_inv(const SMMUv3AccelCmd *cmd)
+{
+    return (le64_to_cpu(cmd->cmd[0]) & CMD0_OP) == SMMU_CMD_ATC_INV;
+}
+
+/* Move ATC_INV behind the others, in order.  Returns the others' number */
+static uint32_t smmuv3_accel_part(SMMUv3AccelCmd *cmds, uint32_t num)
+{
+    g_autofree SMMUv3AccelCmd *atc = g_new(SMMUv3AccelCmd, num);
+    uint32_t nr_atc = 0, rest = 0;
+
+    for (uint32_t i = 0; i < num; i++) {
+        if (smmuv3_accel_is_atc_inv(&cmds[i])) {
+            atc[nr_atc++] = cmds[i];
+        } else {
+            cmds[rest++] = cmds[i];
+        }
+    }
+    memcpy(&cmds[rest], atc, nr_atc * sizeof(*atc));
+    return rest;
+}
+
+/*
+ * Some hosts may overlook a TLBI or CFGI and need each batch of them twice, in
+ * two calls.  ATC_INV goes out once, and last: before the repetition, a device
+ * could still be given what the TLB was to forget.  Within a batch there is no
+ * CMD_SYNC that the guest could have relied on for another order (SMMUv3 4.7).
+ */
+static bool smmuv3_accel_invalidate(SMMUv3Accel *accel, SMMUv3AccelCmd *cmds,
+                                    uint32_t num, Error **errp)
+{
+    uint32_t twice;
+
+    if (!accel->repeat) {
+        return smmuv3_accel_invalidate_once(accel, cmds, num, errp);
+    }
+    twice = smmuv3_accel_part(cmds, num);
+    if (twice && (!smmuv3_accel_invalidate_once(accel, cmds, twice, errp) ||
+                  !smmuv3_accel_invalidate_once(accel, cmds, twice, errp))) {
+        return false;
+    }
+    return twice == num ||
+           smmuv3_accel_invalidate_once(accel, cmds + twice, num - twice, errp);
 }
 
 bool smmuv3_accel_flush_tlb(SMMUv3Accel *accel, Error **errp)

@@ -8,9 +8,11 @@
  */
 
 #include "qemu/osdep.h"
+#include <sys/epoll.h>
 #include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "qemu/main-loop.h"
+#include "system/runstate.h"
 #include "trace.h"
 #include "smmuv3-accel-internal.h"
 
@@ -20,8 +22,19 @@
 /* The sequence number after this one is 0 */
 #define SMMUV3_ACCEL_SEQUENCE_MAX   INT32_MAX
 
+/* A queue that cannot be read is tried again after this */
+#define SMMUV3_ACCEL_READ_RETRY_MS  1000
+
+/* One more than this empties a full queue of the host's */
+#define SMMUV3_ACCEL_DRAIN_READS    (SMMUV3_ACCEL_EVENT_DEPTH / \
+                                     SMMUV3_ACCEL_EVENTS)
+
 /* Event record (SMMUv3 7.3): Type */
 #define EVT0_TYPE(w)                extract64(w, 0, 8)
+
+/* Where Linux has the MSI doorbells of all host devices, see the IORT's RMR */
+#define SMMUV3_ACCEL_MSI_START      0x08000000
+#define SMMUV3_ACCEL_MSI_SIZE       0x00100000
 
 /* The kernel reports no others */
 static bool smmuv3_accel_event_is_known(uint64_t word0)
@@ -41,7 +54,33 @@ static bool smmuv3_accel_event_is_known(uint64_t word0)
     }
 }
 
-/* Returns true if there is something new in the guest's queue */
+/* A guest that does not know RMRs loses all interrupts: tell once why */
+static void smmuv3_accel_check_msi(SMMUv3Accel *accel, const Evt *evt)
+{
+    uint64_t addr = evt->word[4] | (uint64_t)evt->word[5] << 32;
+    SMMUv3AccelStream *st;
+
+    if (extract32(evt->word[0], 0, 8) != SMMU_EVT_F_TRANSLATION ||
+        addr < SMMUV3_ACCEL_MSI_START ||
+        addr - SMMUV3_ACCEL_MSI_START >= SMMUV3_ACCEL_MSI_SIZE) {
+        return;
+    }
+    st = g_hash_table_lookup(accel->vsids, GUINT_TO_POINTER(evt->word[1]));
+    if (st && !st->msi_told) {
+        st->msi_told = true;
+        warn_report("arm-smmuv3: %s, StreamID 0x%x: its interrupts are lost, "
+                    "because the guest does not map 0x%" PRIx64 ", which the "
+                    "IORT reserves for them (RMR): use a guest kernel that "
+                    "does, Linux 6.0 or newer, or pass-through in the guest "
+                    "(iommu.passthrough=1)",
+                    HOST_IOMMU_DEVICE(st->idev)->name, evt->word[1], addr);
+    }
+}
+
+/*
+ * Returns true if there is something new in the guest's queue.  While that is
+ * off, an event is lost without a trace (SMMUv3 7.2).
+ */
 static bool smmuv3_accel_event(SMMUv3Accel *accel,
                                const struct iommu_vevent_arm_smmuv3 *in)
 {
@@ -58,18 +97,22 @@ static bool smmuv3_accel_event(SMMUv3Accel *accel,
         evt.word[2 * i + 1] = word >> 32;
     }
     trace_smmuv3_accel_event(evt.word[0] & 0xff, evt.word[1]);
+    smmuv3_accel_check_msi(accel, &evt);
     return smmuv3_queue_event(accel->s, &evt);
 }
 
 /* Events that were lost on the way are lost to the guest's queue */
 static void smmuv3_accel_check_sequence(SMMUv3Accel *accel,
-                                        const struct iommufd_vevent_header *h)
+                                        const struct iommufd_vevent_header *h,
+                                        bool deliver)
 {
     bool lost = h->flags & IOMMU_VEVENTQ_FLAG_LOST_EVENTS ||
                 h->sequence != accel->next_sequence;
 
     if (lost) {
         trace_smmuv3_accel_events_lost(accel->next_sequence, h->sequence);
+    }
+    if (lost && deliver && smmuv3_eventq_enabled(accel->s)) {
         smmuv3_eventq_overflow(accel->s);
     }
     accel->next_sequence = h->sequence < SMMUV3_ACCEL_SEQUENCE_MAX ?
@@ -78,7 +121,7 @@ static void smmuv3_accel_check_sequence(SMMUv3Accel *accel,
 
 /* Returns the bytes that were consumed; sets @any if the guest got something */
 static size_t smmuv3_accel_parse_events(SMMUv3Accel *accel, size_t len,
-                                        bool *any)
+                                        bool deliver, bool *any)
 {
     size_t pos = 0;
 
@@ -89,7 +132,7 @@ static size_t smmuv3_accel_parse_events(SMMUv3Accel *accel, size_t len,
         memcpy(&header, accel->events + pos, sizeof(header));
         if (header.flags & IOMMU_VEVENTQ_FLAG_LOST_EVENTS) {
             /* Nothing follows it */
-            smmuv3_accel_check_sequence(accel, &header);
+            smmuv3_accel_check_sequence(accel, &header, deliver);
             pos += sizeof(header);
             continue;
         }
@@ -97,20 +140,19 @@ static size_t smmuv3_accel_parse_events(SMMUv3Accel *accel, size_t len,
             break;
         }
         memcpy(&event, accel->events + pos + sizeof(header), sizeof(event));
-        smmuv3_accel_check_sequence(accel, &header);
-        *any |= smmuv3_accel_event(accel, &event);
+        smmuv3_accel_check_sequence(accel, &header, deliver);
+        *any |= deliver && smmuv3_accel_event(accel, &event);
         pos += SMMUV3_ACCEL_EVENT_SIZE;
     }
     return pos;
 }
 
 /*
- * One read, one interrupt: what does not fit the buffer makes the descriptor
- * readable again, so that a storm of events does not stop the main loop.
+ * One read, one interrupt.  Returns what read() does; without @deliver nothing
+ * reaches the guest.
  */
-static void smmuv3_accel_read_events(void *opaque)
+static ssize_t smmuv3_accel_read_some(SMMUv3Accel *accel, bool deliver)
 {
-    SMMUv3Accel *accel = opaque;
     size_t room = SMMUV3_ACCEL_EVENTS * SMMUV3_ACCEL_EVENT_SIZE -
                   accel->events_len;
     bool any = false;
@@ -120,40 +162,114 @@ static void smmuv3_accel_read_events(void *opaque)
     n = RETRY_ON_EINTR(read(accel->veventq_fd,
                             accel->events + accel->events_len, room));
     if (n <= 0) {
-        if (n < 0 && errno != EAGAIN) {
-            warn_report_once("arm-smmuv3: cannot read the host's events: %s",
-                             strerror(errno));
-            qemu_set_fd_handler(accel->veventq_fd, NULL, NULL, NULL);
-        }
-        return;
+        return n;
     }
     accel->events_len += n;
-    used = smmuv3_accel_parse_events(accel, accel->events_len, &any);
+    used = smmuv3_accel_parse_events(accel, accel->events_len, deliver, &any);
     accel->events_len -= used;
     memmove(accel->events, accel->events + used, accel->events_len);
     trace_smmuv3_accel_read_events(n);
     if (any) {
         smmuv3_trigger_irq(accel->s, SMMU_IRQ_EVTQ, 0);
     }
+    return n;
+}
+
+/*
+ * What does not fit the buffer makes the descriptor readable again, so that a
+ * storm of events does not stop the main loop.
+ */
+static void smmuv3_accel_read_events(void *opaque)
+{
+    SMMUv3Accel *accel = opaque;
+    ssize_t n = smmuv3_accel_read_some(accel, true);
+
+    if (n > 0) {
+        accel->read_told = false;
+    } else if (n < 0 && errno != EAGAIN) {
+        if (!accel->read_told) {
+            warn_report("arm-smmuv3 '%s': cannot read the host's events: %s; "
+                        "trying again", smmuv3_accel_id(accel),
+                        strerror(errno));
+            accel->read_told = true;
+        }
+        /* It stays readable, and must not keep the main loop busy */
+        timer_mod(accel->read_retry, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                  SMMUV3_ACCEL_READ_RETRY_MS);
+        smmuv3_accel_eventq_poll(accel);
+    }
+}
+
+void smmuv3_accel_eventq_poll(SMMUv3Accel *accel)
+{
+    bool on;
+
+    if (accel->veventq_fd >= 0) {
+        on = runstate_is_running() && !timer_pending(accel->read_retry);
+        qemu_set_fd_handler(accel->epoll_fd,
+                            on ? smmuv3_accel_read_events : NULL, NULL, accel);
+    }
+}
+
+static void smmuv3_accel_read_retry(void *opaque)
+{
+    smmuv3_accel_eventq_poll(opaque);
+}
+
+/*
+ * A descriptor is a user of the object in the host, and so is each thread that
+ * sleeps in poll() on it: the main loop, while a vCPU unplugs the last device.
+ * It sleeps on an epoll instance instead, which does not hold on to the files
+ * that it watches.
+ */
+static bool smmuv3_accel_eventq_watch(SMMUv3Accel *accel, Error **errp)
+{
+    struct epoll_event event = { .events = EPOLLIN };
+
+    accel->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (accel->epoll_fd < 0) {
+        error_setg_errno(errp, errno, "cannot create an epoll instance");
+        return false;
+    }
+    if (epoll_ctl(accel->epoll_fd, EPOLL_CTL_ADD, accel->veventq_fd, &event)) {
+        error_setg_errno(errp, errno, "cannot watch the host's event queue");
+        close(accel->epoll_fd);
+        return false;
+    }
+    return true;
+}
+
+static bool smmuv3_accel_eventq_alloc(SMMUv3Accel *accel, Error **errp)
+{
+    if (!iommufd_backend_alloc_veventq(accel->iommufd, accel->viommu_id,
+                                       IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
+                                       SMMUV3_ACCEL_EVENT_DEPTH,
+                                       &accel->veventq_id, &accel->veventq_fd,
+                                       errp)) {
+        accel->veventq_fd = -1;
+        return false;
+    }
+    if (!smmuv3_accel_eventq_watch(accel, errp)) {
+        close(accel->veventq_fd);
+        accel->veventq_fd = -1;
+        iommufd_backend_free_id(accel->iommufd, accel->veventq_id);
+        return false;
+    }
+    return true;
 }
 
 void smmuv3_accel_eventq_start(SMMUv3Accel *accel)
 {
     Error *err = NULL;
 
-    if (!accel->viommu_id || accel->veventq_fd >= 0 ||
-        !smmuv3_eventq_enabled(accel->s)) {
+    if (!accel->viommu_id || accel->veventq_fd >= 0) {
         return;
     }
-    if (!iommufd_backend_alloc_veventq(accel->iommufd, accel->viommu_id,
-                                       IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
-                                       SMMUV3_ACCEL_EVENT_DEPTH,
-                                       &accel->veventq_id, &accel->veventq_fd,
-                                       &err)) {
-        accel->veventq_fd = -1;
+    if (!smmuv3_accel_eventq_alloc(accel, &err)) {
         if (!accel->veventq_told) {
-            warn_report("arm-smmuv3: the guest will not see faults of host "
-                        "devices: %s", error_get_pretty(err));
+            warn_report("arm-smmuv3 '%s': the guest will not see faults of "
+                        "host devices: %s", smmuv3_accel_id(accel),
+                        error_get_pretty(err));
             accel->veventq_told = true;
         }
         error_free(err);
@@ -161,12 +277,14 @@ void smmuv3_accel_eventq_start(SMMUv3Accel *accel)
     }
     if (!accel->events) {
         accel->events = g_malloc(SMMUV3_ACCEL_EVENTS * SMMUV3_ACCEL_EVENT_SIZE);
+        accel->read_retry = timer_new_ms(QEMU_CLOCK_REALTIME,
+                                         smmuv3_accel_read_retry, accel);
     }
     accel->events_len = 0;
     accel->next_sequence = 0;
+    accel->read_told = false;
     g_unix_set_fd_nonblocking(accel->veventq_fd, true, NULL);
-    qemu_set_fd_handler(accel->veventq_fd, smmuv3_accel_read_events, NULL,
-                        accel);
+    smmuv3_accel_eventq_poll(accel);
 }
 
 void smmuv3_accel_eventq_stop(SMMUv3Accel *accel)
@@ -174,22 +292,35 @@ void smmuv3_accel_eventq_stop(SMMUv3Accel *accel)
     if (accel->veventq_fd < 0) {
         return;
     }
-    qemu_set_fd_handler(accel->veventq_fd, NULL, NULL, NULL);
-    /* The descriptor is a user of the object */
+    timer_del(accel->read_retry);
+    qemu_set_fd_handler(accel->epoll_fd, NULL, NULL, NULL);
+    epoll_ctl(accel->epoll_fd, EPOLL_CTL_DEL, accel->veventq_fd, NULL);
+    close(accel->epoll_fd);
     close(accel->veventq_fd);
     accel->veventq_fd = -1;
     iommufd_backend_free_id(accel->iommufd, accel->veventq_id);
 }
 
+/*
+ * The host's queue stays as it is: to make it anew takes that nobody uses the
+ * old one any more.  What it holds is from before, and not for the guest.
+ */
 void smmuv3_accel_update_eventq(SMMUv3State *s)
 {
-    if (!s->s_accel) {
+    SMMUv3Accel *accel = s->s_accel;
+
+    if (!accel || accel->eventq_on == smmuv3_eventq_enabled(s)) {
         return;
     }
-    if (smmuv3_eventq_enabled(s)) {
-        smmuv3_accel_eventq_start(s->s_accel);
-    } else {
-        smmuv3_accel_eventq_stop(s->s_accel);
+    accel->eventq_on = smmuv3_eventq_enabled(s);
+    if (accel->veventq_fd >= 0) {
+        for (int i = 0; i <= SMMUV3_ACCEL_DRAIN_READS; i++) {
+            if (smmuv3_accel_read_some(accel, false) <= 0) {
+                break;
+            }
+        }
+    } else if (accel->eventq_on) {
+        smmuv3_accel_eventq_start(accel);
     }
 }
 

@@ -62,9 +62,11 @@ typedef struct SMMUv3AccelStream {
     const char *reason;
     bool told;                  /* of the failure to install what follows */
     bool busy;                  /* being reset, which was logged */
+    bool msi_told;              /* that the guest loses its interrupts */
     SMMUv3AccelTarget failure;
 
     QEMUTimer *retry;
+    bool retry_later;           /* it fired while the VM was stopped */
     int64_t log_start;          /* start of the slice of time, in ns */
     unsigned int logged;        /* messages in this slice */
     QLIST_ENTRY(SMMUv3AccelStream) next;
@@ -96,18 +98,28 @@ typedef struct SMMUv3Accel {
     uint32_t abort_hwpt_id;
     uint32_t veventq_id;
     int veventq_fd;             /* -1: none */
+    int epoll_fd;               /* watches veventq_fd */
     bool veventq_told;          /* that the host has none */
 
     /* Commands that wait, in the host's byte order */
     struct iommu_viommu_arm_smmuv3_invalidate *batch;
     uint32_t batched;
     bool tlb_stale;             /* the host refused to invalidate its TLB */
+    bool repeat;                /* the host wants TLBI and CFGI twice */
 
     /* Events */
+    bool eventq_on;             /* the guest's queue, when last looked at */
     uint8_t *events;
     size_t events_len;          /* bytes of an event read in part */
     uint32_t next_sequence;
+    QEMUTimer *read_retry;      /* pending after a read that failed */
+    bool read_told;             /* of such a read */
 } SMMUv3Accel;
+
+static inline const char *smmuv3_accel_id(SMMUv3Accel *accel)
+{
+    return DEVICE(accel->s)->id ?: "";
+}
 
 /* --- smmuv3-accel-stream.c --- */
 
@@ -150,6 +162,9 @@ void smmuv3_accel_stream_fail(SMMUv3AccelStream *st, const char *reason);
 /* Try again to stop streams that are stuck. Returns false if some still are */
 bool smmuv3_accel_unstick(SMMUv3Accel *accel);
 
+/* The VM runs again: go on with what was put off */
+void smmuv3_accel_resume(SMMUv3Accel *accel);
+
 /* --- smmuv3-accel-ste.c --- */
 
 /* What the guest wants for the stream that has StreamID @sid */
@@ -169,9 +184,12 @@ bool smmuv3_accel_flush_tlb(SMMUv3Accel *accel, Error **errp);
 
 /* --- smmuv3-accel-event.c --- */
 
-/* Create the event queue of a new vIOMMU if the guest's is on */
+/* Create the event queue of a new vIOMMU, which has it for all its life */
 void smmuv3_accel_eventq_start(SMMUv3Accel *accel);
 void smmuv3_accel_eventq_stop(SMMUv3Accel *accel);
+
+/* Listen to the host's events, or not, as the state of the VM has it */
+void smmuv3_accel_eventq_poll(SMMUv3Accel *accel);
 
 /* Record that a stream's configuration is bad (SMMUv3 7.3) */
 void smmuv3_accel_record_config(SMMUv3AccelStream *st,

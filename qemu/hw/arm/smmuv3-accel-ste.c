@@ -27,16 +27,20 @@
 #define STE0_NESTED             (MAKE_64BIT_MASK(0, 52) | \
                                  MAKE_64BIT_MASK(59, 5))
 #define STE1_S1DSS(w)           extract64(w, 0, 2)
+#define STE1_S1STALLD           BIT_ULL(27)
 #define STE1_EATS(w)            extract64(w, 28, 2)
 #define STE1_EATS_MASK          MAKE_64BIT_MASK(28, 2)
 /* S1DSS, S1CIR, S1COR, S1CSH, S1STALLD, EATS */
-#define STE1_NESTED             (MAKE_64BIT_MASK(0, 8) | BIT_ULL(27) | \
+#define STE1_NESTED             (MAKE_64BIT_MASK(0, 8) | STE1_S1STALLD | \
                                  STE1_EATS_MASK)
 
 #define STE_CFG_IS_ABORT(cfg)   (!((cfg) & 4))
 #define STE_CFG_BYPASS_ALL      4
 #define STE_CFG_S1_ONLY         5
 #define STE_EATS_FULL           1
+
+/* IDR0.STALL_MODEL: what the guest is told */
+#define IDR0_STALL_NONE         1
 
 /* Guest tables are in memory: an access to a device fails */
 static const MemTxAttrs smmuv3_accel_attrs = { .memory = 1 };
@@ -168,6 +172,20 @@ static bool smmuv3_accel_has_ats(SMMUv3AccelStream *st)
              IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED);
 }
 
+/*
+ * The guest was told that nothing stalls, and nobody would resume what does.
+ * Where the host could, its SMMU has to refuse a CD that asks for it, as the
+ * guest was promised (SMMUv3 5.5).
+ */
+static uint64_t smmuv3_accel_stalld(SMMUv3AccelStream *st)
+{
+    HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(st->idev);
+    uint32_t idr0 = hiod->caps.vendor_caps.smmuv3.idr[0];
+
+    return FIELD_EX32(idr0, IDR0, STALL_MODEL) == IDR0_STALL_NONE ?
+           0 : STE1_S1STALLD;
+}
+
 static void smmuv3_accel_decode_ste(SMMUv3AccelStream *st, const uint64_t *ste,
                                     SMMUv3AccelTarget *t)
 {
@@ -183,7 +201,7 @@ static void smmuv3_accel_decode_ste(SMMUv3AccelStream *st, const uint64_t *ste,
     } else if (smmuv3_accel_check_s1(st->accel, ste, t)) {
         t->state = SMMUV3_ACCEL_S1;
         t->ste[0] = ste[0] & STE0_NESTED;
-        t->ste[1] = ste[1] & STE1_NESTED;
+        t->ste[1] = (ste[1] & STE1_NESTED) | smmuv3_accel_stalld(st);
         if (!smmuv3_accel_has_ats(st)) {
             t->ste[1] &= ~STE1_EATS_MASK;
         }

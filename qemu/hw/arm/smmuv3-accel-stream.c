@@ -13,6 +13,7 @@
 #include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "hw/pci/pci.h"
+#include "system/runstate.h"
 #include "trace.h"
 #include "smmuv3-accel-internal.h"
 
@@ -98,6 +99,8 @@ static bool smmuv3_accel_alloc_objects(SMMUv3Accel *accel,
 
     accel->iommufd = idev->iommufd;
     accel->s2_hwpt_id = idev->hwpt_id;
+    accel->repeat = HOST_IOMMU_DEVICE(idev)->caps.vendor_caps.smmuv3.flags &
+                    IOMMU_HW_INFO_ARM_SMMUV3_ERRATA_REPEAT_TLBI_CFGI;
     if (!iommufd_backend_alloc_viommu(idev->iommufd, idev->devid,
                                       IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
                                       idev->hwpt_id, &accel->viommu_id,
@@ -409,7 +412,25 @@ void smmuv3_accel_stream_fail(SMMUv3AccelStream *st, const char *reason)
 
 static void smmuv3_accel_retry(void *opaque)
 {
-    smmuv3_accel_stream_refresh(opaque, false);
+    SMMUv3AccelStream *st = opaque;
+
+    if (!runstate_is_running()) {
+        st->retry_later = true;
+        return;
+    }
+    smmuv3_accel_stream_refresh(st, false);
+}
+
+void smmuv3_accel_resume(SMMUv3Accel *accel)
+{
+    SMMUv3AccelStream *st;
+
+    QLIST_FOREACH(st, &accel->streams, next) {
+        if (st->retry_later) {
+            st->retry_later = false;
+            smmuv3_accel_schedule_retry(st);
+        }
+    }
 }
 
 bool smmuv3_accel_unstick(SMMUv3Accel *accel)

@@ -14,6 +14,7 @@
 #include "hw/pci/pci.h"
 #include "hw/pci/pci_bridge.h"
 #include "migration/blocker.h"
+#include "system/runstate.h"
 #include "system/system.h"
 #include "trace.h"
 #include "smmuv3-accel-internal.h"
@@ -96,12 +97,6 @@ static int smmuv3_accel_host_oas(const struct iommu_hw_info_arm_smmuv3 *info)
                ARRAY_SIZE(smmuv3_accel_oas_bits) - 1);
 }
 
-static int smmuv3_accel_host_ats(HostIOMMUDevice *hiod)
-{
-    return FIELD_EX32(hiod->caps.vendor_caps.smmuv3.idr[0], IDR0, ATS) &&
-           !(hiod->caps.hw_caps & IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED);
-}
-
 static void smmuv3_accel_set_auto(int *feature, int value)
 {
     if (*feature == SMMUV3_ACCEL_AUTO) {
@@ -116,7 +111,8 @@ static void smmuv3_accel_freeze(SMMUv3Accel *accel, HostIOMMUDevice *hiod)
     SMMUv3AccelFeatures *f = &accel->features;
 
     smmuv3_accel_set_auto(&f->ril, FIELD_EX32(info->idr[3], IDR3, RIL));
-    smmuv3_accel_set_auto(&f->ats, smmuv3_accel_host_ats(hiod));
+    /* Whether a device has it, too, is decided for each: see its STE */
+    smmuv3_accel_set_auto(&f->ats, FIELD_EX32(info->idr[0], IDR0, ATS));
     smmuv3_accel_set_auto(&f->oas, MIN(smmuv3_accel_host_oas(info),
                                        SMMUV3_ACCEL_OAS_MAX));
     smmuv3_accel_set_auto(&f->ssidsize,
@@ -434,6 +430,17 @@ static const PCIIOMMUOps smmuv3_accel_ops = {
  * The SMMU itself
  */
 
+/* While the VM is stopped nothing happens on the guest's behalf */
+static void smmuv3_accel_vm_state(void *opaque, bool running, RunState state)
+{
+    SMMUv3Accel *accel = opaque;
+
+    smmuv3_accel_eventq_poll(accel);
+    if (running) {
+        smmuv3_accel_resume(accel);
+    }
+}
+
 static bool smmuv3_accel_check_props(SMMUv3State *s, SMMUv3AccelFeatures *f,
                                      Error **errp)
 {
@@ -498,6 +505,7 @@ bool smmuv3_accel_realize(SMMUv3State *s, Error **errp)
     QLIST_INIT(&accel->streams);
     accel->machine_done.notify = smmuv3_accel_machine_done;
     qemu_add_machine_init_done_notifier(&accel->machine_done);
+    qemu_add_vm_change_state_handler(smmuv3_accel_vm_state, accel);
 
     if (!smmuv3_accel_as.root) {
         address_space_init(&smmuv3_accel_as, get_system_memory(),

@@ -21,6 +21,9 @@
 #define IOMMU_HW_CAP_PCI_PASID_PRIV         (1 << 2)
 #define IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED  (1 << 3)
 
+/* enum iommu_hw_info_arm_smmuv3_flags, in iommu_hw_info_arm_smmuv3::flags */
+#define IOMMU_HW_INFO_ARM_SMMUV3_ERRATA_REPEAT_TLBI_CFGI    (1 << 0)
+
 /*
  * iommu_hw_info::out_max_pasid_log2 is the first of the four bytes that follow
  * out_data_type; older headers call them reserved, older kernels leave zero.

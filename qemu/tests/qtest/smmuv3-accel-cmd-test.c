@@ -384,6 +384,124 @@ static void test_device_without_ats(void)
     smmuv3_accel_end(&t);
 }
 
+/* --- a host that needs TLBI and CFGI twice --- */
+
+static bool start_errata(Smmuv3AccelTest *t)
+{
+    g_autofree char *host = g_strdup_printf(
+        "iommu a type=smmuv3 idr0=0x%x idr1=0x%x idr3=0x%x idr5=0x%x errata=1\n"
+        "device dev0 iommu=a\n", HOST_IDR0, HOST_IDR1, HOST_IDR3, HOST_IDR5);
+    Smmuv3AccelSetup setup = { .host = host, .devices = 1 };
+
+    if (!smmuv3_accel_start(t, &setup)) {
+        return false;
+    }
+    smmuv3_guest_enable(&t->guest);
+    smmuv3_guest_write_ste(&t->guest, SID0, smmuv3_accel_s1_ste(0),
+                           SMMUV3_STE1_EATS);
+    smmuv3_guest_cfgi(&t->guest, SID0);
+    smmuv3_accel_expect(t, 0, SMMUV3_IS_S1);
+    return true;
+}
+
+/* The entries of each INVALIDATE since @mark, one call in a line */
+static void expect_calls(Smmuv3AccelTest *t, size_t mark, const char *wanted)
+{
+    g_autofree char *log = fakehost_log_since(t->host, mark);
+    g_auto(GStrv) lines = g_strsplit(log, "\n", 0);
+    g_autoptr(GString) found = g_string_new(NULL);
+
+    for (unsigned i = 0; lines[i]; i++) {
+        const char *entries = strstr(lines[i], "entries=[");
+
+        if (entries) {
+            g_string_append_len(found, entries + strlen("entries="),
+                                strcspn(entries, "]") + 1 -
+                                strlen("entries="));
+            g_string_append_c(found, '\n');
+        }
+    }
+    g_assert_cmpstr(found->str, ==, wanted);
+}
+
+static void test_errata(void)
+{
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+    size_t mark;
+
+    if (!start_errata(&t)) {
+        return;
+    }
+    mark = fakehost_log_mark(t.host);
+    smmuv3_guest_post_va(g, 7, 0x4000);
+    smmuv3_guest_sync(g);
+    expect_calls(&t, mark, "[0x7000000000012:0x4000]\n"
+                 "[0x7000000000012:0x4000]\n");
+
+    /* ATC_INV once, and when the rest is really done */
+    mark = fakehost_log_mark(t.host);
+    smmuv3_guest_post_va(g, 7, 0x4000);
+    smmuv3_guest_post(g, SMMUV3_ATC_INV | SID(SID0), 0x4000);
+    smmuv3_guest_post_sid(g, SMMUV3_CFGI_CD_ALL, SID0);
+    smmuv3_guest_post(g, SMMUV3_ATC_INV | SID(SID0), 0x5000);
+    smmuv3_guest_sync(g);
+    expect_calls(&t, mark,
+                 "[0x7000000000012:0x4000,0x10000000006:0x0]\n"
+                 "[0x7000000000012:0x4000,0x10000000006:0x0]\n"
+                 "[0x10000000040:0x4000,0x10000000040:0x5000]\n");
+
+    mark = fakehost_log_mark(t.host);
+    smmuv3_guest_post(g, SMMUV3_ATC_INV | SID(SID0), 0x4000);
+    smmuv3_guest_sync(g);
+    expect_calls(&t, mark, "[0x10000000040:0x4000]\n");
+
+    /* The model's own: an entry that has not changed */
+    mark = fakehost_log_mark(t.host);
+    smmuv3_guest_cfgi(g, SID0);
+    expect_calls(&t, mark, "[0x10000000006:0x0]\n[0x10000000006:0x0]\n");
+    g_assert_cmpuint(t.host->page->unrepeated, ==, 0);
+    smmuv3_accel_end(&t);
+}
+
+/* What is done again after a refusal needs it, too, and so does a flush */
+static void test_errata_refused(void)
+{
+    static const char both[] =
+        "[0x7000000000012:0x4000,0x7000000000012:0x5000]\n";
+    g_autofree char *replay = g_strdup_printf("%s%s%s", both, both,
+        "[0x7000000000012:0x4000]\n[0x7000000000012:0x4000]\n"
+        "[0x7000000000012:0x5000]\n[0x7000000000012:0x5000]\n"
+        "[0x10000000040:0x4000]\n");
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+    size_t mark;
+
+    if (!start_errata(&t)) {
+        return;
+    }
+    /* It is the second of the calls that fails */
+    mark = fakehost_log_mark(t.host);
+    fakehost_fail(t.host, INVALIDATE, 2, 1, EIO, 0);
+    smmuv3_guest_post_va(g, 7, 0x4000);
+    smmuv3_guest_post(g, SMMUV3_ATC_INV | SID(SID0), 0x4000);
+    smmuv3_guest_post_va(g, 7, 0x5000);
+    smmuv3_guest_sync(g);
+    expect_calls(&t, mark, replay);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
+
+    fakehost_fail(t.host, INVALIDATE, 1, 0, EIO, 0);
+    smmuv3_guest_post_va(g, 7, 0x6000);
+    smmuv3_guest_sync(g);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
+    fakehost_clear_rules(t.host);
+    mark = fakehost_log_mark(t.host);
+    smmuv3_guest_cfgi(g, SID0);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
+    expect_calls(&t, mark, "[0x30:0x0]\n[0x30:0x0]\n");
+    smmuv3_accel_end(&t);
+}
+
 /* Nobody reads the CDs of a stream that aborts, not even one that had some */
 static void test_cd_of_abort(void)
 {
@@ -474,6 +592,8 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-accel/queue/sync-irq_completes", test_sync_irq);
     qtest_add_func("/smmuv3-accel/cmd/cd-of-abort_ignored", test_cd_of_abort);
     qtest_add_func("/smmuv3-accel/cmd/asid-of-8-bits_sent", test_asid8);
+    qtest_add_func("/smmuv3-accel/errata/tlbi-and-cfgi_twice", test_errata);
+    qtest_add_func("/smmuv3-accel/errata/refused_twice", test_errata_refused);
     qtest_add_func("/smmuv3-accel/cmd/device-without-ats_ignored",
                    test_device_without_ats);
     return g_test_run();

@@ -17,6 +17,7 @@
 #define SMMUV3_ACCEL_FIXED  "ril=on,ats=on,oas=44,ssidsize=4"
 
 /* Identification registers of a host that can do everything (6.3.1 to 6.3.6) */
+#define HOST_IDR0_STALL_NONE    (1u << 24)
 #define HOST_IDR0_STALL_FORCED  (2u << 24)
 #define HOST_IDR0_ATS       (1u << 10)
 #define HOST_IDR0_TTF       (2u << 2)
@@ -24,7 +25,7 @@
 #define HOST_IDR0_STLEVEL   (1u << 27)
 #define HOST_IDR0           (3u | HOST_IDR0_TTF | 1u << 4 | HOST_IDR0_ATS | \
                              1u << 12 | 1u << 18 | HOST_IDR0_TTENDIAN | \
-                             1u << 24 | HOST_IDR0_STLEVEL)
+                             HOST_IDR0_STALL_NONE | HOST_IDR0_STLEVEL)
 #define HOST_IDR1_SSIDSIZE(bits) ((uint32_t)(bits) << 6)
 #define HOST_IDR1           (16u | HOST_IDR1_SSIDSIZE(16))
 #define HOST_IDR3_FWB       (1u << 8)

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/bitops.h"
 #include "smmuv3-accel-common.h"
 
 #define QUEUE_LEN       (1u << SMMUV3_GUEST_EVENTQ_LOG2)
@@ -294,7 +295,7 @@ static void test_sequence_wraps(void)
     smmuv3_accel_end(&t);
 }
 
-/* The host's queue is there while the guest's is on, and a device is */
+/* The host's queue is there while a device is, whatever the guest's does */
 static void test_lifetime(void)
 {
     Smmuv3AccelSetup setup = { 0 };
@@ -304,25 +305,49 @@ static void test_lifetime(void)
     if (!smmuv3_accel_start(&t, &setup)) {
         return;
     }
-    smmuv3_guest_enable(g);
-    g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VEVENTQ), ==, 0);
     smmuv3_accel_plug(&t, 0);
     g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VEVENTQ), ==, 1);
+    smmuv3_guest_enable(g);
     for (unsigned i = 0; i < 5; i++) {
         smmuv3_guest_set_cr0(g, SMMUV3_CR0_ALL & ~SMMUV3_CR0_EVENTQEN);
         g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VEVENTQ), ==,
-                         0);
-        smmuv3_guest_set_cr0(g, SMMUV3_CR0_ALL);
-        g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VEVENTQ), ==,
                          1);
+        smmuv3_guest_set_cr0(g, SMMUV3_CR0_ALL);
     }
+    smmuv3_accel_reset(&t);
+    g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VEVENTQ), ==, 1);
+    g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_VEVENTQ_ALLOC"), ==, 1);
     smmuv3_accel_unplug(&t, 0);
     smmuv3_accel_expect_empty(&t);
+    /* Nothing is destroyed that somebody still uses */
+    g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_DESTROY"), ==, 0);
     smmuv3_accel_end(&t);
 }
 
-/* A new queue of the host starts from 0, and with a whole event */
-static void test_restart(void)
+/*
+ * Nobody sleeps in poll() on the queue: the host would take that for a use of
+ * it, and keep it when the last device goes.
+ */
+static void test_poll(void)
+{
+    Smmuv3AccelTest t;
+    int fd;
+
+    if (!start(&t, &fd)) {
+        return;
+    }
+    for (unsigned i = 0; i < 10; i++) {
+        send_event(fd, i, 0x1000);
+        wait_prod(&t, i + 1);
+    }
+    g_assert_cmpuint(t.host->page->queue_reads, >, 0);
+    g_assert_cmpuint(t.host->page->queue_polls, ==, 0);
+    close(fd);
+    smmuv3_accel_end(&t);
+}
+
+/* What happens while the guest's queue is off is not for it */
+static void test_queue_off(void)
 {
     HostEvent e = make_event(2, 0x100, 0x3000);
     Smmuv3AccelSetup setup = { .devices = 1, .args =
@@ -337,20 +362,22 @@ static void test_restart(void)
     smmuv3_accel_bind(&t, 0);
     fd = open_queue(&t);
     send_event(fd, 0, 0x1000);
-    send_event(fd, 1, 0x2000);
-    wait_prod(&t, 2);
-    send_bytes(fd, &e, 20);
-    wait_lines(&t, "smmuv3_accel_read_events 20 ", 1);
+    wait_prod(&t, 1);
     smmuv3_guest_set_cr0(&t.guest, SMMUV3_CR0_ALL & ~SMMUV3_CR0_EVENTQEN);
-    close(fd);
+    /* In two pieces, the second of which nobody may have read yet */
+    send_event(fd, 1, 0x2000);
+    send_bytes(fd, &e, 20);
+    wait_lines(&t, "smmuv3_accel_read_events 60 ", 1);
+    send_bytes(fd, (char *)&e + 20, 20);
+    /* Not that some were lost, either */
+    send_event(fd, 9, 0x4000);
     smmuv3_guest_set_cr0(&t.guest, SMMUV3_CR0_ALL);
-    fd = open_queue(&t);
-    send_event(fd, 0, 0x4000);
-    wait_prod(&t, 3);
-    for (unsigned i = 0; i < 3; i++) {
-        g_assert_true(smmuv3_guest_event(&t.guest, evt));
-    }
-    g_assert_cmphex(evt[2], ==, 0x4000);
+    send_event(fd, 10, 0x5000);
+    wait_prod(&t, 2);
+    g_assert_true(smmuv3_guest_event(&t.guest, evt));
+    g_assert_cmphex(evt[2], ==, 0x1000);
+    g_assert_true(smmuv3_guest_event(&t.guest, evt));
+    g_assert_cmphex(evt[2], ==, 0x5000);
     close(fd);
     smmuv3_accel_end(&t);
 }
@@ -358,7 +385,7 @@ static void test_restart(void)
 /* A host without such queues: told once, and all else works */
 static void test_refused_queue(void)
 {
-    Smmuv3AccelSetup setup = { .devices = 1 };
+    Smmuv3AccelSetup setup = { 0 };
     Smmuv3AccelTest t;
     size_t mark;
 
@@ -367,16 +394,126 @@ static void test_refused_queue(void)
     }
     mark = fakehost_err_mark(t.host);
     fakehost_fail(t.host, "VEVENTQ_ALLOC", 1, 0, EOPNOTSUPP, 0);
+    smmuv3_accel_plug(&t, 0);
     smmuv3_accel_bind(&t, 0);
     for (unsigned i = 0; i < 5; i++) {
         smmuv3_guest_set_cr0(&t.guest, SMMUV3_CR0_ALL & ~SMMUV3_CR0_EVENTQEN);
         smmuv3_guest_set_cr0(&t.guest, SMMUV3_CR0_ALL);
     }
+    /* With the device, and each time that the guest asks for events */
     g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_VEVENTQ_ALLOC"), ==,
-                     6);
+                     7);
     g_assert_cmpuint(fakehost_err_lines(t.host, mark, "will not see faults"),
                      ==, 1);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
+    smmuv3_accel_unplug(&t, 0);
+    smmuv3_accel_expect_empty(&t);
+    smmuv3_accel_end(&t);
+}
+
+/* A read that fails is told once and tried again, but not without a pause */
+static void test_read_error(void)
+{
+    const struct FakehostRule *rule;
+    uint64_t reads, evt[4];
+    Smmuv3AccelTest t;
+    size_t mark;
+    int fd;
+
+    if (!start(&t, &fd)) {
+        return;
+    }
+    mark = fakehost_err_mark(t.host);
+    reads = t.host->page->queue_reads;
+    rule = fakehost_fail(t.host, "READ_EVENTS", 1, 2, EIO, 0);
+    send_event(fd, 0, 0x1000);
+    wait_prod(&t, 1);
+    g_assert_cmpuint(rule->hits, ==, 2);
+    g_assert_cmpuint(t.host->page->queue_reads - reads, ==, 3);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "cannot read the host"),
+                     ==, 1);
+    g_assert_true(smmuv3_guest_event(&t.guest, evt));
+    g_assert_cmphex(evt[2], ==, 0x1000);
+    /* It worked meanwhile: the next failure is told again */
+    fakehost_fail(t.host, "READ_EVENTS", 1, 1, EIO, 0);
+    send_event(fd, 1, 0x2000);
+    wait_prod(&t, 2);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "cannot read the host"),
+                     ==, 2);
+    close(fd);
+    smmuv3_accel_end(&t);
+}
+
+/* A guest that stands still gets no events, and all of them when it goes on */
+static void test_stopped(void)
+{
+    uint64_t reads;
+    Smmuv3AccelTest t;
+    int fd;
+
+    if (!start(&t, &fd)) {
+        return;
+    }
+    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'stop' }");
+    reads = t.host->page->queue_reads;
+    send_event(fd, 0, 0x1000);
+    send_event(fd, 1, 0x2000);
+    for (unsigned i = 0; i < 20; i++) {
+        g_usleep(10000);
+        g_assert_cmphex(event_prod(&t), ==, 0);
+    }
+    g_assert_cmpuint(t.host->page->queue_reads, ==, reads);
+    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
+    wait_prod(&t, 2);
+    close(fd);
+    smmuv3_accel_end(&t);
+}
+
+/* The guest's interrupts are lost without an RMR: that is said, once */
+static void test_msi_window(void)
+{
+    static const struct {
+        uint64_t addr;
+        uint8_t type;
+        bool told;
+    } cases[] = {
+        { 0x07fff000, F_TRANSLATION }, { 0x08100000, F_TRANSLATION },
+        { 0x08000040, 0x13 }, { 0x080ff040, F_TRANSLATION, true },
+        { 0x08000040, F_TRANSLATION, true },
+    };
+    Smmuv3AccelSetup setup = { .devices = 2 };
+    Smmuv3AccelTest t;
+    uint32_t seq = 0;
+    size_t mark;
+    int fd;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    smmuv3_accel_bind(&t, 0);
+    smmuv3_accel_bind(&t, 1);
+    fd = open_queue(&t);
+    mark = fakehost_err_mark(t.host);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        HostEvent e = make_event(seq++, smmuv3_accel_sid(0), cases[i].addr);
+
+        e.evt[0] = deposit64(e.evt[0], 0, 8, cases[i].type);
+        send_bytes(fd, &e, sizeof(e));
+        wait_prod(&t, seq);
+        g_assert_cmpuint(fakehost_err_lines(t.host, mark, "RMR"), ==,
+                         cases[i].told);
+    }
+    /* Each device, and nobody for a StreamID that no device has */
+    for (unsigned sid = 0x200; sid <= 0x300; sid += 0x100) {
+        HostEvent e = make_event(seq++, sid, 0x08000000);
+
+        send_bytes(fd, &e, sizeof(e));
+        wait_prod(&t, seq);
+        g_assert_cmpuint(fakehost_err_lines(t.host, mark, "RMR"), ==, 2);
+    }
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "StreamID 0x200"), ==,
+                     1);
+    close(fd);
     smmuv3_accel_end(&t);
 }
 
@@ -435,9 +572,15 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-accel/event/overflow_told", test_overflow);
     qtest_add_func("/smmuv3-accel/event/lost_told", test_lost);
     qtest_add_func("/smmuv3-accel/event/sequence_wraps", test_sequence_wraps);
-    qtest_add_func("/smmuv3-accel/event/queue_follows-enable", test_lifetime);
-    qtest_add_func("/smmuv3-accel/event/queue-restarted_delivered",
-                   test_restart);
+    qtest_add_func("/smmuv3-accel/event/queue_lives-with-device",
+                   test_lifetime);
+    qtest_add_func("/smmuv3-accel/event/queue_not-polled", test_poll);
+    qtest_add_func("/smmuv3-accel/event/queue-off_dropped", test_queue_off);
+    qtest_add_func("/smmuv3-accel/event/read-fails_tried-again",
+                   test_read_error);
+    qtest_add_func("/smmuv3-accel/event/vm-stopped_waits", test_stopped);
+    qtest_add_func("/smmuv3-accel/event/msi-window_told-once",
+                   test_msi_window);
     qtest_add_func("/smmuv3-accel/event/queue-refused_told-once",
                    test_refused_queue);
     qtest_add_func("/smmuv3-accel/event/bad-queue_gerror", test_bad_queue);

@@ -420,6 +420,35 @@ static void test_device_in_reset(void)
     smmuv3_accel_end(&t);
 }
 
+/* A VM that stands still has nothing done for it; it goes on afterwards */
+static void test_stopped_in_reset(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 1 };
+    struct FakehostDevice *dev;
+    Smmuv3AccelTest t;
+    uint64_t calls;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    prepare_abort(&t);
+    dev = fakehost_device(t.host, "dev0");
+    dev->flags |= FAKEHOST_DEV_IN_RESET;
+    operate_bind(&t);
+    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'stop' }");
+    calls = fakehost_total_calls(t.host);
+    dev->flags &= ~FAKEHOST_DEV_IN_RESET;
+    for (unsigned i = 0; i < 30; i++) {
+        g_usleep(10 * 1000);
+        smmuv3_accel_expect_alive(&t);
+    }
+    g_assert_cmpuint(fakehost_total_calls(t.host), ==, calls);
+    g_assert_cmpint(smmuv3_accel_state(&t, 0), !=, SMMUV3_IS_S1);
+    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
+    QTEST_AWAIT(smmuv3_accel_state(&t, 0) == SMMUV3_IS_S1);
+    smmuv3_accel_end(&t);
+}
+
 /* --- a host that cannot even detach --- */
 
 #define DETACH          "VFIO_DEVICE_DETACH_IOMMUFD_PT"
@@ -609,6 +638,8 @@ int main(int argc, char **argv)
                    test_detached);
     qtest_add_func("/smmuv3-accel/failure/device-in-reset_retried",
                    test_device_in_reset);
+    qtest_add_func("/smmuv3-accel/failure/vm-stopped_waits",
+                   test_stopped_in_reset);
     qtest_add_func("/smmuv3-accel/stuck/command_not-completed",
                    test_stuck_command);
     qtest_add_func("/smmuv3-accel/stuck/register_retried", test_stuck_register);

@@ -154,6 +154,42 @@ static void test_told(const void *data)
     smmuv3_accel_end(&t);
 }
 
+/* ATS is the host SMMU's, whichever device comes first, and cannot do it */
+static void test_ats_order(const void *data)
+{
+    const char *first = data;
+    g_autofree char *host = g_strdup_printf(
+        "iommu iommu0 type=smmuv3 idr0=0x%x idr1=0x%x idr3=0x%x idr5=0x%x\n"
+        "device dev0 iommu=iommu0 ats=%s\ndevice dev1 iommu=iommu0 ats=%s\n",
+        HOST_IDR0, HOST_IDR1, HOST_IDR3, HOST_IDR5, first,
+        *first == '0' ? "1" : "0");
+    Smmuv3AccelSetup setup = { .host = host, .cold = 2 };
+    Smmuv3AccelTest t;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    g_assert_cmphex(smmuv3_guest_readl(&t.guest, SMMUV3_IDR0) & HOST_IDR0_ATS,
+                    ==, HOST_IDR0_ATS);
+    smmuv3_guest_enable(&t.guest);
+    for (unsigned i = 0; i < 2; i++) {
+        g_autofree char *line = NULL;
+        g_autofree char *ste = NULL;
+        bool has_ats = i == (*first == '0');
+
+        smmuv3_guest_write_ste(&t.guest, smmuv3_accel_sid(i),
+                               smmuv3_accel_s1_ste(i), SMMUV3_STE1_EATS);
+        smmuv3_guest_cfgi(&t.guest, smmuv3_accel_sid(i));
+        smmuv3_accel_expect(&t, i, SMMUV3_IS_S1);
+        ste = g_strdup_printf("ste=[0x%" PRIx64 ",0x%llx]",
+                              smmuv3_accel_s1_ste(i),
+                              has_ats ? SMMUV3_STE1_EATS : 0);
+        line = fakehost_log_last(t.host, 0, "HWPT_ALLOC", ste);
+        g_assert_nonnull(line);
+    }
+    smmuv3_accel_end(&t);
+}
+
 /* --- later devices --- */
 
 static const char two_hosts[] =
@@ -518,6 +554,10 @@ int main(int argc, char **argv)
 
         qtest_add_data_func(path, &told[i], test_told);
     }
+    qtest_add_data_func("/smmuv3-accel/told/auto-ats-first_as-host", "1",
+                        test_ats_order);
+    qtest_add_data_func("/smmuv3-accel/told/auto-no-ats-first_as-host", "0",
+                        test_ats_order);
     for (size_t i = 0; i < ARRAY_SIZE(starts); i++) {
         g_autofree char *path = g_strdup_printf("/smmuv3-accel/start/%s",
                                                 starts[i].name);

@@ -119,6 +119,7 @@ static const struct Fields {
     const char *name;
     uint64_t ste[2];
     uint64_t host[2];           /* word 0 is 0: refused, with an event */
+    uint32_t idr0;              /* of the host, XOR HOST_IDR0 */
 } fields[] = {
     { "plain", { SMMUV3_STE_S1 | CDS, 0 }, { SMMUV3_STE_S1 | CDS, 0 } },
     { "all-allowed",
@@ -127,6 +128,13 @@ static const struct Fields {
     { "others-dropped",
       { SMMUV3_STE_S1 | CDS | 0x07f0000000000000ull, 0xffffffffcfffff00ull },
       { SMMUV3_STE_S1 | CDS, 0x08000000ull } },
+    /* The host could stall, and the guest was told that nothing does */
+    { "host-stalls", { SMMUV3_STE_S1 | CDS, 0 },
+      { SMMUV3_STE_S1 | CDS, 0x08000000ull }, HOST_IDR0_STALL_NONE },
+    { "host-stalls_ats",
+      { SMMUV3_STE_S1 | CDS, SMMUV3_STE1_EATS },
+      { SMMUV3_STE_S1 | CDS, SMMUV3_STE1_EATS | 0x08000000ull },
+      HOST_IDR0_STALL_NONE },
     { "too-many-substreams", { SMMUV3_STE_S1 | CDS | S1CDMAX(5), 0 } },
     { "two-level-cds", { SMMUV3_STE_S1 | CDS | S1CDMAX(2) | S1FMT(2), 0 } },
     { "s1dss-reserved", { SMMUV3_STE_S1 | CDS | S1CDMAX(2), 3 } },
@@ -139,7 +147,7 @@ static const struct Fields {
 static void test_fields(const void *data)
 {
     const struct Fields *c = data;
-    Smmuv3AccelSetup setup = { .devices = 1 };
+    Smmuv3AccelSetup setup = { .devices = 1, .idr0 = c->idr0 };
     g_autofree char *line = NULL;
     g_autofree char *ste = NULL;
     Smmuv3AccelTest t;
@@ -307,7 +315,7 @@ static void test_reset(void)
         smmuv3_accel_expect(&t, 1, SMMUV3_IS_BYPASS);
         g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==, 0);
         g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VEVENTQ), ==,
-                         0);
+                         1);
     }
     smmuv3_accel_unplug(&t, 0);
     smmuv3_accel_unplug(&t, 1);

@@ -29,7 +29,8 @@ enum {
 
 /*
  * The call names are those of the uAPI, with or without IOMMU_ / VFIO_DEVICE_;
- * "*" stands for every call that the kernel is able to fail.
+ * "*" stands for every call that the kernel is able to fail. READ_EVENTS is a
+ * read() of an event or fault queue; it can fail, but not be swallowed.
  */
 struct FakehostRule {
     char call[FAKEHOST_NAME_LEN];
@@ -113,6 +114,7 @@ struct FakehostControl {
     uint32_t areas;             /* mappings in all IOASes */
     uint64_t mapped_bytes;
     uint64_t executed;          /* invalidations, by the hardware */
+    uint64_t unrepeated;        /* of those that it needed twice and got once */
     /*
      * Set by a test: each call tells how many bytes of the heap the program has
      * in use, those that the library has taken meanwhile not counted. Only
@@ -121,6 +123,7 @@ struct FakehostControl {
     uint64_t heap_wanted;
     uint64_t heap;
     uint64_t queue_reads;       /* of event and fault queues; no ioctls */
+    uint64_t queue_polls;       /* ppoll() calls that wait for such a queue */
     struct FakehostDma dma;
     struct FakehostRule rules[FAKEHOST_RULES];
     struct FakehostCallCount counts[FAKEHOST_CALLS];

@@ -423,9 +423,6 @@ int fh_vdevice_alloc(FhCtx *ctx, void *arg)
  * A queue is a FIFO in the directory FAKEHOST_EVENTS, called KIND-ID, into
  * which a test writes what the kernel would: headers and events. One read takes
  * as many of them as fit. Our own end keeps it from ever being at its end.
- *
- * Limitation: the kernel counts an open queue fd as a user of the object,
- * IOMMU_DESTROY is EBUSY until it is closed. Here the order does not matter.
  */
 static int fh_queue_open(const char *kind, uint32_t id, int *write_fd,
                          uint32_t *user_fd)
@@ -446,15 +443,17 @@ static int fh_queue_open(const char *kind, uint32_t id, int *write_fd,
     if (mkfifo(path, 0600) && errno != EEXIST) {
         return -errno;
     }
-    fds[1] = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK);
-    if (fds[1] < 0) {
+    /* The user's end comes first, and is the only one that can be read */
+    fds[0] = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fds[0] < 0) {
         return -errno;
     }
-    fds[0] = open(path, O_RDONLY | O_CLOEXEC);
-    if (fds[0] < 0) {
+    fds[1] = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fds[1] < 0 || fcntl(fds[0], F_SETFL, O_RDONLY)) {
         int err = errno;
 
-        fh_close(fds[1]);
+        fh_close(fds[0]);
+        fh_queue_close(fds[1]);
         return -err;
     }
     *user_fd = fds[0];

@@ -7,6 +7,7 @@
 #ifndef FAKEHOST_INTERNAL_H
 #define FAKEHOST_INTERNAL_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -104,6 +105,8 @@ void fh_log_totals(void);
 
 ssize_t __pread64_chk(int fd, void *buf, size_t n, off_t at, size_t room);
 ssize_t __pread_chk(int fd, void *buf, size_t n, off_t at, size_t room);
+int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
+                const sigset_t *mask, size_t room);
 ssize_t __read_chk(int fd, void *buf, size_t n, size_t room);
 
 #endif /* FAKEHOST_INTERNAL_H */

@@ -204,6 +204,8 @@ struct FhIommu {
     struct fh_hw_info_vtd vtd;
     struct fh_hw_info_arm_smmuv3 smmu;
     bool canwbs;                    /* SMMUv3: IORT's CANWBS */
+    uint64_t (*once)[2];            /* SMMUv3: given once, needed twice */
+    uint32_t nr_once;
 };
 
 /* A host device, opened or not */
@@ -291,6 +293,8 @@ int fh_obj_destroy(FhCtx *ctx, uint32_t id);
 /* Free an object without looking at its users */
 void fh_obj_free(FhObj *obj);
 const char *fh_obj_type_name(uint32_t type);
+/* Close the kernel's end of a queue; -1: there is none */
+void fh_queue_close(int fd);
 /* One log line per object that exists, in all contexts */
 void fh_obj_log_left(void);
 /* Bring FakehostControl.objects and areas up to date */

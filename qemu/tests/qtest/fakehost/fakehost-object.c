@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -117,11 +118,28 @@ void *fh_obj_get(FhCtx *ctx, uint32_t id, uint32_t type)
     return obj;
 }
 
-static void fh_queue_close(int fd)
+void fh_queue_close(int fd)
 {
     if (fd >= 0) {
         fh_close(fd);
     }
+}
+
+/*
+ * Does anybody hold the other end, by a descriptor or as a thread that sleeps
+ * in poll() on one that has been closed since? These are real files, so that
+ * the real kernel knows.
+ */
+static bool fh_queue_in_use(const FhObj *obj)
+{
+    struct pollfd p = { .fd = -1 };
+
+    if (obj->type == FAKEHOST_OBJ_VEVENTQ) {
+        p.fd = ((const FhVeventq *)obj)->write_fd;
+    } else if (obj->type == FAKEHOST_OBJ_FAULT) {
+        p.fd = ((const FhFault *)obj)->write_fd;
+    }
+    return p.fd >= 0 && !(poll(&p, 1, 0) == 1 && p.revents & POLLERR);
 }
 
 static void fh_obj_drop_references(FhObj *obj)
@@ -171,7 +189,7 @@ int fh_obj_destroy(FhCtx *ctx, uint32_t id)
     if (!obj) {
         return -ENOENT;
     }
-    if (obj->users) {
+    if (obj->users || fh_queue_in_use(obj)) {
         return -EBUSY;
     }
     fh_obj_free(obj);

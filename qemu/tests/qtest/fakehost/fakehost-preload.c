@@ -49,6 +49,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -105,6 +106,8 @@ typedef ssize_t FhPwriteFn(int fd, const void *buf, size_t n, off64_t at);
 typedef void *FhMmapFn(void *addr, size_t len, int prot, int flags, int fd,
                        off64_t at);
 typedef int FhMunmapFn(void *addr, size_t len);
+typedef int FhPpollFn(struct pollfd *fds, nfds_t n,
+                      const struct timespec *timeout, const sigset_t *mask);
 typedef int FhFstatFn(int fd, struct stat64 *st);
 typedef char *FhRealpathFn(const char *path, char *resolved);
 
@@ -598,6 +601,9 @@ ssize_t __pread_chk(int fd, void *buf, size_t n, off_t at, size_t room)
     return __pread64_chk(fd, buf, n, at, room);
 }
 
+/* A rule can make it fail as if it were a call */
+static const FhCall fh_call_read_events = { "READ_EVENTS", 0, FH_CALL_NOFAIL };
+
 /* Queues are the only FIFOs that QEMU reads: see fh_queue_open() */
 static bool fh_is_queue(int fd)
 {
@@ -611,10 +617,22 @@ static bool fh_is_queue(int fd)
 __attribute__((visibility("default")))
 ssize_t read(int fd, void *buf, size_t n)
 {
+    int err = 0;
+
     if (fh_mode == FH_MODE_FAKE) {
         pthread_mutex_lock(&fh_lock);
-        fh_control()->queue_reads += fh_is_queue(fd);
+        if (fh_is_queue(fd)) {
+            const struct FakehostRule *rule;
+
+            rule = fh_rule_take(&fh_call_read_events);
+            fh_control()->queue_reads++;
+            err = rule ? rule->err : 0;
+        }
         pthread_mutex_unlock(&fh_lock);
+    }
+    if (err) {
+        errno = err;
+        return -1;
     }
     return read_next(fd, buf, n);
 }
@@ -626,6 +644,40 @@ ssize_t __read_chk(int fd, void *buf, size_t n, size_t room)
         abort();
     }
     return read(fd, buf, n);
+}
+
+/*
+ * A thread that sleeps in here is a user of all files that it waits for, closed
+ * or not: count those that wait for queues.
+ */
+__attribute__((visibility("default")))
+int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
+          const sigset_t *mask)
+{
+    static FhPpollFn *next;
+
+    if (fh_mode == FH_MODE_FAKE) {
+        pthread_mutex_lock(&fh_lock);
+        for (nfds_t i = 0; i < n; i++) {
+            fh_control()->queue_polls += fds[i].events &&
+                                         fh_is_queue(fds[i].fd);
+        }
+        pthread_mutex_unlock(&fh_lock);
+    }
+    if (!next) {
+        next = fh_next("ppoll");
+    }
+    return next(fds, n, timeout, mask);
+}
+
+__attribute__((visibility("default")))
+int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
+                const sigset_t *mask, size_t room)
+{
+    if (n > room / sizeof(*fds)) {
+        abort();
+    }
+    return ppoll(fds, n, timeout, mask);
 }
 
 /* Remember where BARs are mapped: the kernel cannot pin such addresses */

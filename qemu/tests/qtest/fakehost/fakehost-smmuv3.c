@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include "fakehost-model.h"
 
@@ -59,6 +60,9 @@
 #define CMD_ADDR            0xfffffffffffff000ull
 #define CMD_ATC_SIZE        0x3full
 #define CMD_ATC_SIZE_ALL    52
+
+/* Flag of what GET_HW_INFO reports: TLBI and CFGI have to be given twice */
+#define ERRATA_REPEAT_TLBI_CFGI 1
 
 /* The kernel issues commands in blocks of so many */
 #define CMD_BLOCK           63
@@ -300,6 +304,34 @@ static int smmu_check_cmd(FhViommu *viommu, const uint64_t cmd[2])
 }
 
 /*
+ * With the erratum, TLBI and CFGI are done when the same ones come again in the
+ * next call. Anything else that comes instead finds them not done.
+ */
+static void smmu_need_twice(FhIommu *iommu,
+                            const struct fh_iommu_hwpt_invalidate *cmd,
+                            uint32_t num)
+{
+    const char *entries = (const char *)(uintptr_t)cmd->data_uptr;
+    uint64_t (*now)[2] = calloc(num ? num : 1, sizeof(*now));
+    uint32_t nr = 0;
+
+    for (uint32_t i = 0; i < num; i++) {
+        memcpy(now[nr], entries + (size_t)i * cmd->entry_len, sizeof(*now));
+        nr += CMD_OP(now[nr]) != CMD_ATC_INV;
+    }
+    if (nr && nr == iommu->nr_once &&
+        !memcmp(now, iommu->once, nr * sizeof(*now))) {
+        fh_control()->unrepeated -= nr;
+        nr = 0;
+    } else {
+        fh_control()->unrepeated += nr;
+    }
+    free(iommu->once);
+    iommu->once = now;
+    iommu->nr_once = nr;
+}
+
+/*
  * On an error the kernel counts the commands that it has converted, although
  * those of the last block were not issued: FakehostControl.executed tells what
  * really was.
@@ -338,6 +370,9 @@ static int smmu_invalidate(FhHwpt *hwpt, FhViommu *viommu,
     }
     cmd->entry_num = i;
     fh_control()->executed += issued;
+    if (viommu->iommu->smmu.flags & ERRATA_REPEAT_TLBI_CFGI) {
+        smmu_need_twice(viommu->iommu, cmd, issued);
+    }
     return err;
 }
 

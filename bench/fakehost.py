@@ -35,8 +35,9 @@ class Dma(ctypes.Structure):
 class Control(ctypes.Structure):
     _fields_ = [("magic", U32), ("calls_used", U32), ("devices_used", U32), ("transfers", U32),
                 ("ioctls", U64), ("objects", U32 * len(OBJECTS)), ("areas", U32),
-                ("mapped_bytes", U64), ("executed", U64),
-                ("heap_wanted", U64), ("heap", U64), ("queue_reads", U64), ("dma", Dma),
+                ("mapped_bytes", U64), ("executed", U64), ("unrepeated", U64),
+                ("heap_wanted", U64), ("heap", U64), ("queue_reads", U64),
+                ("queue_polls", U64), ("dma", Dma),
                 ("rules", Rule * 16), ("counts", CallCount * 64),
                 ("devices", Device * 128)]
 

@@ -5,7 +5,9 @@
  */
 
 #include "qemu/osdep.h"
+#include "hw/pci/pci_regs.h"
 #include "qobject/qdict.h"
+#include "qobject/qlist.h"
 #include "vtd-accel-common.h"
 
 #define DEADLINE        300     /* seconds: for what hangs */
@@ -136,6 +138,205 @@ static void test_reason(const void *data)
     vtd_accel_end(&t);
 }
 
+/* --- memory that cannot be mapped --- */
+
+#define PORT_BDF(n)     ((4 + (n)) << 3)
+#define BAR             0xe0000000ull
+
+#define WITH_DIMMS \
+    "-m 64M,slots=2,maxmem=1G -object memory-backend-ram,id=mem1,size=32M "
+
+static char *plug_dimm(VtdAccelTest *t)
+{
+    QDict *resp = qtest_qmp(t->host->qts, "{ 'execute': 'device_add',"
+                            " 'arguments': { 'driver': 'pc-dimm',"
+                            " 'id': 'dimm1', 'memdev': 'mem1' } }");
+    char *error = NULL;
+
+    if (qdict_haskey(resp, "error")) {
+        error = g_strdup(qdict_get_str(qdict_get_qdict(resp, "error"),
+                                       "desc"));
+    }
+    qobject_unref(resp);
+    return error;
+}
+
+/* Where the only memory device is; 0: there is none */
+static uint64_t dimm_address(VtdAccelTest *t)
+{
+    QDict *resp = qtest_qmp(t->host->qts,
+                            "{ 'execute': 'query-memory-devices' }");
+    QDict *info = qobject_to(QDict, qlist_peek(qdict_get_qlist(resp,
+                                                               "return")));
+    uint64_t addr = info ? qdict_get_int(qdict_get_qdict(info, "data"), "addr")
+                         : 0;
+
+    qobject_unref(resp);
+    return addr;
+}
+
+/* A write of dev0. The calls of a plug carry it out */
+static int dma(VtdAccelTest *t, uint64_t addr)
+{
+    struct FakehostDma *dma = &t->host->page->dma;
+
+    dma->iova = addr;
+    dma->value = 0x1122334455667788;
+    dma->wanted = 1;
+    vtd_accel_plug(t, 1);
+    vtd_accel_unplug(t, 1);
+    g_assert_cmpuint(dma->wanted, ==, 0);
+    return dma->result;
+}
+
+/* Memory that is plugged and refused is not there, and nothing else suffers */
+static void test_dimm(void)
+{
+    g_autofree char *error = NULL;
+    g_autofree char *none = NULL;
+    uint32_t areas;
+    VtdAccelTest t;
+    size_t mark;
+
+    if (!start(&t, "", WITH_DIMMS)) {
+        return;
+    }
+    vtd_accel_plug(&t, 0);
+    areas = t.host->page->areas;
+    mark = fakehost_err_mark(t.host);
+    fakehost_fail(t.host, "IOAS_MAP", 1, 0, ENOMEM, 0);
+    error = plug_dimm(&t);
+    g_assert_nonnull(error);
+    g_test_message("%s", error);
+    g_assert_nonnull(strstr(error, "mem1"));
+    g_assert_nonnull(strstr(error, g_strerror(ENOMEM)));
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "DMA to mem1"), ==, 1);
+    g_assert_cmphex(dimm_address(&t), ==, 0);
+    fakehost_clear_rules(t.host);
+    g_assert_cmpuint(t.host->page->areas, ==, areas);
+    g_assert_cmpint(dma(&t, 0x100000), ==, 0);
+
+    /* It is accepted when the host accepts it */
+    none = plug_dimm(&t);
+    g_assert_cmpstr(none, ==, NULL);
+    g_assert_cmphex(dimm_address(&t), !=, 0);
+    g_assert_cmpuint(t.host->page->areas, ==, areas + 1);
+    g_assert_cmpint(dma(&t, dimm_address(&t)), ==, 0);
+    vtd_accel_end(&t);
+}
+
+#define DISPLAY_BDF     (0x10 << 3)
+#define WITH_RAM_BAR \
+    "-device bochs-display,addr=0x10 "
+
+static void set_memory(VtdAccelTest *t, uint16_t bdf, bool on)
+{
+    vtd_accel_cfg_writew(t, bdf, PCI_COMMAND, on ? PCI_COMMAND_MEMORY : 0);
+}
+
+static void set_bar(VtdAccelTest *t, uint16_t bdf, unsigned reg)
+{
+    vtd_accel_cfg_writel(t, bdf, reg, BAR);
+    vtd_accel_cfg_writel(t, bdf, reg + 4, 0);
+}
+
+/* A guest maps what the host refuses: no access for devices, that is all */
+static void test_ram_bar(void)
+{
+    VtdAccelTest t;
+    size_t mark;
+
+    if (!start(&t, "migrate=1", WITH_RAM_BAR)) {
+        return;
+    }
+    vtd_accel_plug(&t, 0);
+    set_bar(&t, DISPLAY_BDF, PCI_BASE_ADDRESS_0);
+    mark = fakehost_err_mark(t.host);
+    fakehost_fail(t.host, "IOAS_MAP", 1, 0, ENOMEM, 0);
+    set_memory(&t, DISPLAY_BDF, true);
+    fakehost_clear_rules(t.host);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "is blocked for"), ==,
+                     1);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, g_strerror(ENOMEM)), ==,
+                     1);
+    g_assert_cmpint(dma(&t, BAR), ==, -EFAULT);
+    g_assert_cmpint(dma(&t, 0x100000), ==, 0);
+
+    /* Nobody asks the host whether it was written to */
+    act_migrate(&t);
+    g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_HWPT_GET_DIRTY_BITMAP"), >,
+                     0);
+    g_assert_cmpuint(fakehost_failed_calls(t.host,
+                                           "IOMMU_HWPT_GET_DIRTY_BITMAP"), ==,
+                     0);
+    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
+
+    set_memory(&t, DISPLAY_BDF, false);
+    set_memory(&t, DISPLAY_BDF, true);
+    g_assert_cmpint(dma(&t, BAR), ==, 0);
+    vtd_accel_end(&t);
+}
+
+/* --- messages that a guest can repeat --- */
+
+#define TOGGLES     500
+
+static void test_ram_bar_flood(void)
+{
+    VtdAccelTest t;
+    size_t mark;
+
+    if (!start(&t, "", WITH_RAM_BAR)) {
+        return;
+    }
+    vtd_accel_plug(&t, 0);
+    set_bar(&t, DISPLAY_BDF, PCI_BASE_ADDRESS_0);
+    mark = fakehost_err_mark(t.host);
+    fakehost_fail(t.host, "IOAS_MAP", 1, 0, ENOMEM, 0);
+    for (unsigned i = 0; i < TOGGLES; i++) {
+        set_memory(&t, DISPLAY_BDF, true);
+        set_memory(&t, DISPLAY_BDF, false);
+    }
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "is blocked for"), >, 0);
+    /* A slow machine may get into further minutes */
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, ""), <, TOGGLES / 5);
+    vtd_accel_end(&t);
+}
+
+/* The host cannot map BARs of devices, which is said once for each device */
+static void test_bar_flood(void)
+{
+    g_autofree char *err = NULL;
+    VtdAccelTest t;
+    size_t mark;
+
+    if (!start(&t, "", NULL)) {
+        return;
+    }
+    mark = fakehost_err_mark(t.host);
+    for (unsigned n = 0; n < 2; n++) {
+        uint16_t bdf = vtd_accel_sid(n);
+
+        vtd_accel_plug(&t, n);
+        vtd_accel_set_power(&t, n, true);
+        vtd_accel_cfg_writel(&t, PORT_BDF(n), PCI_MEMORY_BASE, 0xe000e000);
+        vtd_accel_cfg_writew(&t, PORT_BDF(n), PCI_COMMAND,
+                             PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+        set_bar(&t, bdf, PCI_BASE_ADDRESS_0);
+        for (unsigned i = 0; i < TOGGLES; i++) {
+            set_memory(&t, bdf, true);
+            set_memory(&t, bdf, false);
+        }
+        g_assert_cmpuint(fakehost_err_lines(t.host, mark, "peer-to-peer"), ==,
+                         n + 1);
+    }
+    err = fakehost_err_since(t.host, mark);
+    g_test_message("%s", err);
+    g_assert_nonnull(strstr(err, g_strerror(EFAULT)));
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, ""), <=, 2 * 2 + 1);
+    vtd_accel_end(&t);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -145,5 +346,9 @@ int main(int argc, char **argv)
 
         qtest_add_data_func(path, &reason_cases[i], test_reason);
     }
+    qtest_add_func("/vfio-failure/dimm_refused", test_dimm);
+    qtest_add_func("/vfio-failure/ram-bar_blocked", test_ram_bar);
+    qtest_add_func("/vfio-failure/flood/ram-bar_limited", test_ram_bar_flood);
+    qtest_add_func("/vfio-failure/flood/bar_once-each-device", test_bar_flood);
     return g_test_run();
 }

@@ -1,0 +1,106 @@
+/*
+ * QTest: what of the guest's memory host devices behind an accelerated SMMUv3
+ * reach, and what if the host refuses to map some of it
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "hw/pci/pci_regs.h"
+#include "qobject/qdict.h"
+#include "smmuv3-accel-common.h"
+
+#define BAR             0x10000000ull   /* in the window of the root complex */
+#define DISPLAY_BDF     (0x10 << 3)
+#define WITH_DIMM \
+    "-m 512M,slots=2,maxmem=1G -object memory-backend-ram,id=mem1,size=128M "
+
+static char *plug_dimm(Smmuv3AccelTest *t)
+{
+    QDict *resp = qtest_qmp(t->host->qts, "{ 'execute': 'device_add',"
+                            " 'arguments': { 'driver': 'pc-dimm',"
+                            " 'id': 'dimm1', 'memdev': 'mem1' } }");
+    char *error = NULL;
+
+    if (qdict_haskey(resp, "error")) {
+        error = g_strdup(qdict_get_str(qdict_get_qdict(resp, "error"),
+                                       "desc"));
+    }
+    qobject_unref(resp);
+    return error;
+}
+
+static void test_dimm(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 1, .args = WITH_DIMM };
+    g_autofree char *error = NULL;
+    g_autofree char *none = NULL;
+    uint32_t areas;
+    Smmuv3AccelTest t;
+    size_t mark;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    areas = t.host->page->areas;
+    mark = fakehost_err_mark(t.host);
+    fakehost_fail(t.host, "IOAS_MAP", 1, 0, ENOMEM, 0);
+    error = plug_dimm(&t);
+    g_assert_nonnull(error);
+    g_test_message("%s", error);
+    g_assert_nonnull(strstr(error, "mem1"));
+    g_assert_nonnull(strstr(error, g_strerror(ENOMEM)));
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "DMA to mem1"), ==, 1);
+    fakehost_clear_rules(t.host);
+    smmuv3_accel_bind(&t, 0);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
+    g_assert_cmpuint(t.host->page->areas, ==, areas);
+
+    none = plug_dimm(&t);
+    g_assert_cmpstr(none, ==, NULL);
+    g_assert_cmpuint(t.host->page->areas, ==, areas + 1);
+    smmuv3_accel_end(&t);
+}
+
+static void set_memory(Smmuv3AccelTest *t, bool on)
+{
+    smmuv3_accel_cfg_writew(t, DISPLAY_BDF, PCI_COMMAND,
+                            on ? PCI_COMMAND_MEMORY : 0);
+}
+
+/* The display is on another root complex, its memory is the guest's alike */
+static void test_ram_bar(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 1, .bus = "pxb.0",
+                               .args = "-device bochs-display,bus=pcie.0,"
+                                       "addr=0x10 " };
+    uint32_t areas;
+    Smmuv3AccelTest t;
+    size_t mark;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    areas = t.host->page->areas;
+    smmuv3_accel_cfg_writel(&t, DISPLAY_BDF, PCI_BASE_ADDRESS_0, BAR);
+    mark = fakehost_err_mark(t.host);
+    fakehost_fail(t.host, "IOAS_MAP", 1, 0, ENOMEM, 0);
+    set_memory(&t, true);
+    fakehost_clear_rules(t.host);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "is blocked for"), ==,
+                     1);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_BYPASS);
+    g_assert_cmpuint(t.host->page->areas, ==, areas);
+    set_memory(&t, false);
+    set_memory(&t, true);
+    g_assert_cmpuint(t.host->page->areas, ==, areas + 1);
+    smmuv3_accel_end(&t);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    qtest_add_func("/smmuv3-accel/memory/dimm_refused", test_dimm);
+    qtest_add_func("/smmuv3-accel/memory/ram-bar_blocked", test_ram_bar);
+    return g_test_run();
+}

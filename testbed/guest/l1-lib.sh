@@ -63,6 +63,12 @@ count() {
     say "count at=$1 $(awk '{ printf "%s=%s ", $1, $2 }' /sys/kernel/tracing/kprobe_profile)"
 }
 
+# What the kernel has pinned for the QEMU under test, in KiB
+memory() {
+    pinned=$(awk '/^VmPin:/ { print $2 }' "/proc/$(pidof qemu | cut -d' ' -f1)/status")
+    [ -z "$pinned" ] || say "memory at=$1 pinned=$pinned"
+}
+
 # await_qmp REGEX TIMES: that many lines since the log was cleared
 await_qmp() {
     rounds=6000
@@ -115,6 +121,7 @@ run_qut() {
             say "l2 $line"
             name=${line##*name=}
             count "$name"
+            memory "$name"
             act_on "$name"
             echo go >&7 ;;
         *) say "l2 $line" ;;

@@ -12,6 +12,7 @@ _COMMON_PROBES = [
     "ioas_alloc iommufd_ioas_alloc_ioctl",
     "ioas_free iommufd_ioas_destroy",
     "ioas_map iommufd_ioas_map",
+    "ioas_copy iommufd_ioas_copy",
 ]
 
 

@@ -40,7 +40,8 @@ def _is_number(parts):
 
 def read_report(lines):
     """Return the parsed report: L1's own entries, L2's, counts, kernel events."""
-    result = {"l1": [], "l2": [], "counts": {}, "order": [], "events": [], "missing_probes": []}
+    result = {"l1": [], "l2": [], "counts": {}, "order": [], "events": [], "missing_probes": [],
+              "pinned": []}
     for line in lines:
         if not _is_number(line.split()[:1]):
             continue
@@ -57,6 +58,8 @@ def read_report(lines):
             label = label if not times else "%s#%d" % (label, times + 1)
             result["counts"][label] = values
             result["order"].append(label)
+        elif word == "memory":
+            result["pinned"].append(int(entry["f_pinned"]))
         elif word == "event":
             result["events"].append(entry["text"])
         elif word == "no-probe":
@@ -132,6 +135,8 @@ QUT_EVENTS = {
         r"\((?P<ret>-?\d+)\)",
     "iommufd_backend_map_dma": r"ioas=(?P<ioas>\d+) iova=0x(?P<iova>[0-9a-f]+) "
         r"size=0x(?P<size>[0-9a-f]+) .*readonly=(?P<ro>\d) \((?P<ret>-?\d+)\)",
+    "iommufd_backend_copy_dma": r"dst_ioas=(?P<ioas>\d+) dst_iova=0x(?P<iova>[0-9a-f]+) "
+        r"size=0x(?P<size>[0-9a-f]+) .*readonly=\d \((?P<ret>-?\d+)\)",
     "iommufd_backend_unmap_dma": r"ioas=(?P<ioas>\d+) iova=0x(?P<iova>[0-9a-f]+) "
         r"size=0x(?P<size>[0-9a-f]+) \((?P<ret>-?\d+)\)",
     "iommufd_backend_free_id": r" id=(?P<id>\d+) \((?P<ret>-?\d+)\)",
@@ -249,6 +254,7 @@ class _Objects:
         "iommufd_backend_alloc_ioas": alloc_ioas,
         "iommufd_backend_alloc_hwpt": alloc_hwpt,
         "iommufd_backend_map_dma": map_dma,
+        "iommufd_backend_copy_dma": map_dma,
         "iommufd_backend_unmap_dma": unmap_dma,
         "iommufd_backend_free_id": free,
         "iommufd_backend_invalidate_hwpt": invalidate,

@@ -181,11 +181,27 @@ def l1_shadowed(record, scenario):
     own = [ioas for number, ioas in objects["ioas"].items() if int(number) in copies]
     maps = sum(ioas["maps"] for ioas in own)
     gone = maps - sum(ioas["live"] for ioas in own)
-    calls = _final_counts(record).get("ioas_map", 0)
+    calls = sum(_final_counts(record).get(name, 0) for name in ("ioas_map", "ioas_copy"))
     wanted = _limit(scenario, "maps", 100)
     text = "copied %d mappings into %d IOAS, %d gone again; L1's kernel was asked for %d" % (
         maps, len(own), gone, calls)
     return len(own) == 1 and maps >= wanted and gone >= wanted // 2 and calls >= maps, text
+
+
+@check
+def l1_pinned_once(record, scenario):
+    """L1's kernel has pinned no more for the QEMU under test than what is mapped
+    in the IOAS of guest memory, while another IOAS has mappings, too."""
+    objects, pinned = record["objects"], record["report"]["pinned"]
+    guest = {hwpt["ioas"] for hwpt in objects["s2"].values() if hwpt["flags"] & 1}
+    mapped = sum(ioas["peak_bytes"] for number, ioas in objects["ioas"].items()
+                 if int(number) in guest) >> 10
+    others = sum(ioas["maps"] for number, ioas in objects["ioas"].items()
+                 if int(number) not in guest)
+    text = "pinned %s KiB, guest memory's IOAS has %d KiB; %d mappings elsewhere" % (
+        ", ".join(str(kib) for kib in pinned) or "unknown", mapped, others)
+    return (bool(pinned) and 0 < min(pinned) and max(pinned) <= mapped and
+            others >= _limit(scenario, "maps", 100)), text
 
 
 @check

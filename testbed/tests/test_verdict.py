@@ -311,6 +311,23 @@ class Verdict(unittest.TestCase):
         record["report"]["counts"]["end"]["ioas_map"] = 1
         self.assertEqual(shadowed(record, limits)[0], False)
 
+    def test_memory_that_is_pinned_again_fails(self):
+        limits = make_scenario(limits={"maps": 1})
+        once = verdict.CHECKS["l1_pinned_once"]
+        record = good_record()
+        record["objects"], _ = records.read_qut_log([
+            *QUT_LOG.splitlines(), "iommufd_backend_alloc_ioas  iommufd=9 ioas=5",
+            "iommufd_backend_copy_dma  iommufd=9 src_ioas=2 src_iova=0x1000 dst_ioas=5"
+            " dst_iova=0x4000 size=0x1000 readonly=0 (0)"])
+        self.assertIn("pinned unknown", once(record, limits)[1])
+        self.assertEqual(once(record, limits)[0], False)
+        for kib, holds in (("262144", True), ("262148", False), ("0", False)):
+            record["report"] = records.read_report(
+                [*REPORT.splitlines(), "9.2 memory at=booted pinned=" + kib])
+            self.assertEqual(once(record, limits)[0], holds, kib)
+        record["objects"]["ioas"]["5"]["maps"] = 0
+        self.assertEqual(once(record, limits)[0], False)
+
     def test_dma_by_pasid_that_went_elsewhere_fails(self):
         words = " ".join("%s=%s" % item for item in verdict.BY_PASID.items())
         for text, holds in ((words, True), (words.replace("after_unmap=blocked", "after_unmap=B"),

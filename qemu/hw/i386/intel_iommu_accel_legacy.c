@@ -48,7 +48,8 @@ typedef struct VTDAccelMapping {
 typedef struct VTDAccelWalk {
     VTDAccelShadowTable *t;
     VTDAccelShadow *shadow;
-    bool paused;
+    bool paused;            /* it is time for the main loop */
+    bool again;             /* a mapping was cut: go on from where it began */
 } VTDAccelWalk;
 
 /* Guest tables are in memory: an access to a device fails (VT-d 3.4) */
@@ -176,6 +177,7 @@ void vtd_accel_read_legacy(VTDAccelDevice *dev, VTDAccelTarget *t)
     t->state = VTD_ACCEL_SHADOW;
     t->legacy = (VTDAccelLegacyKey) {
         .iommufd = dev->idev->iommufd,
+        .ram_ioas_id = dev->idev->ioas_id,
         .pgtbl_addr = dev->legacy.pgtbl_addr,
         .domain_id = dev->legacy.domain_id,
         .levels = dev->legacy.levels,
@@ -270,6 +272,38 @@ static bool vtd_accel_legacy_unmap(VTDAccelWalk *w, uint64_t iova,
     return !ret;
 }
 
+/*
+ * Unmap what is not in line, up to @last.  Mappings go as a whole: what is left
+ * of one that crosses a bound is to be mapped anew, and false is returned with
+ * @w->again set, as the guest's tables have to be walked from its start on.
+ */
+static bool vtd_accel_legacy_clear(VTDAccelWalk *w, uint64_t last)
+{
+    VTDAccelShadow *shadow = w->shadow;
+    uint64_t first = shadow->done_iova;
+    uint64_t start = first, end = last;
+    VTDAccelMapping *m;
+
+    m = vtd_accel_mapping_find(shadow, first, first);
+    if (m) {
+        start = m->iova;
+    }
+    m = vtd_accel_mapping_find(shadow, last, last);
+    if (m) {
+        end = m->last;
+    }
+    if (!vtd_accel_legacy_unmap(w, start, end)) {
+        return false;
+    }
+    if (start == first && end == last) {
+        return true;
+    }
+    shadow->walk_iova = shadow->done_iova = start;
+    shadow->walk_last = MAX(shadow->walk_last, end);
+    w->again = true;
+    return false;
+}
+
 /* Can a device use this part of the guest's address space as memory? */
 static bool vtd_accel_legacy_is_memory(MemoryRegionSection *section)
 {
@@ -282,6 +316,29 @@ static bool vtd_accel_legacy_is_memory(MemoryRegionSection *section)
     }
     rdm = memory_region_get_ram_discard_manager(mr);
     return !rdm || ram_discard_manager_is_populated(rdm, section);
+}
+
+/*
+ * Map a piece of guest memory.  It is copied from the IOAS that has all of it,
+ * so that it is neither pinned nor accounted once more.  What is not there,
+ * read-only memory on some hosts, is mapped by itself.
+ */
+static int vtd_accel_legacy_map_memory(VTDAccelWalk *w, uint64_t iova,
+                                       MemoryRegionSection *section,
+                                       uint8_t *ptr, bool readonly)
+{
+    const VTDAccelLegacyKey *key = &w->shadow->key;
+    uint64_t size = int128_get64(section->size);
+    int ret = iommufd_backend_copy_dma(key->iommufd, key->ram_ioas_id,
+                                       section->offset_within_address_space,
+                                       w->shadow->ioas_id, iova, size,
+                                       readonly);
+
+    if (ret == -ENOENT) {
+        ret = iommufd_backend_map_dma(key->iommufd, w->shadow->ioas_id, iova,
+                                      size, ptr, readonly);
+    }
+    return ret;
 }
 
 /* Map what is behind one section of guest memory */
@@ -316,8 +373,7 @@ static bool vtd_accel_legacy_map_section(VTDAccelWalk *w, uint64_t iova,
     if (!vtd_accel_legacy_spend(w, VTD_ACCEL_IOCTL_WORK)) {
         return false;
     }
-    ret = iommufd_backend_map_dma(shadow->key.iommufd, shadow->ioas_id, iova,
-                                  size, ptr, readonly);
+    ret = vtd_accel_legacy_map_memory(w, iova, section, ptr, readonly);
     if (ret) {
         vtd_accel_shadow_fail(shadow, "cannot map IOVA 0x%" PRIx64 "-0x%" PRIx64
                               " to guest memory at 0x%" PRIx64 ": %s", iova,
@@ -404,19 +460,22 @@ static bool vtd_accel_legacy_leaf(VTDAccelWalk *w, uint64_t iova, uint64_t size,
         .gpa = gpa,
         .perm = perm,
     };
-    VTDAccelMapping *old = vtd_accel_mapping_find(w->shadow, iova, leaf.last);
-    uint64_t from = MIN(w->shadow->done_iova, iova);
+    VTDAccelShadow *shadow = w->shadow;
+    VTDAccelMapping *old = vtd_accel_mapping_find(shadow, iova, leaf.last);
+    bool same = old && old->iova == iova && old->last == leaf.last &&
+                old->gpa == gpa && old->perm == perm;
 
     if (vtd_accel_legacy_pause(w, iova)) {
         return false;
     }
-    w->shadow->done_iova = leaf.last + 1;
-    if (old && old->iova == iova && old->last == leaf.last &&
-        old->gpa == gpa && old->perm == perm) {
-        return from == iova || vtd_accel_legacy_unmap(w, from, iova - 1);
-    }
-    if (!vtd_accel_legacy_unmap(w, from, leaf.last)) {
+    shadow->done_iova = MIN(shadow->done_iova, iova);
+    if ((!same || shadow->done_iova < iova) &&
+        !vtd_accel_legacy_clear(w, same ? iova - 1 : leaf.last)) {
         return false;
+    }
+    shadow->done_iova = leaf.last + 1;
+    if (same) {
+        return true;
     }
     if (!vtd_accel_legacy_map(w, &leaf)) {
         return false;
@@ -424,8 +483,8 @@ static bool vtd_accel_legacy_leaf(VTDAccelWalk *w, uint64_t iova, uint64_t size,
     if (leaf.mapped) {
         VTDAccelMapping *m = g_memdup2(&leaf, sizeof(leaf));
 
-        w->shadow->mapped += m->mapped;
-        g_tree_insert(w->shadow->mappings, m, m);
+        shadow->mapped += m->mapped;
+        g_tree_insert(shadow->mappings, m, m);
     }
     return true;
 }
@@ -457,8 +516,8 @@ static bool vtd_accel_legacy_reserved(IntelIOMMUState *s, uint64_t pte,
 }
 
 /*
- * Bring what @table maps from @start to @last in line.  False on failure, and
- * when paused.
+ * Bring what @table maps from @start to @last in line.  False on failure, when
+ * paused, and when it has to go on elsewhere.
  */
 static bool vtd_accel_legacy_walk(VTDAccelWalk *w, hwaddr table,
                                   unsigned int level, uint64_t start,
@@ -505,13 +564,16 @@ static bool vtd_accel_legacy_run(VTDAccelShadowTable *t, VTDAccelShadow *shadow)
 {
     VTDAccelWalk w = { .t = t, .shadow = shadow };
 
-    if (vtd_accel_legacy_walk(&w, shadow->key.pgtbl_addr, shadow->key.levels,
-                              shadow->walk_iova, shadow->walk_last,
-                              VTD_SL_RW_MASK)) {
-        if (shadow->done_iova <= shadow->walk_last) {
-            vtd_accel_legacy_unmap(&w, shadow->done_iova, shadow->walk_last);
+    do {
+        w.again = false;
+        if (vtd_accel_legacy_walk(&w, shadow->key.pgtbl_addr,
+                                  shadow->key.levels, shadow->walk_iova,
+                                  shadow->walk_last, VTD_SL_RW_MASK) &&
+            shadow->done_iova <= shadow->walk_last) {
+            vtd_accel_legacy_clear(&w, shadow->walk_last);
         }
-    } else if (w.paused) {
+    } while (w.again);
+    if (w.paused) {
         return false;
     }
     shadow->updating = false;

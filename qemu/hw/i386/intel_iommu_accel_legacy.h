@@ -16,10 +16,10 @@
 typedef struct VTDAccelLegacyKey {
     IOMMUFDBackend *iommufd;
     uint64_t pgtbl_addr;    /* GPA of the second-level table */
+    uint32_t ram_ioas_id;   /* the device's: guest memory, one to one */
     uint32_t domain_id;
     uint32_t levels;        /* of the table: 3 or 4 */
     uint32_t hwpt_flags;    /* IOMMU_HWPT_ALLOC_* for the device */
-    uint32_t reserved;      /* no padding */
 } VTDAccelLegacyKey;
 
 /* A context entry of legacy mode */

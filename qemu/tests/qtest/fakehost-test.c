@@ -156,6 +156,65 @@ static void test_map(Fixture *f, const void *name)
     g_assert_cmpuint(direct_page->areas, ==, 0);
 }
 
+static void test_copy(Fixture *f, const void *name)
+{
+    int fd = f->iommufd;
+    uint32_t from = f->ioas, to = direct_ioas_alloc(fd);
+    struct iommu_ioas_copy cmd = {
+        .size = sizeof(cmd), .src_ioas_id = from, .dst_ioas_id = to,
+        .length = 0x1000, .flags = 1 << 3 | IOMMU_IOAS_MAP_READABLE,
+    };
+
+    direct_hwpt_ok(fd, f->dev_id, to, 0, NULL);
+    /* Two mappings beside each other, a hole, one for reading only */
+    g_assert_cmpint(direct_raw_map(fd, from, 0, 0x2000, ram, true), ==, 0);
+    g_assert_cmpint(direct_raw_map(fd, from, 0x2000, 0x1000, ram + 0x2000,
+                                   true), ==, 0);
+    g_assert_cmpint(direct_raw_map(fd, from, 0x4000, 0x1000, ram, false), ==,
+                    0);
+
+    g_assert_cmpint(direct_raw_copy(fd, 999, 0, to, 0, 0x1000, true), ==,
+                    ENOENT);
+    g_assert_cmpint(direct_raw_copy(fd, from, 0, 999, 0, 0x1000, true), ==,
+                    ENOENT);
+    g_assert_cmpint(direct_raw_copy(fd, from, 0, to, 0, 0, true), ==, EINVAL);
+    g_assert_cmpint(direct_raw_copy(fd, from, 0, to, 0x800, 0x1000, true), ==,
+                    EINVAL);
+    g_assert_cmpint(direct_raw_copy(fd, from, 0, to, 0, 0x800, true), ==,
+                    EINVAL);
+    g_assert_cmpint(direct_raw_copy(fd, from, 0x800, to, 0, 0x1000, true), ==,
+                    EINVAL);
+    g_assert_cmpint(direct_raw_copy(fd, from, 0x2000, to, 0, 0x3000, false),
+                    ==, ENOENT);
+    g_assert_cmpint(direct_raw_copy(fd, from, 0, to, 1ull << 47, 0x1000, true),
+                    ==, EINVAL);
+    g_assert_cmpint(direct_raw_copy(fd, from, 0, to, U64_ALL, 0x1000, true),
+                    ==, EOVERFLOW);
+    g_assert_cmpint(direct_raw_copy(fd, from, 0x4000, to, 0, 0x1000, true), ==,
+                    EPERM);
+    direct_fails(fd, IOMMU_IOAS_COPY, &cmd, EOPNOTSUPP);
+    cmd.flags = IOMMU_IOAS_MAP_FIXED_IOVA;
+    direct_fails(fd, IOMMU_IOAS_COPY, &cmd, EINVAL);
+    g_assert_cmpuint(direct_page->areas, ==, 3);
+
+    /* All or nothing */
+    g_assert_cmpint(direct_raw_copy(fd, from, 0x1000, to, 0x8000, 0x2000,
+                                    false), ==, 0);
+    g_assert_cmpuint(direct_page->areas, ==, 5);
+    g_assert_cmpint(direct_raw_copy(fd, from, 0, to, 0x7000, 0x2000, true), ==,
+                    EEXIST);
+    g_assert_cmpint(direct_raw_copy(fd, from, 0x4000, to, 0, 0x1000, false),
+                    ==, 0);
+
+    /* A copy outlives its source, and its pages stay writable */
+    g_assert_cmpint(direct_raw_unmap(fd, from, 0, U64_ALL), ==, 0);
+    g_assert_cmpuint(direct_page->areas, ==, 3);
+    g_assert_cmpint(direct_raw_copy(fd, to, 0x8000, from, 0, 0x2000, true), ==,
+                    0);
+    g_assert_cmpint(direct_raw_copy(fd, to, 0, from, 0x2000, 0x1000, true), ==,
+                    EPERM);
+}
+
 static void test_map_before_hwpt(Fixture *f, const void *name)
 {
     /* What is mapped already, a new table has to be able to take */
@@ -708,6 +767,7 @@ int main(int argc, char **argv)
         { "auto-domain_goes-with-attachment", "dev0", test_auto_domain },
         { "struct-sizes_checked", "dev0", test_struct_sizes },
         { "map_checked", "dev0", test_map },
+        { "copy_checked", "dev0", test_copy },
         { "map-readonly_no-parent", "dev0", test_map_before_hwpt },
         { "reserved-iova_enforced", "dev0", test_reserved },
         { "iova-ranges_reported", "dev0", test_iova_ranges },

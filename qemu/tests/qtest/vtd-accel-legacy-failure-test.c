@@ -120,7 +120,10 @@ static const Sweep sweeps[] = {
     { "enter_eio", prepare_table, operate_enter, SHADOW, MAPS_ONE, EIO },
     { "enter_einval", prepare_table, operate_enter, SHADOW, MAPS_ONE, EINVAL },
     { "enter_enomem", prepare_table, operate_enter, SHADOW, MAPS_ONE, ENOMEM },
+    { "enter_enoent", prepare_table, operate_enter, SHADOW, MAPS_ONE, ENOENT },
     { "map_eio", prepare_shadow, operate_map, SHADOW, MAPS_TWO, EIO,
+      .harmless = true },
+    { "map_enoent", prepare_shadow, operate_map, SHADOW, MAPS_TWO, ENOENT,
       .harmless = true },
     { "map_eexist", prepare_shadow, operate_map, SHADOW, MAPS_TWO, EEXIST,
       .harmless = true },
@@ -352,10 +355,10 @@ static void test_shared(void)
     }
     enter_with(&l, 3);
     expect_shadows(&l, 1);
-    maps = fakehost_calls(l.t.host, "IOMMU_IOAS_MAP");
+    maps = fakehost_calls(l.t.host, "IOMMU_IOAS_COPY");
     vtd_legacy_write_entry(&l, 0x20000, 1, PAGE2 | LEGACY_RW);
     flush_page(&l, 0x20000);
-    g_assert_cmpuint(fakehost_calls(l.t.host, "IOMMU_IOAS_MAP") - maps, ==, 1);
+    g_assert_cmpuint(fakehost_calls(l.t.host, "IOMMU_IOAS_COPY") - maps, ==, 1);
     for (unsigned i = 0; i < 3; i++) {
         expect_maps(&l, i, MAPS_TWO);
     }
@@ -373,7 +376,7 @@ static void test_shared(void)
 
     /* A failure takes all users of a copy off it, and to a fresh one */
     vtd_legacy_write_entry(&l, 0x20000, 1, PAGE2 | LEGACY_RW);
-    fakehost_fail_next(l.t.host, "IOAS_MAP", ENOMEM);
+    fakehost_fail_next(l.t.host, "IOAS_COPY", ENOMEM);
     flush_page(&l, 0x20000);
     expect_maps(&l, 0, MAPS_TWO);
     expect_maps(&l, 2, MAPS_TWO);
@@ -670,10 +673,10 @@ static void test_large(void)
         return;
     }
     vtd_legacy_use_table(&l, 0, DID);
-    maps = fakehost_calls(l.t.host, "IOMMU_IOAS_MAP");
+    maps = fakehost_calls(l.t.host, "IOMMU_IOAS_COPY");
     vtd_guest_post_cc(&l.t.guest, VTD_CC_DEVICE, 0, vtd_accel_sid(0));
     rounds = vtd_legacy_flush(&l);
-    g_assert_cmpuint(fakehost_calls(l.t.host, "IOMMU_IOAS_MAP") - maps, ==,
+    g_assert_cmpuint(fakehost_calls(l.t.host, "IOMMU_IOAS_COPY") - maps, ==,
                      LARGE_PAGES + 1);
     g_assert_cmpint(vtd_legacy_state(&l, 0), ==, SHADOW);
     g_test_message("QEMU answered %u times meanwhile", rounds);
@@ -702,13 +705,13 @@ static void test_large_by_register(void)
     }
     vtd_guest_gcmd(g, VTD_GCMD_QIE, false);
     vtd_legacy_use_table(&l, 0, DID);
-    maps = fakehost_calls(l.t.host, "IOMMU_IOAS_MAP");
+    maps = fakehost_calls(l.t.host, "IOMMU_IOAS_COPY");
     /* Nothing goes on by itself now */
     qtest_qmp_assert_success(l.t.host->qts, "{ 'execute': 'stop' }");
     vtd_guest_writeq(g, DMAR_CCMD_REG, VTD_CCMD_ICC | VTD_CCMD_DEVICE_INVL |
                      (uint64_t)vtd_accel_sid(0) << 16 | DID);
     g_assert_true(vtd_guest_readq(g, DMAR_CCMD_REG) & VTD_CCMD_ICC);
-    maps = fakehost_calls(l.t.host, "IOMMU_IOAS_MAP") - maps;
+    maps = fakehost_calls(l.t.host, "IOMMU_IOAS_COPY") - maps;
     g_assert_cmpuint(maps, >, 1);
     g_assert_cmpuint(maps, <, LARGE_PAGES);
 

@@ -78,6 +78,7 @@ typedef struct Case {
     const char *name;
     const char *what;
     const char *entered;    /* NULL: one page */
+    uint64_t pinned_again;  /* bytes that the IOAS of guest memory has not */
     struct {
         uint64_t iova;
         unsigned level;
@@ -213,6 +214,29 @@ static const Case cases[] = {
               { ACT_NOTHING, INV_PAGE, SHADOW, 0x40080000,
                 .maps = "40001000+1000>1801000:rw " }),
     }, {
+        "superpage-split-at-its-start_remaps",
+        "a 2-MiB page becomes a table with all but its last page",
+        BEFORE("10000+1000>1000000:rw 40000000+200000>1000000:rw ",
+               WRITE(0x10000, PAGE | RW),
+               { 0x40000000, 2, PAGE | RW | SUPERPAGE }),
+        STEPS({ ACT_ENTRY, INV_NONE, SHADOW, 0x40000000, 1, PAGE2 | RW },
+              { ACT_ENTRY, INV_NONE, SHADOW, 0x40180000, 1, PAGE | RW },
+              { ACT_NOTHING, INV_PAGE, SHADOW, 0x401ff000,
+                .maps = MAPS_ONE "40000000+1000>1801000:rw "
+                        "40180000+1000>1000000:rw " }),
+    }, {
+        "superpage-split-twice_remaps",
+        "two 2-MiB pages become tables, and there is another one behind",
+        BEFORE("40000000+200000>1400000:rw 80000000+200000>1000000:rw ",
+               { 0x40000000, 2, (PAGE + 0x400000) | RW | SUPERPAGE },
+               { 0x80000000, 2, PAGE | RW | SUPERPAGE }),
+        STEPS({ ACT_ENTRY, INV_NONE, SHADOW, 0x80000000, 1, PAGE2 | RW },
+              { ACT_ENTRY, INV_NONE, SHADOW, 0x40003000, 1, PAGE2 | RW },
+              { ACT_ENTRY, INV_DOMAIN, SHADOW, 0x80400000, 2,
+                PAGE | RW | SUPERPAGE,
+                .maps = "40003000+1000>1801000:rw 80000000+1000>1801000:rw "
+                        "80400000+200000>1000000:rw " }),
+    }, {
         "superpage-joined_by-one-page_remaps",
         "a table becomes a 2-MiB page",
         BEFORE("40001000+1000>1801000:rw ",
@@ -310,6 +334,7 @@ static const Case cases[] = {
     }, {
         "rom_read-only",
         "a ROM page is mapped without the permission to write",
+        .pinned_again = 0x1000,
         BEFORE("10000+1000>?:r ",
                WRITE(0x10000, ROM | RW)),
     }, {
@@ -458,7 +483,8 @@ static void invalidate(VtdLegacy *l, const Step *step)
     vtd_guest_sync(g);
 }
 
-static void check(VtdLegacy *l, VtdLegacyState state, const char *maps)
+static void check(VtdLegacy *l, VtdLegacyState state, const char *maps,
+                  uint64_t pinned_again)
 {
     if (vtd_legacy_state(l, 0) != state) {
         g_autofree char *err = fakehost_err_since(l->t.host, 0);
@@ -468,6 +494,7 @@ static void check(VtdLegacy *l, VtdLegacyState state, const char *maps)
     g_assert_cmpint(vtd_legacy_state(l, 0), ==, state);
     if (state == SHADOW) {
         expect_maps(l, 0, maps);
+        g_assert_cmphex(vtd_legacy_pinned_again(l, 0), ==, pinned_again);
     }
     vtd_accel_expect_s1_hwpts(&l->t, state == S1);
     /* VFIO's, and the vIOMMU's own */
@@ -488,9 +515,22 @@ static void enter(VtdLegacy *l, const Case *c)
         vtd_legacy_write_entry(l, 0x10000, 1, PAGE | RW);
     }
     vtd_legacy_use_table(l, 0, DID);
-    check(l, S2, NULL);
+    check(l, S2, NULL, 0);
     vtd_legacy_enter(l);
-    check(l, SHADOW, c->entered ?: MAPS_ONE);
+    check(l, SHADOW, c->entered ?: MAPS_ONE, c->pinned_again);
+}
+
+static uint64_t rebuilds(VtdLegacy *l)
+{
+    return fakehost_calls(l->t.host, "IOMMU_HWPT_ALLOC") +
+           fakehost_calls(l->t.host, "VFIO_DEVICE_DETACH_IOMMUFD_PT");
+}
+
+static bool only_table(const Step *step)
+{
+    return (step->act == ACT_NOTHING || step->act == ACT_ENTRY ||
+            step->act == ACT_CLEAR) && step->inv != INV_CC_DEVICE &&
+           step->inv != INV_CC_GLOBAL;
 }
 
 static void run_case(const void *data)
@@ -501,6 +541,7 @@ static void run_case(const void *data)
     };
     VtdPasidEntry fs = vtd_accel_fs_entry(DID);
     const char *maps = c->entered ?: MAPS_ONE;
+    VtdLegacyState was = SHADOW;
     VtdLegacy l = { 0 };
     uint64_t dir;
 
@@ -514,11 +555,17 @@ static void run_case(const void *data)
     for (unsigned i = 0; i < c->num; i++) {
         const Step *step = &c->steps[i];
         uint64_t calls = fakehost_total_calls(l.t.host);
+        uint64_t rebuilt = rebuilds(&l);
 
         g_test_message("step %u", i);
         act(&l, step);
         invalidate(&l, step);
-        check(&l, step->state, step->maps ?: maps);
+        check(&l, step->state, step->maps ?: maps, c->pinned_again);
+        if (was == SHADOW && step->state == SHADOW && only_table(step)) {
+            /* The device is not blocked in order to follow it */
+            g_assert_cmpuint(rebuilds(&l), ==, rebuilt);
+        }
+        was = step->state;
         if (step->state == SHADOW && !step->maps &&
             step->act != ACT_LEGACY) {
             g_assert_cmpuint(fakehost_total_calls(l.t.host), ==, calls);
@@ -553,7 +600,7 @@ static void test_upper_device(void)
     qtest_writeq(qts, contexts + PCI_DEVFN(0x18, 0) * 16,
                  l.table | VTD_CONTEXT_TT_MULTI_LEVEL | 1);
     vtd_legacy_enter(&l);
-    check(&l, SHADOW, MAPS_ONE);
+    check(&l, SHADOW, MAPS_ONE, 0);
     vtd_accel_end(&l.t);
 }
 

@@ -117,6 +117,7 @@ bool vtd_legacy_start(VtdLegacy *l, const VtdAccelSetup *setup,
 typedef struct Area {
     uint64_t iova, length, va;
     bool write;
+    bool copied;            /* its pages are those of guest memory's IOAS */
 } Area;
 
 static bool field(const char *line, const char *name, uint64_t *value)
@@ -166,8 +167,38 @@ static void replay_unmap(GArray *areas, uint64_t iova, uint64_t length)
     }
 }
 
+/* Where guest memory starts in QEMU: what was mapped at 0 first, by VFIO */
+static uint64_t ram_base(VtdLegacy *l, uint64_t *ioas)
+{
+    g_autofree char *log = fakehost_log_since(l->t.host, 0);
+    g_auto(GStrv) lines = g_strsplit(log, "\n", 0);
+
+    for (unsigned i = 0; lines[i]; i++) {
+        if (strstr(lines[i], " IOMMU_IOAS_MAP ") &&
+            g_str_has_suffix(lines[i], " iova=0x0 = 0")) {
+            *ioas = must_field(lines[i], "ioas_id");
+            return must_field(lines[i], "user_va");
+        }
+    }
+    g_assert_not_reached();
+}
+
+/* IOAS_COPY: guest memory is at its own addresses in VFIO's IOAS */
+static Area copied_area(const char *line, uint64_t base, uint64_t ram_ioas)
+{
+    g_assert_cmpuint(must_field(line, "src_ioas_id"), ==, ram_ioas);
+    return (Area) {
+        .iova = must_field(line, "dst_iova"),
+        .length = must_field(line, "length"),
+        .va = base + must_field(line, "src_iova"),
+        .write = must_field(line, "flags") & 2,
+        .copied = true,
+    };
+}
+
 /* The areas of IOAS @ioas, in order */
-static GArray *areas_of(VtdLegacy *l, uint64_t ioas)
+static GArray *areas_of(VtdLegacy *l, uint64_t ioas, uint64_t base,
+                        uint64_t ram_ioas)
 {
     g_autofree char *log = fakehost_log_since(l->t.host, 0);
     g_auto(GStrv) lines = g_strsplit(log, "\n", 0);
@@ -181,6 +212,11 @@ static GArray *areas_of(VtdLegacy *l, uint64_t ioas)
         if (strstr(lines[i], " IOMMU_DESTROY ") &&
             must_field(lines[i], "id") == ioas) {
             g_array_set_size(areas, 0);
+        }
+        if (field(lines[i], "dst_ioas_id", &id) && id == ioas) {
+            Area a = copied_area(lines[i], base, ram_ioas);
+
+            g_array_append_val(areas, a);
         }
         if (!field(lines[i], "ioas_id", &id) || id != ioas) {
             continue;
@@ -204,26 +240,27 @@ static GArray *areas_of(VtdLegacy *l, uint64_t ioas)
     return areas;
 }
 
-/* Where guest memory starts in QEMU: what was mapped at 0 first, by VFIO */
-static uint64_t ram_base(VtdLegacy *l)
+uint64_t vtd_legacy_pinned_again(VtdLegacy *l, unsigned n)
 {
-    g_autofree char *log = fakehost_log_since(l->t.host, 0);
-    g_auto(GStrv) lines = g_strsplit(log, "\n", 0);
+    g_autofree char *line = hwpt_line(l, n);
+    uint64_t ram_ioas, base = ram_base(l, &ram_ioas), bytes = 0;
+    g_autoptr(GArray) areas = areas_of(l, must_field(line, "pt_id"), base,
+                                       ram_ioas);
 
-    for (unsigned i = 0; lines[i]; i++) {
-        if (strstr(lines[i], " IOMMU_IOAS_MAP ") &&
-            g_str_has_suffix(lines[i], " iova=0x0 = 0")) {
-            return must_field(lines[i], "user_va");
-        }
+    for (guint i = 0; i < areas->len; i++) {
+        const Area *a = &g_array_index(areas, Area, i);
+
+        bytes += a->copied ? 0 : a->length;
     }
-    g_assert_not_reached();
+    return bytes;
 }
 
 char *vtd_legacy_mappings(VtdLegacy *l, unsigned n)
 {
     g_autofree char *line = hwpt_line(l, n);
-    g_autoptr(GArray) areas = areas_of(l, must_field(line, "pt_id"));
-    uint64_t base = ram_base(l);
+    uint64_t ram_ioas, base = ram_base(l, &ram_ioas);
+    g_autoptr(GArray) areas = areas_of(l, must_field(line, "pt_id"), base,
+                                       ram_ioas);
     GString *s = g_string_new(NULL);
 
     for (guint i = 0; i < areas->len; i++) {

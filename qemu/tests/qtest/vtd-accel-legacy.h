@@ -69,4 +69,7 @@ VtdLegacyState vtd_legacy_state(VtdLegacy *l, unsigned n);
  */
 char *vtd_legacy_mappings(VtdLegacy *l, unsigned n);
 
+/* Bytes of these that were not copied from the IOAS that has guest memory */
+uint64_t vtd_legacy_pinned_again(VtdLegacy *l, unsigned n);
+
 #endif /* VTD_ACCEL_LEGACY_H */

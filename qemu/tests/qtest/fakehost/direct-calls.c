@@ -180,6 +180,19 @@ int direct_raw_map(int iommufd, uint32_t ioas, uint64_t iova,
     return direct_raw(iommufd, IOMMU_IOAS_MAP, &cmd);
 }
 
+int direct_raw_copy(int iommufd, uint32_t src, uint64_t from, uint32_t dst,
+                    uint64_t to, uint64_t len, bool writable)
+{
+    struct iommu_ioas_copy cmd = {
+        .size = sizeof(cmd), .src_ioas_id = src, .src_iova = from,
+        .dst_ioas_id = dst, .dst_iova = to, .length = len,
+        .flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE |
+                 (writable ? IOMMU_IOAS_MAP_WRITEABLE : 0),
+    };
+
+    return direct_raw(iommufd, IOMMU_IOAS_COPY, &cmd);
+}
+
 int direct_raw_unmap(int iommufd, uint32_t ioas, uint64_t iova,
                      uint64_t len)
 {

@@ -298,6 +298,9 @@ static int fh_ioas_map_common(FhIoas *ioas, FhArea *area, uint64_t len,
     if (err) {
         return err;
     }
+    if (area->readonly && area->flags & IOMMU_IOAS_MAP_WRITEABLE) {
+        return -EPERM;
+    }
     area->start = *iova;
     area->last = *iova + len - 1;
     if (ioas->nr_hwpts) {
@@ -317,7 +320,10 @@ static int fh_ioas_map_common(FhIoas *ioas, FhArea *area, uint64_t len,
 int fh_ioas_map(FhCtx *ctx, void *arg)
 {
     struct iommu_ioas_map *cmd = arg;
-    FhArea area = { .va = cmd->user_va, .flags = cmd->flags };
+    FhArea area = {
+        .va = cmd->user_va, .flags = cmd->flags,
+        .readonly = !(cmd->flags & IOMMU_IOAS_MAP_WRITEABLE),
+    };
     uint64_t iova = cmd->iova;
     FhIoas *ioas;
     int err;
@@ -345,7 +351,10 @@ int fh_ioas_map(FhCtx *ctx, void *arg)
 int fh_ioas_map_file(FhCtx *ctx, void *arg)
 {
     struct fh_iommu_map_file *cmd = arg;
-    FhArea area = { .va = cmd->start, .flags = cmd->flags, .file = true };
+    FhArea area = {
+        .va = cmd->start, .flags = cmd->flags, .file = true,
+        .readonly = !(cmd->flags & IOMMU_IOAS_MAP_WRITEABLE),
+    };
     uint64_t iova = cmd->iova;
     FhIoas *ioas;
     int err;
@@ -373,7 +382,20 @@ int fh_ioas_map_file(FhCtx *ctx, void *arg)
     return err;
 }
 
-/* Mappings of the source that together cover the range without a hole */
+static void fh_ioas_remove(FhIoas *ioas, uint32_t first, uint32_t end)
+{
+    for (uint32_t i = first; i < end; i++) {
+        ioas->mapped_bytes -= ioas->areas[i].last - ioas->areas[i].start + 1;
+    }
+    memmove(&ioas->areas[first], &ioas->areas[end],
+            (ioas->nr_areas - end) * sizeof(*ioas->areas));
+    ioas->nr_areas -= end - first;
+}
+
+/*
+ * The pages stay those of the source, pinned and accounted once, until the last
+ * mapping of them is gone.
+ */
 int fh_ioas_copy(FhCtx *ctx, void *arg)
 {
     struct iommu_ioas_copy *cmd = arg;
@@ -393,8 +415,7 @@ int fh_ioas_copy(FhCtx *ctx, void *arg)
         return -EINVAL;
     }
     src = fh_obj_get(ctx, cmd->src_ioas_id, FAKEHOST_OBJ_IOAS);
-    dst = fh_obj_get(ctx, cmd->dst_ioas_id, FAKEHOST_OBJ_IOAS);
-    if (!src || !dst) {
+    if (!src) {
         return -ENOENT;
     }
     if (!cmd->length) {
@@ -403,24 +424,30 @@ int fh_ioas_copy(FhCtx *ctx, void *arg)
     if (last < cmd->src_iova) {
         return -EOVERFLOW;
     }
+    dst = fh_obj_get(ctx, cmd->dst_ioas_id, FAKEHOST_OBJ_IOAS);
+    if (!fh_ioas_covers(src, cmd->src_iova, last) || !dst) {
+        return -ENOENT;
+    }
+    if (cmd->length & (fh_ioas_alignment(dst) - 1)) {
+        return -EINVAL;
+    }
     err = cmd->flags & IOMMU_IOAS_MAP_FIXED_IOVA
         ? fh_ioas_check_iova(dst, iova, cmd->length)
         : fh_ioas_choose_iova(dst, cmd->length, &iova);
     for (at = cmd->src_iova; !err && at - 1 != last;) {
-        uint32_t i = fh_ioas_find(src, at);
-        const FhArea *from = &src->areas[i];
+        const FhArea *from = &src->areas[fh_ioas_find(src, at)];
+        uint64_t end = from->last < last ? from->last : last;
         uint64_t to_iova = iova + (at - cmd->src_iova);
-        FhArea area;
-        uint64_t end;
+        FhArea area = *from;
 
-        if (i == src->nr_areas || from->start > at) {
-            return -ENOENT;
-        }
-        end = from->last < last ? from->last : last;
-        area = *from;
         area.va += at - from->start;
         area.flags = cmd->flags | IOMMU_IOAS_MAP_FIXED_IOVA;
         err = fh_ioas_map_common(dst, &area, end - at + 1, &to_iova);
+        if (err) {
+            /* All or nothing: the range was free */
+            fh_ioas_remove(dst, fh_ioas_find(dst, iova),
+                           fh_ioas_find(dst, to_iova));
+        }
         at = end + 1;
     }
     if (!err) {
@@ -463,10 +490,7 @@ int fh_ioas_unmap(FhCtx *ctx, void *arg)
         return -ENOENT;
     }
     fh_dirty_unmapped(ioas, start, last);
-    memmove(&ioas->areas[i], &ioas->areas[end],
-            (ioas->nr_areas - end) * sizeof(*ioas->areas));
-    ioas->nr_areas -= end - i;
-    ioas->mapped_bytes -= unmapped;
+    fh_ioas_remove(ioas, i, end);
     cmd->length = unmapped;
     return 0;
 }

@@ -55,6 +55,7 @@ typedef struct FhArea {
     uint64_t last;
     uint64_t va;                /* user address; for files the offset */
     uint32_t flags;             /* IOMMU_IOAS_MAP_… */
+    bool readonly;              /* its pages were pinned for reading only */
     bool file;
 } FhArea;
 

@@ -13,6 +13,7 @@
 #include "qemu/error-report.h"
 #include "hw/pci/pci.h"
 #include "hw/pci/pci_bridge.h"
+#include "hw/pci/pci_viommu.h"
 #include "migration/blocker.h"
 #include "system/runstate.h"
 #include "system/system.h"
@@ -332,28 +333,9 @@ static bool smmuv3_accel_supports_device(void *opaque, PCIDevice *dev,
     return true;
 }
 
-static void smmuv3_accel_check_early(PCIBus *bus, PCIDevice *dev, void *opaque)
+static bool smmuv3_accel_is_early(PCIDevice *dev)
 {
-    PCIDevice **early = opaque;
-
-    if (!smmuv3_accel_is_bridge(dev)) {
-        *early = dev;
-    }
-}
-
-/* A device on @bus, or below it, that was there before the SMMU */
-static PCIDevice *smmuv3_accel_find_early(PCIBus *bus)
-{
-    PCIDevice *early = NULL;
-    PCIBus *child;
-
-    pci_for_each_device_under_bus(bus, smmuv3_accel_check_early, &early);
-    QLIST_FOREACH(child, &bus->child, sibling) {
-        if (!early && !child->iommu_ops) {
-            early = smmuv3_accel_find_early(child);
-        }
-    }
-    return early;
+    return !smmuv3_accel_is_bridge(dev);
 }
 
 /*
@@ -460,7 +442,7 @@ static bool smmuv3_accel_check_props(SMMUv3State *s, SMMUv3AccelFeatures *f,
     f->ats = smmuv3_accel_on_off(s->ats);
     f->asid16 = f->bbml = SMMUV3_ACCEL_AUTO;
 
-    early = bus ? smmuv3_accel_find_early(bus) : NULL;
+    early = bus ? pci_viommu_find_early(bus, smmuv3_accel_is_early) : NULL;
     if (early) {
         error_setg(errp, "%s was on bus %s before its arm-smmuv3 with "
                    "accel=on: name the SMMU first, and no emulated device on "

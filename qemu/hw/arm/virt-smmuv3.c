@@ -10,6 +10,7 @@
 #include "hw/arm/fdt.h"
 #include "hw/pci/pci_bus.h"
 #include "hw/pci/pci_device.h"
+#include "hw/pci/pci_viommu.h"
 #include "hw/platform-bus.h"
 #include "hw/qdev-core.h"
 #include "hw/boards.h"
@@ -82,40 +83,10 @@ static bool is_root_complex(const VirtMachineState *vms, PCIBus *bus)
     return bus == vms->bus;
 }
 
-static void note_host_device(PCIBus *bus, PCIDevice *dev, void *opaque)
-{
-    PCIDevice **found = opaque;
-
-    /* hw/vfio has its types to itself */
-    if (object_dynamic_cast(OBJECT(dev), "vfio-pci-base") ||
-        object_dynamic_cast(OBJECT(dev), "vfio-pci")) {
-        *found = dev;
-    }
-}
-
-/*
- * A host device chooses its address space when it is realized, so one that was
- * there before the SMMU would not be translated by it.
- */
-static PCIDevice *find_host_device(PCIBus *bus)
-{
-    PCIDevice *found = NULL;
-    PCIBus *child;
-
-    pci_for_each_device_under_bus(bus, note_host_device, &found);
-    QLIST_FOREACH(child, &bus->child, sibling) {
-        if (!found && !child->iommu_ops) {
-            found = find_host_device(child);
-        }
-    }
-    return found;
-}
-
 static bool check_bus(const VirtMachineState *vms, DeviceState *dev,
                       PCIBus *bus, Error **errp)
 {
     SMMUv3State *other;
-    PCIDevice *host_device;
 
     if (!bus) {
         error_setg(errp, "%s: primary-bus is missing", device_name(dev));
@@ -147,16 +118,7 @@ static bool check_bus(const VirtMachineState *vms, DeviceState *dev,
                           "Remove bypass_iommu=on from the pxb-pcie.\n");
         return false;
     }
-    host_device = find_host_device(bus);
-    if (host_device) {
-        error_setg(errp, "%s: host device %s on root complex %s is there "
-                   "before its SMMU", device_name(dev),
-                   device_name(DEVICE(host_device)), bus->qbus.name);
-        error_append_hint(errp, "Put the SMMU before it on the command "
-                          "line.\n");
-        return false;
-    }
-    return true;
+    return pci_viommu_check_order(bus, device_name(dev), "SMMU", errp);
 }
 
 /* The platform bus ends QEMU when it is full, and would not say of what */

@@ -20,6 +20,7 @@
 #include "trace.h"
 
 /* Host capability and extended capability bits (VT-d 11.4.2, 11.4.3) */
+#define VTD_HOST_ECAP_SC        (1ULL << 7)
 #define VTD_HOST_ECAP_NEST      (1ULL << 26)
 #define VTD_HOST_ECAP_SRS       (1ULL << 31)
 #define VTD_HOST_ECAP_SMTS      (1ULL << 43)
@@ -107,6 +108,8 @@ bool vtd_accel_supports_host(IntelIOMMUState *s, HostIOMMUDevice *hiod,
           "5-level first-stage tables (CAP.FS5LP)", "aw-bits=48" },
         { s->ecap & VTD_ECAP_SRS, vtd->ecap_reg & VTD_HOST_ECAP_SRS,
           "supervisor requests (ECAP.SRS)", no_flts },
+        { s->ecap & VTD_ECAP_SC, vtd->ecap_reg & VTD_HOST_ECAP_SC,
+          "snoop control (ECAP.SC)", "snoop-control=off" },
     };
 
     if (!object_dynamic_cast(OBJECT(hiod), TYPE_HOST_IOMMU_DEVICE_IOMMUFD)) {
@@ -245,7 +248,9 @@ static bool vtd_accel_finish_walks(VTDAccel *accel)
             }
         }
     }
-    accel->status_pending = 0;
+    if (!accel->stuck) {
+        accel->status_pending = 0;
+    }
     return true;
 }
 
@@ -281,8 +286,10 @@ bool vtd_accel_command_end(IntelIOMMUState *s, uint32_t status)
         return true;
     }
     done = vtd_accel_do_piece(accel);
-    if (!done) {
+    if (!done || accel->stuck) {
         accel->status_pending |= status;
+    }
+    if (!done) {
         qemu_bh_schedule(accel->resume_bh);
     }
     vtd_accel_end_piece(accel);
@@ -298,6 +305,11 @@ static void vtd_accel_retry(void *opaque)
 {
     VTDAccelDevice *dev = opaque;
 
+    /* As for vtd_accel_resume(): what a stopped guest has stays as it is */
+    if (!runstate_is_running()) {
+        dev->retry_stopped = true;
+        return;
+    }
     vtd_accel_refresh_rid(dev);
     vtd_accel_set_walking(dev, true);
     qemu_bh_schedule(dev->s->accel->resume_bh);
@@ -368,6 +380,8 @@ void vtd_accel_refresh_all(IntelIOMMUState *s)
         vtd_accel_refresh(dev);
     }
     if (!s->accel->in_piece) {
+        /* Reset or load: no command is under way */
+        s->accel->status_pending = 0;
         vtd_accel_finish_walks(s->accel);
     }
 }
@@ -490,7 +504,11 @@ static void vtd_accel_legacy_iotlb(VTDAccel *accel, int domain_id,
 void vtd_accel_iotlb_invalidate(IntelIOMMUState *s, uint16_t domain_id,
                                 uint64_t addr, uint8_t am)
 {
-    VTDAccelRange r = { .s = s, .addr = addr, .am = am };
+    /*
+     * @addr is one of the second stage: which first-stage entries lead to it
+     * is not known, so all of the domain's go (VT-d 6.5.2.3).
+     */
+    VTDAccelRange r = { .s = s, .am = VTD_ACCEL_AM_ALL };
 
     if (!s->accel) {
         return;
@@ -577,7 +595,9 @@ static void vtd_accel_resume(void *opaque)
 
     /* A stopped guest's memory is not written; it goes on when it runs */
     if (runstate_is_running() && vtd_accel_queue_step(accel->s)) {
-        vtd_accel_sync(accel->s);
+        if (vtd_accel_sync(accel->s)) {
+            accel->status_pending = 0;
+        }
         vtd_accel_end_piece(accel);
         accel->resume(accel->s);
     }
@@ -586,10 +606,18 @@ static void vtd_accel_resume(void *opaque)
 static void vtd_accel_vm_change(void *opaque, bool running, RunState state)
 {
     VTDAccel *accel = opaque;
+    VTDAccelDevice *dev;
 
-    if (running) {
-        qemu_bh_schedule(accel->resume_bh);
+    if (!running) {
+        return;
     }
+    QLIST_FOREACH(dev, &accel->devices, next) {
+        if (dev->retry_stopped) {
+            dev->retry_stopped = false;
+            timer_mod(dev->retry, qemu_clock_get_ms(QEMU_CLOCK_REALTIME));
+        }
+    }
+    qemu_bh_schedule(accel->resume_bh);
 }
 
 void vtd_accel_init(IntelIOMMUState *s, VTDAccelResume *resume)

@@ -120,9 +120,12 @@ void vtd_accel_process_piotlb_desc(IntelIOMMUState *s, const uint64_t *val);
  * vtd_accel_iotlb_invalidate: queue an IOTLB invalidation of one domain
  * (VT-d 6.5.2.3)
  *
+ * All first-stage translations of the domain go; copies of second-level tables
+ * follow the range.
+ *
  * @s: the vIOMMU
- * @domain_id: domain of the first-stage tables
- * @addr: input address
+ * @domain_id: domain of the tables
+ * @addr: input address of the second stage
  * @am: address mask, log2 of the number of 4 KiB pages, or VTD_ACCEL_AM_ALL
  */
 void vtd_accel_iotlb_invalidate(IntelIOMMUState *s, uint16_t domain_id,

@@ -13,8 +13,12 @@
 #include "intel_iommu_accel_internal.h"
 #include "trace.h"
 
-/* A device in reset is tried again after this time */
+/*
+ * A device in reset is tried again after this time; one that could not be
+ * blocked waits twice as long each time
+ */
 #define VTD_ACCEL_RETRY_MS      50
+#define VTD_ACCEL_RETRY_MS_MAX  3200
 
 /* Messages that one device may cause: so many per slice of time */
 #define VTD_ACCEL_LOG_SLICE_NS  (5 * NANOSECONDS_PER_SECOND)
@@ -110,10 +114,32 @@ static void vtd_accel_drop_hwpt(VTDAccelBinding *b)
     }
 }
 
+static void vtd_accel_retry_in(VTDAccelDevice *dev, uint32_t ms)
+{
+    timer_mod(dev->retry, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + ms);
+}
+
+/* Nobody else may ever ask for a device that could not be blocked */
+static void vtd_accel_retry_stuck(VTDAccelDevice *dev)
+{
+    if (!timer_pending(dev->retry)) {
+        dev->retry_ms = MIN(MAX(dev->retry_ms * 2, VTD_ACCEL_RETRY_MS),
+                            VTD_ACCEL_RETRY_MS_MAX);
+        vtd_accel_retry_in(dev, dev->retry_ms);
+    }
+}
+
 static void vtd_accel_set_stuck(VTDAccelBinding *b, bool stuck)
 {
-    b->dev->s->accel->stuck += stuck - b->stuck;
+    VTDAccelDevice *dev = b->dev;
+
+    dev->s->accel->stuck += stuck - b->stuck;
     b->stuck = stuck;
+    if (stuck) {
+        vtd_accel_retry_stuck(dev);
+    } else if (vtd_accel_is_rid(b)) {
+        dev->retry_ms = 0;
+    }
 }
 
 static int vtd_accel_host_attach(VTDAccelBinding *b, uint32_t hwpt_id,
@@ -150,8 +176,10 @@ static void vtd_accel_block(VTDAccelBinding *b)
 
     trace_vtd_accel_block(vtd_accel_name(b->dev), b->pasid);
     if (vtd_accel_host_detach(b, &err)) {
-        vtd_accel_log(b->dev, b->pasid, "cannot block its DMA: %s",
-                      error_get_pretty(err));
+        if (!b->stuck) {
+            vtd_accel_log(b->dev, b->pasid, "cannot block its DMA: %s; trying "
+                          "again until it is blocked", error_get_pretty(err));
+        }
         error_free(err);
         vtd_accel_set_stuck(b, true);
         return;
@@ -180,15 +208,14 @@ static int vtd_accel_attach(VTDAccelBinding *b, uint32_t hwpt_id,
     }
 
     if (!may_fail || ret != -EINVAL) {
-        if (ret != -EBUSY || !dev->busy) {
+        if ((ret != -EBUSY || !dev->busy) && !b->stuck) {
             vtd_accel_log(dev, b->pasid, "cannot attach its %s: %s; DMA "
                           "blocked", what, error_get_pretty(err));
         }
         vtd_accel_block(b);
         dev->busy = ret == -EBUSY;
         if (dev->busy) {
-            timer_mod(dev->retry, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
-                      VTD_ACCEL_RETRY_MS);
+            vtd_accel_retry_in(dev, VTD_ACCEL_RETRY_MS);
         }
     }
     error_free(err);
@@ -219,6 +246,29 @@ static void vtd_accel_attached_s1(VTDAccelBinding *b, VTDAccelS1 *s1)
     QLIST_INSERT_HEAD(&s1->bindings, b, s1_next);
 }
 
+/*
+ * A guest must not use up the domain ids of the host's IOMMU, which other VMs
+ * need as well.
+ */
+static bool vtd_accel_may_have_s1(VTDAccelBinding *b)
+{
+    IntelIOMMUState *s = b->dev->s;
+    VTDAccelS1Table *s1s = &s->accel->s1s;
+
+    if (s1s->num >= s->max_host_domains) {
+        /* The one that it has makes room, unless others use it */
+        vtd_accel_block(b);
+    }
+    if (s1s->num >= s->max_host_domains) {
+        vtd_accel_log(b->dev, b->pasid, "the guest has %u first-stage tables "
+                      "and PASIDs in use on the host, max-host-domains=%u "
+                      "allows no more: raise it, or lower pasid-bits; DMA "
+                      "blocked", s1s->num, s->max_host_domains);
+        return false;
+    }
+    return true;
+}
+
 static void vtd_accel_attach_s1(VTDAccelBinding *b, const VTDAccelS1Key *key)
 {
     VTDAccelDevice *dev = b->dev;
@@ -246,6 +296,9 @@ static void vtd_accel_attach_s1(VTDAccelBinding *b, const VTDAccelS1Key *key)
         /* Another IOMMU unit that cannot use it: the device gets its own */
     }
 
+    if (!vtd_accel_may_have_s1(b)) {
+        return;
+    }
     dev->s->accel->work_left -= VTD_ACCEL_IOCTL_WORK;
     s1 = vtd_accel_s1_new(s1s, key, dev->idev->devid, &err);
     if (!s1) {

@@ -75,6 +75,8 @@ struct VTDAccelDevice {
     uint32_t walk_pasid;
 
     QEMUTimer *retry;
+    uint32_t retry_ms;      /* the last time that it waited while stuck */
+    bool retry_stopped;     /* it is due, and the guest does not run */
     int64_t log_start;      /* start of the slice of time, in ns */
     unsigned int logged;    /* messages in this slice */
     QLIST_ENTRY(VTDAccelDevice) next;

@@ -64,6 +64,7 @@ static void vtd_accel_s1_insert(VTDAccelS1Table *t, VTDAccelS1 *s1)
         g_hash_table_insert(t->domains, GUINT_TO_POINTER(domain_id), domain);
     }
     QLIST_INSERT_HEAD(domain, s1, domain_next);
+    t->num++;
 
     s1->same_pasid = vtd_accel_s1_first(t, domain_id, s1->key.pasid);
     g_hash_table_insert(t->pasids,
@@ -90,6 +91,7 @@ static void vtd_accel_s1_remove(VTDAccelS1Table *t, VTDAccelS1 *s1)
     }
 
     QLIST_REMOVE(s1, domain_next);
+    t->num--;
     if (QLIST_EMPTY((VTDAccelDomain *)
                     g_hash_table_lookup(t->domains,
                                         GUINT_TO_POINTER(domain_id)))) {

@@ -45,6 +45,7 @@ typedef struct VTDAccelS1Table {
     GHashTable *pasids;
     QTAILQ_HEAD(, VTDAccelS1) pending;
     uint32_t num_pending;
+    uint32_t num;           /* S1 HWPTs, each of which takes a host domain id */
 } VTDAccelS1Table;
 
 typedef void (*VTDAccelS1Func)(VTDAccelS1 *s1, void *opaque);

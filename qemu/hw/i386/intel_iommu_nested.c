@@ -100,17 +100,6 @@ bool vtd_nested_check_host_device(const IntelIOMMUState *s, Error **errp)
     return true;
 }
 
-bool vtd_nested_check_notifier(const IntelIOMMUState *s,
-                               IOMMUNotifierFlag flags, Error **errp)
-{
-    if (s->nested && (flags & IOMMU_NOTIFIER_MAP)) {
-        error_setg(errp, "a device that needs to know each mapping cannot be "
-                   "used with x-nested=on");
-        return false;
-    }
-    return true;
-}
-
 uint64_t vtd_nested_ecap(const IntelIOMMUState *s)
 {
     return s->nested ? VTD_ECAP_SLTS | VTD_NESTED_ECAP_NEST : 0;

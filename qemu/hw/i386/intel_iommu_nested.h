@@ -33,18 +33,6 @@ bool vtd_nested_check_config(const IntelIOMMUState *s, Error **errp);
 bool vtd_nested_check_host_device(const IntelIOMMUState *s, Error **errp);
 
 /**
- * vtd_nested_check_notifier: whether notifiers of @flags can be served
- *
- * Nested entries are not shadowed: there is no MAP event for them.
- *
- * @s: the IOMMU
- * @flags: union of what the notifiers of one address space ask for
- * @errp: set if x-nested is on and @flags contain MAP
- */
-bool vtd_nested_check_notifier(const IntelIOMMUState *s,
-                               IOMMUNotifierFlag flags, Error **errp);
-
-/**
  * vtd_nested_ecap: the ECAP_REG bits that x-nested adds
  *
  * @s: the IOMMU

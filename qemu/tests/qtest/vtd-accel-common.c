@@ -114,9 +114,10 @@ static char *describe_host(const VtdAccelSetup *setup)
         g_string_printf(s, "iommu iommu0 type=%s\n", setup->host_type);
     } else {
         g_string_printf(s, "iommu iommu0 type=vtd cap=0x%" PRIx64
-                        " ecap=0x%" PRIx64 " errata=1\n",
+                        " ecap=0x%" PRIx64 " errata=1 %s\n",
                         setup->cap ?: (uint64_t)HOST_CAP,
-                        setup->ecap ?: (uint64_t)HOST_ECAP);
+                        setup->ecap ?: (uint64_t)HOST_ECAP,
+                        setup->iommu_options ?: "");
     }
     for (unsigned i = 0; i < VTD_ACCEL_PORTS_MAX; i++) {
         g_string_append_printf(s, "device %s iommu=iommu0\n",

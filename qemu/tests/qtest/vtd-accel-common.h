@@ -50,6 +50,7 @@
 typedef struct VtdAccelSetup {
     const char *iommu_props;    /* of intel-iommu; NULL: VTD_ACCEL_PROPS */
     uint64_t cap, ecap;         /* of the host; 0: HOST_CAP, HOST_ECAP */
+    const char *iommu_options;  /* more about the host's VT-d, or NULL */
     const char *host_type;      /* NULL: vtd */
     const char *host;           /* the whole description instead of these */
     unsigned iommufds;          /* iommufd0…; 0: one */

@@ -595,7 +595,7 @@ static uint64_t start_all_pasids(VtdAccelTest *t, unsigned bits)
         (uint64_t)HOST_ECAP, bits);
     VtdAccelSetup setup = {
         .host = host, .no_log = true, .devices = 1,
-        .iommu_props = VTD_ACCEL_PROPS ",pasid-bits=20",
+        .iommu_props = VTD_ACCEL_PROPS ",pasid-bits=20,max-host-domains=65536",
     };
     g_autofree uint64_t *dir = g_new0(uint64_t, DIR_NUM);
     VtdGuest *g = &t->guest;

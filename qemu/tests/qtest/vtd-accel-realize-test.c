@@ -6,6 +6,8 @@
 
 #include "qemu/osdep.h"
 #include "hw/i386/intel_iommu_internal.h"
+#include "qobject/qdict.h"
+#include "qobject/qlist.h"
 #include "vtd-accel-common.h"
 
 #define WITH_IOMMUFD    ", 'iommufd': 'iommufd0'"
@@ -72,6 +74,25 @@ static const Case cases[] = {
         "a host IOMMU that is not VT-d",
         .setup.host_type = "none",
         .error = { "VT-d", "type" },
+    }, {
+        "snoop-control-host-without_refused",
+        "snoop control is advertised, so the host has to have it",
+        .setup.iommu_props = VTD_ACCEL_PROPS ",snoop-control=on",
+        .setup.ecap = HOST_ECAP & ~HOST_ECAP_SC,
+        .error = { "snoop control", "ECAP.SC", "0", "1", "snoop-control=off" },
+    }, {
+        "snoop-control_accepted",
+        "a host that has it",
+        .setup.iommu_props = VTD_ACCEL_PROPS ",snoop-control=on",
+    }, {
+        "snoop-control-not-advertised_accepted",
+        "without the promise the host need not have it",
+        .setup.ecap = HOST_ECAP & ~HOST_ECAP_SC,
+    }, {
+        "host-booted-without-scalable-mode_refused",
+        "the registers tell what the host could do, its kernel does not",
+        .setup.iommu_options = "sm=0",
+        .error = { "nesting parent", "intel_iommu=on,sm_on" },
     }, {
         "caching-mode-off_refused",
         "without caching mode new entries would never be seen",
@@ -172,6 +193,206 @@ static void test_no_viommu(void)
     fakehost_free(host);
 }
 
+/*
+ * caching-mode= in every form in which users and management software give a
+ * boolean
+ */
+
+typedef struct Form {
+    const char *name;
+    const char *args;
+    bool cm;                        /* what the guest is told */
+} Form;
+
+#define JSON(props)     "-device '{\"driver\": \"intel-iommu\"" props "}'"
+#define JSON_FLTS       ", \"x-scalable-mode\": true, \"x-flts\": true"
+#define KEYVAL(props)   "-device intel-iommu" props
+
+static const Form forms[] = {
+    { "not-given", KEYVAL(""), false },
+    { "on", KEYVAL(",caching-mode=on"), true },
+    { "true", KEYVAL(",caching-mode=true"), true },
+    { "yes", KEYVAL(",caching-mode=yes"), true },
+    { "name-alone", KEYVAL(",caching-mode"), true },
+    { "off", KEYVAL(",caching-mode=off"), false },
+    { "no", KEYVAL(",caching-mode=no"), false },
+    { "false", KEYVAL(",caching-mode=false"), false },
+    { "global", "-global intel-iommu.caching-mode=on " KEYVAL(""), true },
+    { "json-true", JSON(", \"caching-mode\": true"), true },
+    { "json-false", JSON(", \"caching-mode\": false"), false },
+    { "flts_not-given", JSON(JSON_FLTS), true },
+    { "flts_json-true", JSON(JSON_FLTS ", \"caching-mode\": true"), true },
+    { "flts_json-false", JSON(JSON_FLTS ", \"caching-mode\": false"), false },
+    { "flts_before", KEYVAL(",caching-mode=no," VTD_ACCEL_PROPS), false },
+    { "flts_after", KEYVAL("," VTD_ACCEL_PROPS ",caching-mode=no"), false },
+    { "flts_global", "-global intel-iommu.caching-mode=off "
+      KEYVAL("," VTD_ACCEL_PROPS), false },
+};
+
+static void test_caching_mode(const void *data)
+{
+    const Form *form = data;
+    QTestState *qts = qtest_initf("-M q35 -nodefaults %s", form->args);
+    uint64_t cap = qtest_readq(qts, Q35_HOST_BRIDGE_IOMMU_ADDR + DMAR_CAP_REG);
+
+    g_assert_cmpint(!!(cap & VTD_CAP_CM), ==, form->cm);
+    qtest_quit(qts);
+}
+
+/* Its type and its default are public, too */
+static void test_caching_mode_type(void)
+{
+    QTestState *qts = qtest_init("-M none");
+    QDict *rsp = qtest_qmp(qts, "{ 'execute': 'device-list-properties',"
+                           " 'arguments': { 'typename': 'intel-iommu' } }");
+    QListEntry *entry;
+    bool found = false;
+
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(rsp, "return"), entry) {
+        QDict *prop = qobject_to(QDict, qlist_entry_obj(entry));
+
+        if (!strcmp(qdict_get_str(prop, "name"), "caching-mode")) {
+            g_assert_cmpstr(qdict_get_str(prop, "type"), ==, "bool");
+            g_assert_false(qdict_get_bool(prop, "default-value"));
+            found = true;
+        }
+    }
+    g_assert_true(found);
+    qobject_unref(rsp);
+    qtest_quit(qts);
+}
+
+/* --- starts that are refused with advice --- */
+
+typedef struct Start {
+    const char *name;
+    const char *args;
+    const char *error[PARTS];
+} Start;
+
+static const Start starts[] = {
+    { "old-machine_refused", "-M pc-q35-9.1 " KEYVAL("," VTD_ACCEL_PROPS),
+      { "aw-bits", "39", "machine types up to 9.1", "add aw-bits=48" } },
+    { "narrow_refused", "-M q35 " KEYVAL("," VTD_ACCEL_PROPS ",aw-bits=39"),
+      { "aw-bits", "39", "add aw-bits=48" } },
+    { "x-pasid-mode-and-device-iotlb_refused",
+      "-M q35 " KEYVAL("," VTD_ACCEL_PROPS
+                       ",x-pasid-mode=on,device-iotlb=on"),
+      { "PASID based device IOTLB" } },
+    { "pasid-bits-and-device-iotlb_refused",
+      "-M q35 " KEYVAL("," VTD_ACCEL_PROPS ",pasid-bits=8,device-iotlb=on"),
+      { "PASID based device IOTLB" } },
+};
+
+static void test_start(const void *data)
+{
+    const Start *c = data;
+    FakeHost *host;
+    g_autofree char *err = NULL;
+
+    if (!fakehost_available()) {
+        return;
+    }
+    host = fakehost_new("iommu i type=none\ndevice dev0 iommu=i\n");
+    g_assert_cmpint(fakehost_run(host, "%s", c->args), ==, 1);
+    err = fakehost_err_since(host, 0);
+    g_test_message("%s", err);
+    for (size_t i = 0; i < PARTS && c->error[i]; i++) {
+        g_assert_nonnull(strstr(err, c->error[i]));
+    }
+    fakehost_free(host);
+}
+
+/* With the advice followed it starts */
+static void test_old_machine(void)
+{
+    QTestState *qts = qtest_init("-M pc-q35-9.1 -nodefaults -device intel-iommu,"
+                                 VTD_ACCEL_PROPS ",aw-bits=48");
+
+    g_assert_true(qtest_readq(qts, Q35_HOST_BRIDGE_IOMMU_ADDR + DMAR_CAP_REG) &
+                  VTD_CAP_CM);
+    qtest_quit(qts);
+}
+
+/* --- host devices that are there before the vIOMMU --- */
+
+typedef struct Order {
+    const char *name;
+    const char *props;              /* of the host device, dev0 */
+    const char *machine;            /* more of its options */
+    bool json;                      /* the vIOMMU is given as JSON */
+    bool plain;                     /* without first stage */
+    const char *says[PARTS];        /* an error, or a warning if plain */
+    bool alive;                     /* QEMU starts */
+} Order;
+
+#define PXB(props) \
+    "-device pxb-pcie,id=x,bus_nr=0x40,addr=0x18" props " " \
+    "-device pcie-root-port,id=rp0,bus=x,addr=0,chassis=30 "
+#define EARLY { "iommu0: host device dev0 on root complex pcie.0 is there " \
+                "before its intel-iommu", "Put the intel-iommu before it" }
+
+static const Order orders[] = {
+    { "first", ",bus=pcie.0", .says = EARLY },
+    { "first-as-json-decides", ",bus=pcie.0", .json = true, .says = EARLY },
+    { "first-on-pxb", ",bus=rp0", .machine = PXB(""), .says = {
+        "host device dev0 on root complex pcie.0 is there before" } },
+    { "first-on-bypassing-pxb", ",bus=rp0", .machine = PXB(",bypass_iommu=on"),
+      .alive = true },
+    { "first-on-bypassing-root", ",bus=pcie.0",
+      .machine = "-M default-bus-bypass-iommu=on ", .alive = true },
+    { "first-without-flts_warned", ",bus=pcie.0", .plain = true, .says = EARLY,
+      .alive = true },
+};
+
+static void test_order(const void *data)
+{
+    const Order *c = data;
+    const char *keyval = c->plain ? "-device intel-iommu,id=iommu0,"
+                                    "caching-mode=on" :
+                         "-device intel-iommu,id=iommu0," VTD_ACCEL_PROPS;
+    g_autofree char *description = NULL;
+    g_autofree char *device = NULL;
+    g_autofree char *err = NULL;
+    FakeHost *host;
+
+    if (!fakehost_available()) {
+        return;
+    }
+    description = g_strdup_printf("iommu i type=vtd cap=0x%" PRIx64
+                                  " ecap=0x%" PRIx64 "\ndevice dev0 iommu=i\n",
+                                  (uint64_t)HOST_CAP, (uint64_t)HOST_ECAP);
+    host = fakehost_new(description);
+    device = g_strdup_printf("-object iommufd,id=iommufd0,fd=%d "
+                             "-device vfio-pci,id=dev0,fd=%d,iommufd=iommufd0%s",
+                             fakehost_fd(host, "iommufd0"),
+                             fakehost_fd(host, "dev0"), c->props);
+    if (c->json) {
+        keyval = JSON(", \"id\": \"iommu0\"" JSON_FLTS);
+    }
+    /* In JSON the vIOMMU comes first, and is made last */
+    if (c->alive) {
+        fakehost_start(host, "-M q35 -m 64M %s %s %s", c->machine ?: "", device,
+                       keyval);
+        g_assert_cmpuint(fakehost_device(host, "dev0")->pt_id, !=, 0);
+        qtest_qmp_assert_success(host->qts, "{ 'execute': 'query-status' }");
+    } else {
+        g_assert_cmpint(fakehost_run(host, "-M q35 -m 64M %s %s %s",
+                                     c->machine ?: "",
+                                     c->json ? keyval : device,
+                                     c->json ? device : keyval), ==, 1);
+    }
+    err = fakehost_err_since(host, 0);
+    g_test_message("%s", err);
+    for (size_t i = 0; i < PARTS && c->says[i]; i++) {
+        g_assert_nonnull(strstr(err, c->says[i]));
+    }
+    if (!c->says[0]) {
+        g_assert_null(strstr(err, "is there before"));
+    }
+    fakehost_free(host);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -181,6 +402,28 @@ int main(int argc, char **argv)
                                                 cases[i].name);
 
         qtest_add_data_func(path, &cases[i], test_realize);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
+        g_autofree char *path = g_strdup_printf("/vtd-accel/caching-mode/%s",
+                                                forms[i].name);
+
+        qtest_add_data_func(path, &forms[i], test_caching_mode);
+    }
+    qtest_add_func("/vtd-accel/caching-mode/type-as-in-base",
+                   test_caching_mode_type);
+    for (size_t i = 0; i < ARRAY_SIZE(starts); i++) {
+        g_autofree char *path = g_strdup_printf("/vtd-accel/start/%s",
+                                                starts[i].name);
+
+        qtest_add_data_func(path, &starts[i], test_start);
+    }
+    qtest_add_func("/vtd-accel/start/old-machine-with-aw-bits_accepted",
+                   test_old_machine);
+    for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
+        g_autofree char *path = g_strdup_printf("/vtd-accel/order/%s",
+                                                orders[i].name);
+
+        qtest_add_data_func(path, &orders[i], test_order);
     }
     qtest_add_func("/vtd-accel/realize/refused_then-correct_accepted",
                    test_refused_then_accepted);

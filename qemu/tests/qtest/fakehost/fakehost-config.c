@@ -3,7 +3,7 @@
  *
  * FAKEHOST_HOST names a text file; one object per line, # starts a comment:
  *
- *   iommu NAME type=vtd cap=0x… ecap=0x… [errata=0x…]
+ *   iommu NAME type=vtd cap=0x… ecap=0x… [errata=0x…] [sm=0]
  *   iommu NAME type=smmuv3 idr0=0x… … idr5=0x… [iidr=0x…] [aidr=0x…]
  *              [canwbs=1]
  *   iommu NAME type=none

@@ -203,6 +203,7 @@ struct FhIommu {
     const FhVendor *vendor;
     FhIommu *next;
     struct fh_hw_info_vtd vtd;
+    bool sm_off;                    /* VT-d: booted without scalable mode */
     struct fh_hw_info_arm_smmuv3 smmu;
     bool canwbs;                    /* SMMUv3: IORT's CANWBS */
     uint64_t (*once)[2];            /* SMMUv3: given once, needed twice */

@@ -31,8 +31,12 @@
 #define ECAP_FSTS           (1ull << 47)
 #define ECAP_SMPWC          (1ull << 48)
 
+/* The kernel reports the registers as they are, whatever it makes of them */
 static bool vtd_ecap(const FhIommu *iommu, uint64_t bits)
 {
+    if (bits & ECAP_SMTS && iommu->sm_off) {
+        return false;
+    }
     return (iommu->vtd.ecap_reg & bits) == bits;
 }
 
@@ -60,6 +64,8 @@ static bool vtd_parse(FhIommu *iommu, const char *key, uint64_t value)
         iommu->vtd.ecap_reg = value;
     } else if (!strcmp(key, "errata")) {
         iommu->vtd.flags = value;
+    } else if (!strcmp(key, "sm")) {
+        iommu->sm_off = !value;
     } else {
         return false;
     }

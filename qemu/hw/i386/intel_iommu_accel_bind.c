@@ -281,7 +281,7 @@ static void vtd_accel_attach_s1(VTDAccelBinding *b, const VTDAccelS1Key *key)
          s1 = s1->same_pasid) {
         int ret;
 
-        if (memcmp(&s1->key, key, sizeof(*key))) {
+        if (s1->stale || memcmp(&s1->key, key, sizeof(*key))) {
             continue;
         }
         ret = vtd_accel_attach(b, s1->hwpt_id, "first-stage tables", true);
@@ -472,6 +472,7 @@ static void vtd_accel_replace_s1(VTDAccelS1Table *s1s, VTDAccelS1 *s1)
     Error *err = NULL;
 
     s1->users++;
+    s1->stale = true;
     QLIST_FOREACH_SAFE(b, &s1->bindings, s1_next, next) {
         if (!fresh && !err) {
             fresh = vtd_accel_s1_new(s1s, &s1->key, b->dev->idev->devid, &err);

@@ -30,6 +30,7 @@ typedef struct VTDAccelS1 {
     uint32_t users;
     QLIST_HEAD(, VTDAccelBinding) bindings; /* that are attached to it */
 
+    bool stale;             /* the host refused an invalidation of it */
     bool all;               /* everything is to be invalidated */
     bool pending;           /* on VTDAccelS1Table::pending */
     GArray *entries;        /* of struct iommu_hwpt_vtd_s1_invalidate */

@@ -11,10 +11,12 @@
  */
 
 #include "qemu/osdep.h"
+#include "hw/i386/intel_iommu_internal.h"
 #include "vtd-accel-common.h"
 
 #define DID             5
 #define SWEEP_MAX       200     /* far more calls than any operation makes */
+#define STOPPED_MS      500     /* many times what the first retry waits */
 
 typedef enum State {
     BLOCKED,
@@ -378,6 +380,236 @@ static void test_log_is_limited(void)
     vtd_accel_end(&t);
 }
 
+/* --- a device that the host cannot block --- */
+
+static bool is_blocked(VtdAccelTest *t)
+{
+    return fakehost_is_blocked(t->host, "dev0");
+}
+
+static bool has_tried_5_times(VtdAccelTest *t)
+{
+    return fakehost_failed_calls(t->host, "VFIO_DEVICE_DETACH_IOMMUFD_PT") >= 5;
+}
+
+/* The guest takes the entry away, and the host does not block the device */
+static bool start_stuck(VtdAccelTest *t, size_t *mark)
+{
+    VtdAccelSetup setup = { .devices = 1 };
+    uint64_t dir;
+
+    if (!vtd_accel_start(t, &setup)) {
+        return false;
+    }
+    prepare_bound(t, &dir);
+    *mark = fakehost_err_mark(t->host);
+    fakehost_fail(t->host, "DETACH_IOMMUFD_PT", 1, 0, EIO, 0);
+    vtd_guest_clear_pasid(&t->guest, dir, 0);
+    vtd_guest_post_pc(&t->guest, VTD_PC_PASID, DID, 0);
+    vtd_guest_post_wait(&t->guest);
+    vtd_guest_ring(&t->guest);
+    /* Its wait descriptor does not complete */
+    g_assert_true(vtd_guest_readl(&t->guest, DMAR_FSTS_REG) & VTD_FSTS_IQE);
+    g_assert_false(is_blocked(t));
+    return true;
+}
+
+/* It is tried again without a word of the guest, and told once */
+static void test_stuck(void)
+{
+    VtdAccelTest t;
+    size_t mark;
+
+    if (!start_stuck(&t, &mark)) {
+        return;
+    }
+    QTEST_AWAIT(has_tried_5_times(&t));
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "cannot block its DMA"),
+                     ==, 1);
+    fakehost_clear_rules(t.host);
+    QTEST_AWAIT(is_blocked(&t));
+    vtd_accel_expect_s1_hwpts(&t, 0);
+    vtd_accel_end(&t);
+}
+
+/* Nothing is done for a guest that does not run; it goes on with the guest */
+static void test_stuck_stopped(void)
+{
+    VtdAccelTest t;
+    uint64_t calls;
+    size_t mark;
+
+    if (!start_stuck(&t, &mark)) {
+        return;
+    }
+    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'stop' }");
+    calls = fakehost_total_calls(t.host);
+    fakehost_clear_rules(t.host);
+    g_usleep(STOPPED_MS * 1000);
+    g_assert_cmpuint(fakehost_total_calls(t.host), ==, calls);
+    g_assert_false(is_blocked(&t));
+    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
+    QTEST_AWAIT(is_blocked(&t));
+    vtd_accel_expect_s1_hwpts(&t, 0);
+    vtd_accel_end(&t);
+}
+
+/* The same for one that is in reset */
+static void test_in_reset_stopped(void)
+{
+    VtdAccelSetup setup = { .devices = 1 };
+    VtdAccelTest t;
+    uint64_t calls, dir;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    prepare_empty(&t, &dir);
+    fakehost_device(t.host, "dev0")->flags |= FAKEHOST_DEV_IN_RESET;
+    write_and_flush(&t, dir, VTD_GUEST_FSTS_DIR);
+    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'stop' }");
+    calls = fakehost_total_calls(t.host);
+    fakehost_device(t.host, "dev0")->flags &= ~FAKEHOST_DEV_IN_RESET;
+    g_usleep(STOPPED_MS * 1000);
+    g_assert_cmpuint(fakehost_total_calls(t.host), ==, calls);
+    g_assert_true(is_blocked(&t));
+    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
+    QTEST_AWAIT(!is_blocked(&t));
+    vtd_accel_expect_s1(&t, 0);
+    vtd_accel_end(&t);
+}
+
+/* Commands by register wait for it like wait descriptors */
+typedef struct Command {
+    const char *name;
+    unsigned reg;
+    uint64_t command, busy;
+    bool invalidates;               /* the entry stays */
+} Command;
+
+static const Command commands[] = {
+    { "context-cache", DMAR_CCMD_REG, VTD_CCMD_ICC | VTD_CCMD_GLOBAL_INVL,
+      VTD_CCMD_ICC },
+    { "iotlb", DMAR_IOTLB_REG, VTD_TLB_IVT | VTD_TLB_GLOBAL_FLUSH,
+      VTD_TLB_IVT, true },
+};
+
+static void test_stuck_register(const void *data)
+{
+    const Command *c = data;
+    VtdAccelSetup setup = { .devices = 1 };
+    VtdAccelTest t;
+    uint64_t dir;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    prepare_bound(&t, &dir);
+    vtd_guest_gcmd(&t.guest, VTD_GCMD_QIE, false);
+    if (!c->invalidates) {
+        vtd_guest_clear_pasid(&t.guest, dir, 0);
+    }
+    fakehost_fail(t.host, "HWPT_INVALIDATE", 1, 0, EIO, 0);
+    fakehost_fail(t.host, "HWPT_ALLOC", 1, 0, EIO, 0);
+    fakehost_fail(t.host, "DETACH_IOMMUFD_PT", 1, 0, EIO, 0);
+    vtd_guest_writeq(&t.guest, c->reg, c->command);
+    QTEST_AWAIT(has_tried_5_times(&t));
+    g_assert_cmphex(vtd_guest_readq(&t.guest, c->reg) & c->busy, ==, c->busy);
+    g_assert_false(is_blocked(&t));
+
+    fakehost_clear_rules(t.host);
+    QTEST_AWAIT(!(vtd_guest_readq(&t.guest, c->reg) & c->busy));
+    if (c->invalidates) {
+        /* By tables without a stale entry */
+        QTEST_AWAIT(!is_blocked(&t));
+        vtd_accel_expect_s1(&t, 0);
+    } else {
+        vtd_accel_expect_blocked(&t, 0);
+    }
+    vtd_accel_expect_s1_hwpts(&t, c->invalidates);
+    vtd_accel_end(&t);
+}
+
+/* Translation is not on as long as a device escapes it */
+static void test_stuck_translation(void)
+{
+    VtdAccelSetup setup = { .devices = 1 };
+    VtdAccelTest t;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    vtd_guest_add_context(&t.guest, vtd_accel_bus(0), 0, 0);
+    vtd_guest_enable(&t.guest);
+    vtd_guest_set_translation(&t.guest, false);
+    vtd_accel_expect_s2(&t, 0);
+    fakehost_fail(t.host, "DETACH_IOMMUFD_PT", 1, 0, EIO, 0);
+    vtd_guest_writel(&t.guest, DMAR_GCMD_REG, VTD_GCMD_TE | VTD_GCMD_QIE);
+    QTEST_AWAIT(has_tried_5_times(&t));
+    g_assert_false(vtd_guest_translates(&t.guest));
+    vtd_accel_expect_s2(&t, 0);
+
+    fakehost_clear_rules(t.host);
+    QTEST_AWAIT(vtd_guest_translates(&t.guest));
+    vtd_accel_expect_blocked(&t, 0);
+    vtd_accel_end(&t);
+}
+
+/* --- as many host domains as the guest may have --- */
+
+static void test_host_domains(void)
+{
+    VtdAccelSetup setup = {
+        .devices = 3, .iommu_props = VTD_ACCEL_PROPS ",max-host-domains=2",
+    };
+    VtdPasidEntry entry;
+    uint64_t dir[3], allocs;
+    VtdAccelTest t;
+    size_t mark;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    mark = fakehost_err_mark(t.host);
+    for (unsigned i = 0; i < 3; i++) {
+        entry = vtd_accel_fs_entry(DID + i);
+        allocs = fakehost_calls(t.host, "IOMMU_HWPT_ALLOC");
+        dir[i] = vtd_accel_bind(&t, i, &entry);
+    }
+    vtd_accel_expect_s1(&t, 0);
+    vtd_accel_expect_s1(&t, 1);
+    vtd_accel_expect_blocked(&t, 2);
+    vtd_accel_expect_s1_hwpts(&t, 2);
+    /* The host was not even asked */
+    g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_HWPT_ALLOC"), ==, allocs);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "max-host-domains=2"), >=,
+                     1);
+
+    /* Another table makes room for itself, a fresh HWPT is no further one */
+    entry = vtd_accel_fs_entry(DID + 1);
+    entry.table += 0x1000000;
+    vtd_guest_write_pasid(&t.guest, dir[1], 0, &entry);
+    vtd_guest_flush_pasid_cache(&t.guest);
+    vtd_accel_expect_s1(&t, 1);
+    fakehost_fail_next(t.host, "HWPT_INVALIDATE", EIO);
+    operate_invalidate(&t, 0);
+    vtd_accel_expect_s1(&t, 0);
+    vtd_accel_expect_s1(&t, 1);
+    vtd_accel_expect_blocked(&t, 2);
+
+    /* What one gives back is there for another, and sharing costs nothing */
+    vtd_guest_clear_pasid(&t.guest, dir[0], 0);
+    vtd_guest_flush_pasid_cache(&t.guest);
+    vtd_guest_flush_pasid_cache(&t.guest);
+    vtd_accel_expect_blocked(&t, 0);
+    vtd_accel_expect_s1(&t, 2);
+    vtd_guest_write_pasid(&t.guest, dir[0], 0, &entry);
+    vtd_guest_flush_pasid_cache(&t.guest);
+    vtd_accel_expect_s1(&t, 0);
+    vtd_accel_expect_s1_hwpts(&t, 2);
+    vtd_accel_end(&t);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -400,5 +632,19 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-accel/failure/device-in-reset_retried",
                    test_device_in_reset);
     qtest_add_func("/vtd-accel/failure/log_limited", test_log_is_limited);
+    qtest_add_func("/vtd-accel/failure/in-reset-stopped_waits",
+                   test_in_reset_stopped);
+    qtest_add_func("/vtd-accel/stuck/queue_retried", test_stuck);
+    qtest_add_func("/vtd-accel/stuck/stopped_waits", test_stuck_stopped);
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+        g_autofree char *path = g_strdup_printf("/vtd-accel/stuck/%s-by-"
+                                                "register_completes",
+                                                commands[i].name);
+
+        qtest_add_data_func(path, &commands[i], test_stuck_register);
+    }
+    qtest_add_func("/vtd-accel/stuck/translation_waits",
+                   test_stuck_translation);
+    qtest_add_func("/vtd-accel/host-domains_limited", test_host_domains);
     return g_test_run();
 }

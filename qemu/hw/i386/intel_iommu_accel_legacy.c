@@ -7,8 +7,8 @@
  * address space of the device's owner show guest memory one to one and stay
  * what they are, for pass-through and for first-stage tables.
  *
- * The tables are walked here and not by the notifiers of intel_iommu.c, because
- * a guest can make that walk endless by tables that refer to themselves.
+ * The tables are walked here and not by the notifiers of intel_iommu.c: a walk
+ * has to have a bound, and the main loop its turn meanwhile.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -30,8 +30,8 @@
 #define VTD_ACCEL_AM_MAX        (64 - VTD_PAGE_SHIFT)
 
 /*
- * Work that one update may cause, for each page that a shadow may map: tables
- * that refer to themselves cost a guest nothing.  Small guests get some more.
+ * Work that one update may cause, for each page that a shadow may map.  Small
+ * guests get some more.
  */
 #define VTD_ACCEL_PAGE_WORK     (2 * VTD_ACCEL_IOCTL_WORK)
 #define VTD_ACCEL_PAGES_MIN     (32 * KiB)

@@ -348,10 +348,17 @@ static void test_largest_queue_full(void)
     vtd_accel_end(&t);
 }
 
-/* Every place where 64 bits can be written, registers of 32 bits included */
-static void test_wide_registers(void)
+/* Anything in the registers that have 64 bits, and both halves of each pair */
+static void test_registers(void)
 {
     static const uint64_t values[] = { UINT64_MAX, 1ull << 31, 1ull << 63, 0 };
+    static const unsigned regs[] = {
+        DMAR_CAP_REG, DMAR_ECAP_REG, DMAR_RTADDR_REG, DMAR_CCMD_REG,
+        DMAR_AFLOG_REG, DMAR_PHMBASE_REG, DMAR_PHMLIMIT_REG, DMAR_IQH_REG,
+        DMAR_IQT_REG, DMAR_IQA_REG, DMAR_IRTA_REG, DMAR_PQH_REG, DMAR_PQT_REG,
+        DMAR_PQA_REG, DMAR_IVA_REG, DMAR_IOTLB_REG, DMAR_FRCD_REG_0_0,
+        DMAR_FRCD_REG_0_2,
+    };
     VtdAccelTest t;
     uint64_t dir;
 
@@ -360,17 +367,16 @@ static void test_wide_registers(void)
     }
     start_bound(&t, &dir);
     for (unsigned i = 0; i < ARRAY_SIZE(values); i++) {
-        for (unsigned reg = 0; reg < DMAR_REG_SIZE; reg += 8) {
-            vtd_guest_writeq(&t.guest, reg, values[i]);
-            vtd_guest_readq(&t.guest, reg);
+        for (size_t j = 0; j < ARRAY_SIZE(regs); j++) {
+            vtd_guest_writeq(&t.guest, regs[j], values[i]);
+            vtd_guest_readq(&t.guest, regs[j]);
+        }
+        for (unsigned reg = 0; reg < DMAR_REG_SIZE; reg += 4) {
+            vtd_guest_writel(&t.guest, reg, values[i]);
+            vtd_guest_readl(&t.guest, reg);
         }
     }
     check_alive(&t);
-    /* Two registers are what two writes would have made them */
-    vtd_guest_writeq(&t.guest, DMAR_IECTL_REG, 0x1234ull << 32 | 1ull << 31);
-    g_assert_cmphex(vtd_guest_readl(&t.guest, DMAR_IEDATA_REG), ==, 0x1234);
-    g_assert_cmphex(vtd_guest_readl(&t.guest, DMAR_IECTL_REG) & 1ull << 31, ==,
-                    1ull << 31);
     vtd_accel_end(&t);
 }
 
@@ -400,7 +406,6 @@ int main(int argc, char **argv)
                    test_queue_rewrites_itself);
     qtest_add_func("/vtd-accel/hostile/queue/largest-full",
                    test_largest_queue_full);
-    qtest_add_func("/vtd-accel/hostile/register/written-wide",
-                   test_wide_registers);
+    qtest_add_func("/vtd-accel/hostile/register/any-value", test_registers);
     return g_test_run();
 }

@@ -558,24 +558,27 @@ static void fill_table(VtdLegacy *l, uint64_t addr, uint64_t value)
     qtest_memwrite(l->t.guest.qts, addr, entries, sizeof(entries));
 }
 
-/* A table that is its own directory: each page of it leads to 2^36 pages */
-static void make_loop(VtdLegacy *l)
-{
-    fill_table(l, l->table, l->table | LEGACY_RW);
-}
-
-/* 2^27 times the same table, and nothing in it */
-static void make_empty_maze(VtdLegacy *l)
+/* The same pages at more addresses than the guest has memory */
+static void make_repeated_pages(VtdLegacy *l)
 {
     uint64_t table = vtd_guest_alloc(&l->t.guest);
 
-    for (unsigned i = 0; i < 2; i++) {
-        uint64_t above = vtd_guest_alloc(&l->t.guest);
-
-        fill_table(l, above, table | LEGACY_RW);
-        table = above;
+    fill_table(l, table, PAGE | LEGACY_RW);
+    for (unsigned i = 0; i < VTD_GUEST_RAM_MB; i++) {
+        vtd_legacy_write_entry(l, i * 0x200000ull, 2, table | LEGACY_RW);
     }
-    fill_table(l, l->table, table | LEGACY_RW);
+}
+
+/* An empty table at so many addresses that a guest of this size has no use */
+static void make_empty_tables(VtdLegacy *l)
+{
+    uint64_t table = vtd_guest_alloc(&l->t.guest);
+    uint64_t above = vtd_guest_alloc(&l->t.guest);
+
+    fill_table(l, above, table | LEGACY_RW);
+    for (unsigned i = 0; i < 128; i++) {
+        vtd_legacy_write_entry(l, i * 0x40000000ull, 3, above | LEGACY_RW);
+    }
 }
 
 /* Superpages that all show the same memory */
@@ -595,8 +598,9 @@ typedef struct Hostile {
 } Hostile;
 
 static const Hostile hostiles[] = {
-    { "loop_blocks", make_loop, "map more memory than the guest has", true },
-    { "empty-maze_blocks", make_empty_maze, "take too much work", true },
+    { "repeated-pages_block", make_repeated_pages,
+      "map more memory than the guest has", true },
+    { "empty-tables_block", make_empty_tables, "take too much work", true },
     { "superpages_block", make_superpages,
       "map more memory than the guest has" },
 };

@@ -291,6 +291,14 @@ static void step_queue_base(void *opaque, FuzzInput *in)
 
 /* --- steps: registers --- */
 
+/* Two registers of 32 bits, which software writes one by one */
+static bool is_pair(uint16_t reg)
+{
+    return reg == DMAR_GCMD_REG || reg == DMAR_FECTL_REG ||
+           reg == DMAR_FEADDR_REG || reg == DMAR_IECTL_REG ||
+           reg == DMAR_IEADDR_REG;
+}
+
 static void step_register(void *opaque, FuzzInput *in)
 {
     VtdFuzz *f = opaque;
@@ -298,7 +306,15 @@ static void step_register(void *opaque, FuzzInput *in)
     uint16_t reg = fuzz_u8(in) % 0x80 * 4;
 
     if (fuzz_u8(in) & 1) {
-        vtd_guest_writeq(&f->guest, reg & ~7, fuzz_u64(in));
+        uint64_t val = fuzz_u64(in);
+
+        reg &= ~7;
+        if (is_pair(reg)) {
+            vtd_guest_writel(&f->guest, reg, val);
+            vtd_guest_writel(&f->guest, reg + 4, val >> 32);
+        } else {
+            vtd_guest_writeq(&f->guest, reg, val);
+        }
     } else {
         vtd_guest_writel(&f->guest, reg, fuzz_u32(in));
     }

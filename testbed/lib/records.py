@@ -282,6 +282,7 @@ def read_qut_log(lines):
         elif not re.match(r"(iommufd_|vtd_|smmuv3_|iommu_)", name):
             other.append(line)
     for ioas in objects.ioas.values():
+        ioas["live_bytes"] = sum(ioas["live"].values())
         ioas["live"] = len(ioas["live"])
     return ({"ioas": objects.ioas, "s2": objects.s2, "s1": objects.s1,
              "viommus": objects.viommus, "devices": objects.devices}, other)

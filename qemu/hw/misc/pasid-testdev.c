@@ -10,11 +10,13 @@
  *   0x00  64 bits  address
  *   0x08  64 bits  data
  *   0x10  32 bits  PASID, or all ones for a request without PASID
- *   0x14  32 bits  command: 1 memory to data, 2 data to memory; done when the
- *                  write returns
- *   0x18  32 bits  result of the last command: 0 done, 1 the request failed,
- *                  2 the device may not make it (no bus mastering, PASIDs not
- *                  enabled, PASID too wide, no IOMMU with PASIDs)
+ *   0x14  32 bits  command: 1 memory to data, 2 data to memory, 3 ask the IOMMU
+ *                  to tell about each mapping from now on, as devices do that
+ *                  copy them; done when the write returns
+ *   0x18  32 bits  result of the last command: 0 done, 1 the request failed or
+ *                  the IOMMU refuses, 2 the device may not make it (no bus
+ *                  mastering, PASIDs not enabled, PASID too wide, no IOMMU with
+ *                  PASIDs)
  *
  * It has no interrupts.
  *
@@ -22,6 +24,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/error-report.h"
 #include "qemu/module.h"
 #include "qapi/error.h"
 #include "hw/i386/intel_iommu.h"
@@ -51,6 +54,7 @@ enum {
 enum {
     COMMAND_READ = 1,
     COMMAND_WRITE = 2,
+    COMMAND_FOLLOW = 3,
 };
 
 enum {
@@ -69,7 +73,18 @@ struct PasidTestdev {
     uint64_t data;
     uint32_t pasid;
     uint32_t result;
+
+    VTDAddressSpace *followed;
+    IOMMUNotifier notifier;
 };
+
+static IntelIOMMUState *pasid_testdev_iommu(void)
+{
+    Object *iommu = OBJECT(x86_iommu_get_default());
+
+    return (IntelIOMMUState *)object_dynamic_cast(iommu,
+                                                  TYPE_INTEL_IOMMU_DEVICE);
+}
 
 /* The address space of requests with this PASID, NULL if there may be none */
 static AddressSpace *pasid_testdev_as(PasidTestdev *t)
@@ -77,7 +92,7 @@ static AddressSpace *pasid_testdev_as(PasidTestdev *t)
     PCIDevice *dev = PCI_DEVICE(t);
     uint16_t control = pci_get_word(dev->config + PASID_TESTDEV_CAP +
                                     PCI_PASID_CTRL);
-    X86IOMMUState *iommu = x86_iommu_get_default();
+    IntelIOMMUState *iommu = pasid_testdev_iommu();
 
     if (!(pci_get_word(dev->config + PCI_COMMAND) & PCI_COMMAND_MASTER)) {
         return NULL;
@@ -86,12 +101,47 @@ static AddressSpace *pasid_testdev_as(PasidTestdev *t)
         return pci_get_address_space(dev);
     }
     if (!(control & PCI_PASID_CTRL_ENABLE) || t->pasid >> t->pasid_bits ||
-        !iommu || !object_dynamic_cast(OBJECT(iommu),
-                                       TYPE_INTEL_IOMMU_DEVICE)) {
+        !iommu) {
         return NULL;
     }
-    return &vtd_find_add_as(INTEL_IOMMU_DEVICE(iommu), pci_get_bus(dev),
-                            dev->devfn, t->pasid)->as;
+    return &vtd_find_add_as(iommu, pci_get_bus(dev), dev->devfn, t->pasid)->as;
+}
+
+static void pasid_testdev_notify(IOMMUNotifier *n, IOMMUTLBEntry *entry)
+{
+}
+
+static void pasid_testdev_unfollow(PasidTestdev *t)
+{
+    if (t->followed) {
+        memory_region_unregister_iommu_notifier(
+            MEMORY_REGION(&t->followed->iommu), &t->notifier);
+        t->followed = NULL;
+    }
+}
+
+/* Mappings of requests without PASID; what they are does not matter here */
+static uint32_t pasid_testdev_follow(PasidTestdev *t)
+{
+    IntelIOMMUState *iommu = pasid_testdev_iommu();
+    PCIDevice *dev = PCI_DEVICE(t);
+    VTDAddressSpace *as;
+    Error *err = NULL;
+
+    if (!iommu) {
+        return RESULT_REFUSED;
+    }
+    pasid_testdev_unfollow(t);
+    as = vtd_find_add_as(iommu, pci_get_bus(dev), dev->devfn, PCI_NO_PASID);
+    iommu_notifier_init(&t->notifier, pasid_testdev_notify,
+                        IOMMU_NOTIFIER_IOTLB_EVENTS, 0, HWADDR_MAX, 0);
+    if (memory_region_register_iommu_notifier(MEMORY_REGION(&as->iommu),
+                                              &t->notifier, &err)) {
+        warn_report_err(err);
+        return RESULT_FAILED;
+    }
+    t->followed = as;
+    return RESULT_DONE;
 }
 
 static void pasid_testdev_run(PasidTestdev *t, uint32_t command)
@@ -101,6 +151,10 @@ static void pasid_testdev_run(PasidTestdev *t, uint32_t command)
     DMADirection dir = command == COMMAND_WRITE ? DMA_DIRECTION_FROM_DEVICE
                                                 : DMA_DIRECTION_TO_DEVICE;
 
+    if (command == COMMAND_FOLLOW) {
+        t->result = pasid_testdev_follow(t);
+        return;
+    }
     if (!as || (command != COMMAND_READ && command != COMMAND_WRITE)) {
         t->result = RESULT_REFUSED;
         return;
@@ -200,6 +254,7 @@ static void pasid_testdev_realize(PCIDevice *dev, Error **errp)
 
 static void pasid_testdev_exit(PCIDevice *dev)
 {
+    pasid_testdev_unfollow(PASID_TESTDEV(dev));
     pcie_cap_exit(dev);
 }
 
@@ -207,6 +262,7 @@ static void pasid_testdev_reset(DeviceState *qdev)
 {
     PasidTestdev *t = PASID_TESTDEV(qdev);
 
+    pasid_testdev_unfollow(t);
     pci_set_word(PCI_DEVICE(t)->config + PASID_TESTDEV_CAP + PCI_PASID_CTRL, 0);
     t->address = 0;
     t->data = 0;

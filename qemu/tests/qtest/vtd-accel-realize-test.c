@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "hw/i386/intel_iommu_internal.h"
+#include "hw/pci/pci_regs.h"
 #include "qobject/qdict.h"
 #include "qobject/qlist.h"
 #include "vtd-accel-common.h"
@@ -314,6 +315,57 @@ static void test_old_machine(void)
     qtest_quit(qts);
 }
 
+/* --- devices that need to know each mapping --- */
+
+/* Registers of pasid-testdev */
+#define FOLLOW_COMMAND  0x14
+#define FOLLOW          3
+#define FOLLOW_RESULT   0x18
+#define FOLLOW_BDF      (9 << 3)
+#define FOLLOW_BAR      0xe0000000u
+
+typedef struct Follow {
+    const char *name;
+    const char *props;              /* of intel-iommu */
+    const char *error;              /* NULL: accepted */
+} Follow;
+
+static const Follow follows[] = {
+    { "shadowing_accepted", "caching-mode=on", NULL },
+    { "no-caching-mode_refused", "caching-mode=off", "requires caching mode" },
+    { "flts_refused", VTD_ACCEL_PROPS, "not possible with x-flts=on" },
+    { "flts-caching-mode_refused", VTD_ACCEL_PROPS ",caching-mode=on",
+      "not possible with x-flts=on" },
+    { "nested_refused", VTD_ACCEL_PROPS ",x-nested=on",
+      "not possible with x-flts=on" },
+};
+
+static void test_follow(const void *data)
+{
+    const Follow *c = data;
+    g_autofree char *err = NULL;
+    uint32_t result;
+    VtdAccelTest t = { 0 };
+
+    if (!fakehost_available()) {
+        return;
+    }
+    t.host = fakehost_new("iommu i type=none\n");
+    fakehost_start(t.host, "-M q35 -m 64M -device intel-iommu,%s "
+                   "-device pasid-testdev,addr=9", c->props);
+    vtd_accel_cfg_writel(&t, FOLLOW_BDF, PCI_BASE_ADDRESS_0, FOLLOW_BAR);
+    vtd_accel_cfg_writew(&t, FOLLOW_BDF, PCI_COMMAND, PCI_COMMAND_MEMORY);
+    qtest_writel(t.host->qts, FOLLOW_BAR + FOLLOW_COMMAND, FOLLOW);
+    result = qtest_readl(t.host->qts, FOLLOW_BAR + FOLLOW_RESULT);
+    err = fakehost_err_since(t.host, 0);
+    g_test_message("%s", err);
+    g_assert_cmpuint(result, ==, !!c->error);
+    if (c->error) {
+        g_assert_nonnull(strstr(err, c->error));
+    }
+    vtd_accel_end(&t);
+}
+
 /* --- host devices that are there before the vIOMMU --- */
 
 typedef struct Order {
@@ -419,6 +471,12 @@ int main(int argc, char **argv)
     }
     qtest_add_func("/vtd-accel/start/old-machine-with-aw-bits_accepted",
                    test_old_machine);
+    for (size_t i = 0; i < ARRAY_SIZE(follows); i++) {
+        g_autofree char *path = g_strdup_printf("/vtd-accel/follow/%s",
+                                                follows[i].name);
+
+        qtest_add_data_func(path, &follows[i], test_follow);
+    }
     for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
         g_autofree char *path = g_strdup_printf("/vtd-accel/order/%s",
                                                 orders[i].name);

@@ -36,6 +36,11 @@ bool vtd_accel_supports_host(IntelIOMMUState *s, HostIOMMUDevice *hiod,
     return false;
 }
 
+uint64_t vtd_accel_host_quirks(uint32_t type, void *caps, uint32_t size)
+{
+    return 0;
+}
+
 void vtd_accel_add_device(IntelIOMMUState *s, PCIBus *bus, int devfn,
                           HostIOMMUDevice *hiod)
 {

@@ -81,6 +81,17 @@ bool vtd_accel_supports_device(IntelIOMMUState *s, PCIDevice *dev,
     return true;
 }
 
+uint64_t vtd_accel_host_quirks(uint32_t type, void *caps, uint32_t size)
+{
+    const struct iommu_hw_info_vtd *vtd = caps;
+
+    if (type == IOMMU_HW_INFO_TYPE_INTEL_VTD && size >= sizeof(*vtd) &&
+        vtd->flags & IOMMU_HW_INFO_VTD_ERRATA_772415_SPR17) {
+        return HOST_IOMMU_QUIRK_NESTING_PARENT_BYPASS_RO;
+    }
+    return 0;
+}
+
 bool vtd_accel_supports_host(IntelIOMMUState *s, HostIOMMUDevice *hiod,
                              Error **errp)
 {

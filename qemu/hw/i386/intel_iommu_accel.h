@@ -54,6 +54,11 @@ bool vtd_accel_supports_host(IntelIOMMUState *s, HostIOMMUDevice *hiod,
                              Error **errp);
 
 /**
+ * vtd_accel_host_quirks: see PCIIOMMUOps.get_host_iommu_quirks
+ */
+uint64_t vtd_accel_host_quirks(uint32_t type, void *caps, uint32_t size);
+
+/**
  * vtd_accel_add_device: start to follow the guest's configuration of a device
  *
  * @s: the vIOMMU

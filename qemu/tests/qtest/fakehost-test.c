@@ -18,13 +18,15 @@
 
 /* The full host; one without what its name says; one of another width */
 static const char host[] =
-    "iommu full type=vtd cap=0x9000008c002f0606 ecap=0x1c998840000cb\n"
+    "iommu full type=vtd cap=0x9000008c002f0606 ecap=0x1c998840000cb errata=1\n"
+    "iommu later type=vtd cap=0x9000008c002f0606 ecap=0x1c998840000cb\n"
     "iommu nonest type=vtd cap=0x9000008c002f0606 ecap=0x1c998800000cb\n"
     "iommu nosc type=vtd cap=0x9000008c002f0606 ecap=0x1c9988400004b\n"
     "iommu five type=vtd cap=0x1000008c00380e06 ecap=0x1c998840000cb\n"
     "iommu none type=none\n"
     "device dev0 iommu=full pasid-bits=20\n"
     "device dev1 iommu=full\n"
+    "device later iommu=later\n"
     "device pair0 iommu=full group=7 slot=7\n"
     "device pair1 iommu=full group=7 slot=7\n"
     "device nonest iommu=nonest\n"
@@ -223,6 +225,16 @@ static void test_map_before_hwpt(Fixture *f, const void *name)
     direct_hwpt_fails(f->iommufd, f->dev_id, f->ioas, FH_HWPT_NEST_PARENT,
                       NULL, EINVAL);
     direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas, 0, NULL);
+}
+
+/* Without the erratum there is no reason to refuse */
+static void test_map_readonly(Fixture *f, const void *name)
+{
+    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, 0, 0x1000, ram, false),
+                    ==, 0);
+    direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas, FH_HWPT_NEST_PARENT, NULL);
+    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, 0x1000, 0x1000, ram,
+                                   false), ==, 0);
 }
 
 static void test_reserved(Fixture *f, const void *name)
@@ -769,6 +781,7 @@ int main(int argc, char **argv)
         { "map_checked", "dev0", test_map },
         { "copy_checked", "dev0", test_copy },
         { "map-readonly_no-parent", "dev0", test_map_before_hwpt },
+        { "map-readonly_parent-without-erratum", "later", test_map_readonly },
         { "reserved-iova_enforced", "dev0", test_reserved },
         { "iova-ranges_reported", "dev0", test_iova_ranges },
         { "first-stage_47-bits", "dev0", test_first_stage_aperture },

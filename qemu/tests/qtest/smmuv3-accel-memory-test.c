@@ -12,6 +12,9 @@
 
 #define BAR             0x10000000ull   /* in the window of the root complex */
 #define DISPLAY_BDF     (0x10 << 3)
+#define NVDIMM_SIZE     0x8000000
+#define NVDIMM_LENGTH   "length=0x8000000 "
+#define READONLY_MAP    "IOMMU_IOAS_MAP flags=0x5"
 #define WITH_DIMM \
     "-m 512M,slots=2,maxmem=1G -object memory-backend-ram,id=mem1,size=128M "
 
@@ -97,10 +100,40 @@ static void test_ram_bar(void)
     smmuv3_accel_end(&t);
 }
 
+/* No SMMU has a reason to leave out what the guest must not write */
+static void test_readonly(void)
+{
+    g_autofree char *line = NULL;
+    g_autofree char *path = NULL;
+    g_autofree char *args = NULL;
+    Smmuv3AccelSetup setup = { .devices = 1 };
+    Smmuv3AccelTest t;
+    int fd = g_file_open_tmp("nvdimm-XXXXXX", &path, NULL);
+
+    g_assert_cmpint(fd, >=, 0);
+    g_assert_cmpint(ftruncate(fd, NVDIMM_SIZE), ==, 0);
+    close(fd);
+    args = g_strdup_printf("-M nvdimm=on -m 512M,slots=2,maxmem=2G "
+                           "-object memory-backend-file,id=nv,size=%u,"
+                           "mem-path=%s,share=on,readonly=on "
+                           "-device nvdimm,memdev=nv,unarmed=on ",
+                           NVDIMM_SIZE, path);
+    setup.args = args;
+    if (smmuv3_accel_start(&t, &setup)) {
+        line = fakehost_log_last(t.host, 0, READONLY_MAP, NULL);
+        g_assert_nonnull(line);
+        g_test_message("%s", line);
+        g_assert_nonnull(strstr(line, NVDIMM_LENGTH));
+        smmuv3_accel_end(&t);
+    }
+    unlink(path);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     qtest_add_func("/smmuv3-accel/memory/dimm_refused", test_dimm);
     qtest_add_func("/smmuv3-accel/memory/ram-bar_blocked", test_ram_bar);
+    qtest_add_func("/smmuv3-accel/memory/readonly_mapped", test_readonly);
     return g_test_run();
 }

@@ -81,9 +81,91 @@ static void test_group_by_path_refused(void)
     vtd_accel_end(&t);
 }
 
-/* It has no IOMMU of its own, and says so before anything is attached */
-static void test_mdev_refused(void)
+/* --- beside the vIOMMU, on a bus that bypasses it --- */
+
+#define BYPASS \
+    "-device pxb-pcie,id=pxb0,bus=pcie.0,bus_nr=64,addr=2,bypass_iommu=on " \
+    "-device pcie-root-port,id=bypass0,bus=pxb0,chassis=40,addr=0 " \
+    "-device pcie-root-port,id=bypass1,bus=pxb0,chassis=41,addr=1 "
+
+static bool start_bypass(VtdAccelTest *t)
 {
+    g_autofree char *host =
+        g_strdup_printf("iommu iommu0 type=vtd cap=0x%" PRIx64
+                        " ecap=0x%" PRIx64 " errata=1\n"
+                        "device dev0 iommu=iommu0 group=7\n"
+                        "device dev1 iommu=iommu0 group=7\n",
+                        (uint64_t)HOST_CAP, (uint64_t)HOST_ECAP);
+    VtdAccelSetup setup = { .host = host, .args = BYPASS };
+
+    return vtd_accel_start(t, &setup);
+}
+
+static char *plug_bypass(VtdAccelTest *t, unsigned n)
+{
+    g_autofree char *props = g_strdup_printf(", 'bus': 'bypass%u'"
+                                             WITH_IOMMUFD, n);
+
+    return fakehost_plug(t->host, vtd_accel_dev(n), props);
+}
+
+static void expect_group(const char *error, const char *other)
+{
+    g_assert_nonnull(error);
+    g_test_message("%s", error);
+    g_assert_nonnull(strstr(error, "IOMMU group 7"));
+    g_assert_nonnull(strstr(error, other));
+}
+
+/* One of the two behind the vIOMMU is enough, in whichever order they come */
+static void test_group_bypass_refused(void)
+{
+    g_autofree char *first = NULL;
+    g_autofree char *second = NULL;
+    g_autofree char *none = NULL;
+    VtdAccelTest t;
+
+    if (!start_bypass(&t)) {
+        return;
+    }
+    vtd_accel_plug(&t, 0);
+    first = plug_bypass(&t, 1);
+    expect_group(first, "dev0");
+    vtd_accel_expect_s2(&t, 0);
+    vtd_accel_unplug(&t, 0);
+    none = plug_bypass(&t, 1);
+    g_assert_cmpstr(none, ==, NULL);
+    second = vtd_accel_try_plug(&t, 0, WITH_IOMMUFD);
+    expect_group(second, "dev1");
+    vtd_accel_end(&t);
+}
+
+/* Without the vIOMMU they share everything, and may */
+static void test_group_bypass_accepted(void)
+{
+    VtdAccelTest t;
+
+    if (!start_bypass(&t)) {
+        return;
+    }
+    for (unsigned n = 0; n < 2; n++) {
+        g_autofree char *error = plug_bypass(&t, n);
+
+        g_assert_cmpstr(error, ==, NULL);
+    }
+    g_assert_cmpuint(fakehost_device(t.host, "dev0")->pt_id, !=, 0);
+    g_assert_cmpuint(fakehost_device(t.host, "dev0")->pt_id, ==,
+                     fakehost_device(t.host, "dev1")->pt_id);
+    vtd_accel_end(&t);
+}
+
+/*
+ * It has no IOMMU of its own, and says so before anything is attached: by
+ * @data, its path, or as an open file
+ */
+static void test_mdev_refused(const void *data)
+{
+    const char *props = data;
     g_autofree char *error = NULL;
     g_autofree char *none = NULL;
     VtdAccelTest t;
@@ -91,7 +173,7 @@ static void test_mdev_refused(void)
     if (!start(&t, "mdev=1", "")) {
         return;
     }
-    error = vtd_accel_try_plug(&t, 0, WITH_IOMMUFD SYSFS(0));
+    error = vtd_accel_try_plug(&t, 0, props);
     g_assert_nonnull(error);
     g_test_message("%s", error);
     g_assert_nonnull(strstr(error, "mediated"));
@@ -122,6 +204,9 @@ static void test_attach_refused(const void *data)
     error = vtd_accel_try_plug(&t, 1, WITH_IOMMUFD);
     g_assert_nonnull(error);
     g_assert_nonnull(strstr(error, g_strerror(err)));
+    /* The device is called as the user calls it */
+    g_assert_nonnull(strstr(error, "dev1"));
+    g_assert_null(strstr(error, "VFIO_FD"));
     g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_IOAS_ALLOC"), ==, 1);
     g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_IOAS_MAP"), ==, maps);
 
@@ -175,6 +260,82 @@ static void test_second_sweep(void)
     vtd_accel_end(&t);
 }
 
+/* --- read-only memory, of which the firmware's ROM is an example --- */
+
+#define READONLY_MAP    "IOMMU_IOAS_MAP flags=0x5"
+
+static bool start_errata(VtdAccelTest *t, unsigned first, unsigned second)
+{
+    g_autofree char *host =
+        g_strdup_printf("iommu iommu0 type=vtd cap=0x%" PRIx64
+                        " ecap=0x%" PRIx64 " errata=%u\n"
+                        "iommu iommu1 type=vtd cap=0x%" PRIx64
+                        " ecap=0x%" PRIx64 " errata=%u\n"
+                        "device dev0 iommu=iommu0\n"
+                        "device dev1 iommu=iommu1\n",
+                        (uint64_t)HOST_CAP, (uint64_t)HOST_ECAP, first,
+                        (uint64_t)HOST_CAP, (uint64_t)HOST_ECAP, second);
+    VtdAccelSetup setup = { .host = host };
+
+    return vtd_accel_start(t, &setup);
+}
+
+static void expect_readonly_maps(VtdAccelTest *t, bool wanted)
+{
+    g_autofree char *line = fakehost_log_last(t->host, 0, READONLY_MAP, NULL);
+
+    g_assert_cmpint(!!line, ==, wanted);
+}
+
+/* Linux refuses read-only mappings where the hardware has the erratum */
+static void test_erratum(void)
+{
+    VtdAccelTest t;
+
+    if (!start_errata(&t, 1, 0)) {
+        return;
+    }
+    vtd_accel_plug(&t, 0);
+    vtd_accel_plug(&t, 1);
+    expect_readonly_maps(&t, false);
+    g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_IOAS), ==, 1);
+    vtd_accel_end(&t);
+}
+
+static void test_no_erratum(void)
+{
+    VtdAccelTest t;
+
+    if (!start_errata(&t, 0, 0)) {
+        return;
+    }
+    vtd_accel_plug(&t, 0);
+    vtd_accel_expect_s2(&t, 0);
+    expect_readonly_maps(&t, true);
+    vtd_accel_end(&t);
+}
+
+/* Its memory is there already, and not as this one could use it */
+static void test_erratum_second(void)
+{
+    g_autofree char *error = NULL;
+    VtdAccelTest t;
+
+    if (!start_errata(&t, 0, 1)) {
+        return;
+    }
+    vtd_accel_plug(&t, 0);
+    error = vtd_accel_try_plug(&t, 1, WITH_IOMMUFD);
+    g_assert_nonnull(error);
+    g_test_message("%s", error);
+    g_assert_nonnull(strstr(error, "772415"));
+    vtd_accel_expect_s2(&t, 0);
+    vtd_accel_unplug(&t, 0);
+    vtd_accel_plug(&t, 1);
+    vtd_accel_plug(&t, 0);
+    vtd_accel_end(&t);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -182,7 +343,14 @@ int main(int argc, char **argv)
                    test_group_refused);
     qtest_add_func("/vfio-nesting/group/second-device-by-path_refused",
                    test_group_by_path_refused);
-    qtest_add_func("/vfio-nesting/mdev_refused", test_mdev_refused);
+    qtest_add_data_func("/vfio-nesting/mdev_refused",
+                        WITH_IOMMUFD SYSFS(0), test_mdev_refused);
+    qtest_add_data_func("/vfio-nesting/mdev-by-file_refused", WITH_IOMMUFD,
+                        test_mdev_refused);
+    qtest_add_func("/vfio-nesting/group/one-bypasses_refused",
+                   test_group_bypass_refused);
+    qtest_add_func("/vfio-nesting/group/both-bypass_accepted",
+                   test_group_bypass_accepted);
     qtest_add_func("/vfio-nesting/group/two-groups_accepted",
                    test_groups_accepted);
     qtest_add_data_func("/vfio-nesting/ioas/attach-eio_refused",
@@ -191,5 +359,10 @@ int main(int argc, char **argv)
                         GINT_TO_POINTER(EBUSY), test_attach_refused);
     qtest_add_func("/vfio-nesting/ioas/second-device-sweep_one-ioas",
                    test_second_sweep);
+    qtest_add_func("/vfio-nesting/readonly/erratum_left-out", test_erratum);
+    qtest_add_func("/vfio-nesting/readonly/no-erratum_mapped",
+                   test_no_erratum);
+    qtest_add_func("/vfio-nesting/readonly/erratum-second_refused",
+                   test_erratum_second);
     return g_test_run();
 }

@@ -28,6 +28,13 @@ static uint64_t fh_aperture_last(const FhHwpt *hwpt)
     return bits >= 64 ? UINT64_MAX : (1ull << bits) - 1;
 }
 
+/* VT-d with erratum 772415 may write to what is read-only in a parent */
+static bool fh_hwpt_no_readonly(const FhHwpt *hwpt)
+{
+    return hwpt->nest_parent && hwpt->iommu->vendor == &fh_vendor_vtd &&
+           hwpt->iommu->vtd.flags & FH_HW_INFO_VTD_ERRATA_772415;
+}
+
 /* Fill the new table with what the IOAS maps, or find that it cannot be */
 static int fh_hwpt_join_ioas(FhHwpt *hwpt)
 {
@@ -35,8 +42,7 @@ static int fh_hwpt_join_ioas(FhHwpt *hwpt)
     FhIoas *ioas = hwpt->ioas;
     int err;
 
-    if (hwpt->nest_parent && hwpt->iommu->vendor == &fh_vendor_vtd &&
-        fh_ioas_has_readonly(ioas)) {
+    if (fh_hwpt_no_readonly(hwpt) && fh_ioas_has_readonly(ioas)) {
         return -EINVAL;
     }
     err = fh_ioas_check_pin(ioas);
@@ -47,8 +53,7 @@ static int fh_hwpt_join_ioas(FhHwpt *hwpt)
         return err;
     }
     ioas->nr_hwpts++;
-    ioas->nr_no_readonly += hwpt->nest_parent &&
-                            hwpt->iommu->vendor == &fh_vendor_vtd;
+    ioas->nr_no_readonly += fh_hwpt_no_readonly(hwpt);
     ioas->obj.users++;
     return 0;
 }
@@ -66,8 +71,7 @@ void fh_hwpt_release(FhHwpt *hwpt)
 
         fh_ioas_unreserve(ioas, hwpt);
         ioas->nr_hwpts--;
-        ioas->nr_no_readonly -= hwpt->nest_parent &&
-                                hwpt->iommu->vendor == &fh_vendor_vtd;
+        ioas->nr_no_readonly -= fh_hwpt_no_readonly(hwpt);
         ioas->obj.users--;
     }
     if (hwpt->viommu) {

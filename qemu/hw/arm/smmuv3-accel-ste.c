@@ -42,9 +42,6 @@
 /* IDR0.STALL_MODEL: what the guest is told */
 #define IDR0_STALL_NONE         1
 
-/* Guest tables are in memory: an access to a device fails */
-static const MemTxAttrs smmuv3_accel_attrs = { .memory = 1 };
-
 static bool smmuv3_accel_bad(SMMUv3AccelTarget *t, SMMUEventType event,
                              const char *reason)
 {
@@ -58,7 +55,7 @@ static bool smmuv3_accel_read_table(hwaddr addr, uint64_t *words, size_t num,
                                     SMMUv3AccelTarget *t)
 {
     if (dma_memory_read(&address_space_memory, addr, words,
-                        num * sizeof(words[0]), smmuv3_accel_attrs)) {
+                        num * sizeof(words[0]), SMMU_MEM_ATTRS)) {
         t->addr = addr;
         return smmuv3_accel_bad(t, SMMU_EVT_F_STE_FETCH,
                                 "its stream table entry is not in memory");
@@ -164,12 +161,14 @@ static bool smmuv3_accel_check_s1(SMMUv3Accel *accel, const uint64_t *ste,
     return true;
 }
 
-/* Its device, too, must be able to use ATS */
+/* The host SMMU and the device, too, must be able to use ATS */
 static bool smmuv3_accel_has_ats(SMMUv3AccelStream *st)
 {
+    HostIOMMUDeviceCaps *caps = &HOST_IOMMU_DEVICE(st->idev)->caps;
+
     return st->accel->features.ats &&
-           !(HOST_IOMMU_DEVICE(st->idev)->caps.hw_caps &
-             IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED);
+           FIELD_EX32(caps->vendor_caps.smmuv3.idr[0], IDR0, ATS) &&
+           !(caps->hw_caps & IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED);
 }
 
 /*

@@ -460,15 +460,14 @@ static bool smmuv3_accel_check_shared(SMMUv3Accel *accel,
     SMMUv3AccelStream *st;
 
     if (accel->iommufd && accel->iommufd != idev->iommufd) {
-        error_setg(errp, "%s has another iommufd object than the devices that "
-                   "are behind this arm-smmuv3: use the same one for all",
-                   hiod->name);
+        error_setg(errp, "it has another iommufd object than the devices that "
+                   "are behind this arm-smmuv3: use the same one for all");
         return false;
     }
     if (accel->iommufd && accel->s2_hwpt_id != idev->hwpt_id) {
-        error_setg(errp, "%s sits behind another host SMMU (stage-2 HWPT %u) "
+        error_setg(errp, "it sits behind another host SMMU (stage-2 HWPT %u) "
                    "than the devices that are behind this arm-smmuv3 (HWPT "
-                   "%u): put it behind an arm-smmuv3 of its own", hiod->name,
+                   "%u): put it behind an arm-smmuv3 of its own",
                    idev->hwpt_id, accel->s2_hwpt_id);
         return false;
     }
@@ -477,12 +476,32 @@ static bool smmuv3_accel_check_shared(SMMUv3Accel *accel,
 
         if (other->aliased_bus == hiod->aliased_bus &&
             other->aliased_devfn == hiod->aliased_devfn) {
-            error_setg(errp, "%s would have the same StreamID as %s, because "
+            error_setg(errp, "it would have the same StreamID as %s, because "
                        "they are below one PCI bridge: put it below a PCI "
-                       "Express port", hiod->name, other->name);
+                       "Express port", other->name);
             return false;
         }
     }
+    return true;
+}
+
+/*
+ * The kernel takes no device that has several StreamIDs in the host.  That is
+ * better known now than when the guest wants translation, so ask by an id that
+ * no guest can give.
+ */
+static bool smmuv3_accel_probe_vdev(SMMUv3AccelStream *st, Error **errp)
+{
+    uint32_t id;
+
+    if (!iommufd_backend_alloc_vdev(st->idev->iommufd, st->idev->devid,
+                                    st->accel->viommu_id,
+                                    1u << SMMU_IDR1_SIDSIZE, &id, errp)) {
+        error_append_hint(errp, "The device must have exactly one StreamID in "
+                          "the host.\n");
+        return false;
+    }
+    iommufd_backend_free_id(st->idev->iommufd, id);
     return true;
 }
 
@@ -523,7 +542,8 @@ bool smmuv3_accel_stream_add(SMMUv3Accel *accel, PCIBus *bus, int devfn,
     st->retry = timer_new_ms(QEMU_CLOCK_REALTIME, smmuv3_accel_retry, st);
     QLIST_INSERT_HEAD(&accel->streams, st, next);
 
-    if (!smmuv3_accel_first_attach(st, errp)) {
+    if (!smmuv3_accel_probe_vdev(st, errp) ||
+        !smmuv3_accel_first_attach(st, errp)) {
         smmuv3_accel_stream_del(accel, bus, devfn);
         return false;
     }

@@ -11,6 +11,8 @@
 #include "qapi/error.h"
 #include "qemu/cutils.h"
 #include "qemu/error-report.h"
+#include "hw/boards.h"
+#include "hw/mem/memory-device.h"
 #include "hw/pci/pci.h"
 #include "hw/pci/pci_bridge.h"
 #include "hw/pci/pci_viommu.h"
@@ -112,7 +114,7 @@ static void smmuv3_accel_freeze(SMMUv3Accel *accel, HostIOMMUDevice *hiod)
     SMMUv3AccelFeatures *f = &accel->features;
 
     smmuv3_accel_set_auto(&f->ril, FIELD_EX32(info->idr[3], IDR3, RIL));
-    /* Whether a device has it, too, is decided for each: see its STE */
+    /* Whether it can be used is decided for each device: see its STE */
     smmuv3_accel_set_auto(&f->ats, FIELD_EX32(info->idr[0], IDR0, ATS));
     smmuv3_accel_set_auto(&f->oas, MIN(smmuv3_accel_host_oas(info),
                                        SMMUV3_ACCEL_OAS_MAX));
@@ -124,6 +126,34 @@ static void smmuv3_accel_freeze(SMMUv3Accel *accel, HostIOMMUDevice *hiod)
                                         2));
     trace_smmuv3_accel_freeze(hiod->name, f->ril, f->ats, f->oas, f->ssidsize,
                               f->asid16, f->bbml);
+}
+
+/* The end of guest memory, that which may be plugged included */
+static uint64_t smmuv3_accel_memory_end(void)
+{
+    MachineState *ms = MACHINE(qdev_get_machine());
+    uint64_t end = ms->ram->addr + memory_region_size(ms->ram);
+
+    if (ms->device_memory) {
+        end = MAX(end, ms->device_memory->base +
+                       memory_region_size(&ms->device_memory->mr));
+    }
+    return end;
+}
+
+/* The guest could not map all of its memory for its devices */
+static void smmuv3_accel_check_memory(SMMUv3Accel *accel)
+{
+    uint64_t end = smmuv3_accel_memory_end();
+    int bits = smmuv3_accel_oas_bits[accel->features.oas];
+
+    if (end > 1ULL << bits) {
+        error_report("arm-smmuv3 '%s' has oas=%d, but guest memory ends at 0x%"
+                     PRIx64 ", which takes %d bits: use a larger oas=, as far "
+                     "as the host has it, or less memory",
+                     smmuv3_accel_id(accel), bits, end, 64 - clz64(end - 1));
+        exit(EXIT_FAILURE);
+    }
 }
 
 static void smmuv3_accel_machine_done(Notifier *notifier, void *data)
@@ -152,6 +182,7 @@ static void smmuv3_accel_machine_done(Notifier *notifier, void *data)
                      DEVICE(accel->s)->id ?: "", names->str);
         exit(EXIT_FAILURE);
     }
+    smmuv3_accel_check_memory(accel);
     /* Nobody chose these: what every host has */
     smmuv3_accel_set_auto(&f->asid16, 1);
     smmuv3_accel_set_auto(&f->bbml, 0);
@@ -188,44 +219,38 @@ typedef struct SMMUv3AccelCheck {
     const char *advice;
 } SMMUv3AccelCheck;
 
-static bool smmuv3_accel_run_checks(HostIOMMUDevice *hiod,
-                                    const SMMUv3AccelCheck *checks, size_t num,
+static bool smmuv3_accel_run_checks(const SMMUv3AccelCheck *checks, size_t num,
                                     Error **errp)
 {
     for (size_t i = 0; i < num; i++) {
         const SMMUv3AccelCheck *c = &checks[i];
 
         if (!c->ok && c->guest != SMMUV3_ACCEL_AUTO) {
-            error_setg(errp, "%s: the host SMMU has %s %d, arm-smmuv3 with "
-                       "accel=on needs %d: %s", hiod->name, c->what, c->host,
-                       c->guest, c->advice);
+            error_setg(errp, "the host SMMU has %s %d, arm-smmuv3 with "
+                       "accel=on needs %d: %s", c->what, c->host, c->guest,
+                       c->advice);
             return false;
         }
     }
     return true;
 }
 
-/* What follows from the model alone */
+/*
+ * What follows from the model alone.  Other bits of these registers are not to
+ * be read (struct iommu_hw_info_arm_smmuv3): that there are two stages shows
+ * when the vIOMMU is allocated.
+ */
 static bool smmuv3_accel_check_fixed(HostIOMMUDevice *hiod, Error **errp)
 {
     static const char no_accel[] = "use accel=off, or another host";
     uint32_t *idr = hiod->caps.vendor_caps.smmuv3.idr;
-    int s1p = FIELD_EX32(idr[0], IDR0, S1P);
-    int s2p = FIELD_EX32(idr[0], IDR0, S2P);
-    int stlevel = FIELD_EX32(idr[0], IDR0, STLEVEL);
     int ttendian = FIELD_EX32(idr[0], IDR0, TTENDIAN);
     int ttf = FIELD_EX32(idr[0], IDR0, TTF);
     int stall = FIELD_EX32(idr[0], IDR0, STALL_MODEL);
-    int sidsize = FIELD_EX32(idr[1], IDR1, SIDSIZE);
     int gran4k = FIELD_EX32(idr[5], IDR5, GRAN4K);
     int gran16k = FIELD_EX32(idr[5], IDR5, GRAN16K);
     int gran64k = FIELD_EX32(idr[5], IDR5, GRAN64K);
     const SMMUv3AccelCheck checks[] = {
-        { "stage 1 (IDR0.S1P)", s1p, 1, s1p, no_accel },
-        { "stage 2 (IDR0.S2P)", s2p, 1, s2p, no_accel },
-        /* The guest may build two-level tables of streams */
-        { "stream table levels (IDR0.ST_LEVEL)", stlevel, 1, stlevel >= 1,
-          no_accel },
         /* CDs are read by the host: little endian, as the guest was told */
         { "endianness (IDR0.TTENDIAN)", ttendian, IDR0_TTENDIAN_LITTLE,
           ttendian == IDR0_TTENDIAN_MIXED || ttendian == IDR0_TTENDIAN_LITTLE,
@@ -235,14 +260,12 @@ static bool smmuv3_accel_check_fixed(HostIOMMUDevice *hiod, Error **errp)
         /* Nobody would resume a stalled transaction */
         { "stall model (IDR0.STALL_MODEL)", stall, 1, stall < IDR0_STALL_FORCED,
           no_accel },
-        { "StreamID bits (IDR1.SIDSIZE)", sidsize, SMMU_IDR1_SIDSIZE,
-          sidsize >= SMMU_IDR1_SIDSIZE, no_accel },
         { "4-KiB granules (IDR5.GRAN4K)", gran4k, 1, gran4k, no_accel },
         { "16-KiB granules (IDR5.GRAN16K)", gran16k, 1, gran16k, no_accel },
         { "64-KiB granules (IDR5.GRAN64K)", gran64k, 1, gran64k, no_accel },
     };
 
-    return smmuv3_accel_run_checks(hiod, checks, ARRAY_SIZE(checks), errp);
+    return smmuv3_accel_run_checks(checks, ARRAY_SIZE(checks), errp);
 }
 
 /* What properties, or a device before this one, decided */
@@ -255,7 +278,6 @@ static bool smmuv3_accel_check_features(SMMUv3Accel *accel,
     int ril = FIELD_EX32(info->idr[3], IDR3, RIL);
     int bbml = FIELD_EX32(info->idr[3], IDR3, BBML);
     int asid16 = FIELD_EX32(info->idr[0], IDR0, ASID16);
-    int ats = FIELD_EX32(info->idr[0], IDR0, ATS);
     int oas = smmuv3_accel_host_oas(info);
     const SMMUv3AccelCheck checks[] = {
         { "substream bits (IDR1.SSIDSIZE)", ssidsize, f->ssidsize,
@@ -265,14 +287,13 @@ static bool smmuv3_accel_check_features(SMMUv3Accel *accel,
         { "output address bits (IDR5.OAS)", smmuv3_accel_oas_bits[oas],
           f->oas == SMMUV3_ACCEL_AUTO ? f->oas : smmuv3_accel_oas_bits[f->oas],
           oas >= f->oas, "lower oas=" },
-        { "ATS (IDR0.ATS)", ats, f->ats, ats >= f->ats, "use ats=off" },
         { "16-bit ASIDs (IDR0.ASID16)", asid16, f->asid16, asid16 >= f->asid16,
           "have it there at start" },
         { "break-before-make level (IDR3.BBML)", bbml, f->bbml,
           bbml >= f->bbml, "have it there at start" },
     };
 
-    return smmuv3_accel_run_checks(hiod, checks, ARRAY_SIZE(checks), errp);
+    return smmuv3_accel_run_checks(checks, ARRAY_SIZE(checks), errp);
 }
 
 static bool smmuv3_accel_supports_host(void *opaque, HostIOMMUDevice *hiod,
@@ -466,6 +487,14 @@ bool smmuv3_accel_realize(SMMUv3State *s, Error **errp)
             return false;
         }
         return true;
+    }
+    /* The machine's own is made before anything that the user adds */
+    if (!phase_check(PHASE_MACHINE_INITIALIZED)) {
+        error_setg(errp, "accel=on is for an SMMU that is added with -device "
+                   "arm-smmuv3: the machine does not describe the MSIs of "
+                   "host devices behind its own to the guest (RMR): leave out "
+                   "iommu=smmuv3 and -global arm-smmuv3.accel=on");
+        return false;
     }
     if (!smmuv3_accel_check_props(s, &features, errp)) {
         return false;

@@ -154,7 +154,7 @@ static bool vtd_nested_is_leaf(uint64_t pte, uint32_t level)
 static bool vtd_nested_read_pte(hwaddr addr, uint64_t *pte)
 {
     if (dma_memory_read(&address_space_memory, addr, pte, sizeof(*pte),
-                        MEMTXATTRS_UNSPECIFIED) != MEMTX_OK) {
+                        VTD_MEM_ATTRS) != MEMTX_OK) {
         return false;
     }
     *pte = le64_to_cpu(*pte);
@@ -375,7 +375,7 @@ static int vtd_nested_set_flags(const VTDNestedUpdate *update)
     int ret = 0;
 
     ptep = dma_memory_map(&address_space_memory, update->hpa, &len,
-                          DMA_DIRECTION_FROM_DEVICE, MEMTXATTRS_UNSPECIFIED);
+                          DMA_DIRECTION_FROM_DEVICE, VTD_MEM_ATTRS);
     if (!ptep) {
         return -VTD_FR_FS_BIT_UPDATE_FAILED;
     }

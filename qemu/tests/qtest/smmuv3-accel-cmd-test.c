@@ -14,6 +14,8 @@
 #define SID(s)      ((uint64_t)(s) << 32)
 #define ASID(a)     ((uint64_t)(a) << 48)
 #define SSEC        (1ull << 10)
+/* Read-only registers of a device of the machine */
+#define RTC_IDS     0x09010fe0ull
 
 /* Device 0 has stage 1 and ATS, device 1 stage 1 only */
 static bool start(Smmuv3AccelTest *t, const char *props)
@@ -502,6 +504,25 @@ static void test_errata_refused(void)
     smmuv3_accel_end(&t);
 }
 
+/* A queue that is not in memory cannot be read, whatever else is there */
+static void test_queue_in_device(void)
+{
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+
+    if (!start(&t, NULL)) {
+        return;
+    }
+    smmuv3_guest_set_cr0(g, SMMUV3_CR0_ALL & ~SMMUV3_CR0_CMDQEN);
+    smmuv3_guest_writeq(g, SMMUV3_CMDQ_BASE, RTC_IDS);
+    smmuv3_guest_writel(g, SMMUV3_CMDQ_CONS, 0);
+    smmuv3_guest_writel(g, SMMUV3_CMDQ_PROD, 0);
+    smmuv3_guest_set_cr0(g, SMMUV3_CR0_ALL);
+    smmuv3_guest_writel(g, SMMUV3_CMDQ_PROD, 1);
+    g_assert_cmpuint(smmuv3_guest_cmdq_error(g), ==, SMMUV3_CERROR_ABT);
+    smmuv3_accel_end(&t);
+}
+
 /* Nobody reads the CDs of a stream that aborts, not even one that had some */
 static void test_cd_of_abort(void)
 {
@@ -589,6 +610,8 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-accel/batch/illegal_ends", test_illegal_in_burst);
     qtest_add_func("/smmuv3-accel/queue/wrap_works", test_wrap);
     qtest_add_func("/smmuv3-accel/queue/no-device_ignored", test_no_device);
+    qtest_add_func("/smmuv3-accel/queue/in-device_aborts",
+                   test_queue_in_device);
     qtest_add_func("/smmuv3-accel/queue/sync-irq_completes", test_sync_irq);
     qtest_add_func("/smmuv3-accel/cmd/cd-of-abort_ignored", test_cd_of_abort);
     qtest_add_func("/smmuv3-accel/cmd/asid-of-8-bits_sent", test_asid8);

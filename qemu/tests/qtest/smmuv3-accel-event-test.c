@@ -11,6 +11,9 @@
 #define QUEUE_LEN       (1u << SMMUV3_GUEST_EVENTQ_LOG2)
 #define LOST            (1u << 0)       /* IOMMU_VEVENTQ_FLAG_LOST_EVENTS */
 #define F_TRANSLATION   0x10
+/* A device of the machine, and a register that keeps what is written */
+#define RTC_BASE        0x09010000ull
+#define RTC_MATCH       4
 #define SEQUENCE_LAST   0x7fffffffu
 
 typedef struct HostEvent {
@@ -535,6 +538,29 @@ static void test_bad_queue(void)
     smmuv3_accel_end(&t);
 }
 
+/* Nor is a device's register a queue: events do not change it */
+static void test_queue_in_device(void)
+{
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+    uint32_t match;
+    int fd;
+
+    if (!start(&t, &fd)) {
+        return;
+    }
+    /* The second word of an event is its StreamID */
+    match = qtest_readl(g->qts, RTC_BASE + RTC_MATCH);
+    g_assert_cmphex(match, !=, smmuv3_accel_sid(0));
+    smmuv3_guest_writeq(g, SMMUV3_EVENTQ_BASE, RTC_BASE | 5);
+    send_event(fd, 0, 0x1000);
+    QTEST_AWAIT(smmuv3_guest_readl(g, SMMUV3_GERROR) & 4 || event_prod(&t));
+    g_assert_cmphex(event_prod(&t), ==, 0);
+    g_assert_cmphex(qtest_readl(g->qts, RTC_BASE + RTC_MATCH), ==, match);
+    close(fd);
+    smmuv3_accel_end(&t);
+}
+
 /* A storm of events does not keep QEMU from its other work */
 static void test_storm(void)
 {
@@ -584,6 +610,8 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-accel/event/queue-refused_told-once",
                    test_refused_queue);
     qtest_add_func("/smmuv3-accel/event/bad-queue_gerror", test_bad_queue);
+    qtest_add_func("/smmuv3-accel/event/queue-in-device_gerror",
+                   test_queue_in_device);
     qtest_add_func("/smmuv3-accel/event/storm_alive", test_storm);
     return g_test_run();
 }

@@ -15,6 +15,9 @@
 #define WAITS       5
 #define MOST_WAITS  127     /* in a queue of 128-bit descriptors */
 
+/* A device of the machine, and a register that keeps what is written */
+#define IOAPIC_SELECT   0xfec00000ull
+
 /* --- wait descriptors with a status of their own --- */
 
 typedef struct Waits {
@@ -389,9 +392,31 @@ static void add(const char *group, const char *name, const void *data,
     qtest_add_data_func(path, data, func);
 }
 
+/* A status goes to memory: a device that is there instead does not see it */
+static void test_status_in_device(void)
+{
+    VtdAccelTest t;
+    unsigned slot;
+
+    if (!start_bound(&t, 16)) {
+        return;
+    }
+    slot = t.guest.tail;
+    g_assert_cmphex(qtest_readl(t.host->qts, IOAPIC_SELECT), ==, 0);
+    vtd_guest_post(&t.guest, VTD_INV_DESC_WAIT | VTD_INV_DESC_WAIT_SW |
+                   0x33ull << VTD_INV_DESC_WAIT_DATA_SHIFT, IOAPIC_SELECT);
+    vtd_guest_ring(&t.guest);
+    g_assert_cmphex(qtest_readl(t.host->qts, IOAPIC_SELECT), ==, 0);
+    expect_error(&t, slot);
+    vtd_accel_end(&t);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+
+    qtest_add_func("/vtd-accel/queue/status-in-device_error",
+                   test_status_in_device);
 
     for (unsigned i = 0; i <= WAITS; i++) {
         g_autofree char *name = g_strdup_printf("%u-of-%u-waits_in-order", i,

@@ -73,7 +73,7 @@ static void smmuv3_accel_check_msi(SMMUv3Accel *accel, const Evt *evt)
                     "IORT reserves for them (RMR): use a guest kernel that "
                     "does, Linux 6.0 or newer, or pass-through in the guest "
                     "(iommu.passthrough=1)",
-                    HOST_IOMMU_DEVICE(st->idev)->name, evt->word[1], addr);
+                    iommufd_binding_device_name(&st->host), evt->word[1], addr);
     }
 }
 

@@ -8,6 +8,7 @@
 #define HW_ARM_SMMUV3_ACCEL_INTERNAL_H
 
 #include "qemu/timer.h"
+#include "system/iommufd-binding.h"
 #include "hw/pci/pci_bus.h"
 #include "system/iommufd.h"
 #include "system/iommufd-compat.h"
@@ -45,7 +46,8 @@ typedef struct SMMUv3AccelTarget {
 
 typedef struct SMMUv3AccelStream {
     struct SMMUv3Accel *accel;
-    HostIOMMUDeviceIOMMUFD *idev;
+    IOMMUFDBindingDevice host;
+    IOMMUFDBinding binding;
     PCIBus *bus;                /* of the device itself */
     uint8_t devfn;
 
@@ -56,19 +58,13 @@ typedef struct SMMUv3AccelStream {
     uint32_t vdev_id;           /* 0: none */
     uint32_t vsid;              /* of the vDEVICE */
     bool failed;                /* is not what the guest wants */
-    bool stuck;                 /* could not even be detached */
 
     /* What the guest and the log were told */
     const char *reason;
     bool told;                  /* of the failure to install what follows */
-    bool busy;                  /* being reset, which was logged */
     bool msi_told;              /* that the guest loses its interrupts */
     SMMUv3AccelTarget failure;
 
-    QEMUTimer *retry;
-    bool retry_later;           /* it fired while the VM was stopped */
-    int64_t log_start;          /* start of the slice of time, in ns */
-    unsigned int logged;        /* messages in this slice */
     QLIST_ENTRY(SMMUv3AccelStream) next;
 } SMMUv3AccelStream;
 
@@ -88,14 +84,13 @@ typedef struct SMMUv3Accel {
 
     QLIST_HEAD(, SMMUv3AccelStream) streams;
     GHashTable *vsids;          /* vSID to the stream that has the vDEVICE */
-    uint32_t stuck;             /* number of streams that are stuck */
+    IOMMUFDBindingGroup bindings;
 
     /* Objects in the host: they exist while there are streams */
     IOMMUFDBackend *iommufd;
     uint32_t s2_hwpt_id;
     uint32_t viommu_id;
     uint32_t bypass_hwpt_id;
-    uint32_t abort_hwpt_id;
     uint32_t veventq_id;
     int veventq_fd;             /* -1: none */
     int epoll_fd;               /* watches veventq_fd */
@@ -123,9 +118,7 @@ static inline const char *smmuv3_accel_id(SMMUv3Accel *accel)
 
 /* --- smmuv3-accel-stream.c --- */
 
-/* Log a problem of a device, within a budget */
-void smmuv3_accel_log(SMMUv3AccelStream *st, const char *fmt, ...)
-    G_GNUC_PRINTF(2, 3);
+extern const IOMMUFDBindingOps smmuv3_accel_binding_ops;
 
 /* StreamID that the guest has given to the device for now */
 uint32_t smmuv3_accel_sid(SMMUv3AccelStream *st);
@@ -161,9 +154,6 @@ void smmuv3_accel_stream_fail(SMMUv3AccelStream *st, const char *reason);
 
 /* Try again to stop streams that are stuck. Returns false if some still are */
 bool smmuv3_accel_unstick(SMMUv3Accel *accel);
-
-/* The VM runs again: go on with what was put off */
-void smmuv3_accel_resume(SMMUv3Accel *accel);
 
 /* --- smmuv3-accel-ste.c --- */
 

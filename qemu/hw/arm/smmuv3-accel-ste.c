@@ -164,7 +164,7 @@ static bool smmuv3_accel_check_s1(SMMUv3Accel *accel, const uint64_t *ste,
 /* The host SMMU and the device, too, must be able to use ATS */
 static bool smmuv3_accel_has_ats(SMMUv3AccelStream *st)
 {
-    HostIOMMUDeviceCaps *caps = &HOST_IOMMU_DEVICE(st->idev)->caps;
+    HostIOMMUDeviceCaps *caps = &HOST_IOMMU_DEVICE(st->host.hiodi)->caps;
 
     return st->accel->features.ats &&
            FIELD_EX32(caps->vendor_caps.smmuv3.idr[0], IDR0, ATS) &&
@@ -178,7 +178,7 @@ static bool smmuv3_accel_has_ats(SMMUv3AccelStream *st)
  */
 static uint64_t smmuv3_accel_stalld(SMMUv3AccelStream *st)
 {
-    HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(st->idev);
+    HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(st->host.hiodi);
     uint32_t idr0 = hiod->caps.vendor_caps.smmuv3.idr[0];
 
     return FIELD_EX32(idr0, IDR0, STALL_MODEL) == IDR0_STALL_NONE ?

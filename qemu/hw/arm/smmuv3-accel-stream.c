@@ -13,7 +13,6 @@
 #include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "hw/pci/pci.h"
-#include "system/runstate.h"
 #include "trace.h"
 #include "smmuv3-accel-internal.h"
 
@@ -21,43 +20,20 @@
 #define SMMUV3_ACCEL_STE_ABORT      0x1
 #define SMMUV3_ACCEL_STE_BYPASS     (0x1 | 4 << 1)
 
-/* A device in reset or one that cannot be blocked is tried again after this */
-#define SMMUV3_ACCEL_RETRY_MS       50
-
-/* Messages that one device may cause: so many per slice of time */
-#define SMMUV3_ACCEL_LOG_SLICE_NS   (5 * NANOSECONDS_PER_SECOND)
-#define SMMUV3_ACCEL_LOG_BURST      10
+#define smmuv3_accel_log(st, fmt, ...)                                   \
+    iommufd_binding_device_log(&(st)->host, "StreamID 0x%x: " fmt,       \
+                               smmuv3_accel_sid(st), ## __VA_ARGS__)
 
 static const char *smmuv3_accel_name(SMMUv3AccelStream *st)
 {
-    return HOST_IOMMU_DEVICE(st->idev)->name;
+    return iommufd_binding_device_name(&st->host);
 }
 
 uint32_t smmuv3_accel_sid(SMMUv3AccelStream *st)
 {
-    HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(st->idev);
+    HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(st->host.hiodi);
 
     return PCI_BUILD_BDF(pci_bus_num(hiod->aliased_bus), hiod->aliased_devfn);
-}
-
-void smmuv3_accel_log(SMMUv3AccelStream *st, const char *fmt, ...)
-{
-    g_autofree char *msg = NULL;
-    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
-    va_list ap;
-
-    if (!st->logged || now - st->log_start > SMMUV3_ACCEL_LOG_SLICE_NS) {
-        st->log_start = now;
-        st->logged = 0;
-    }
-    if (st->logged++ >= SMMUV3_ACCEL_LOG_BURST) {
-        return;
-    }
-    va_start(ap, fmt);
-    msg = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    error_report("arm-smmuv3: %s, StreamID 0x%x: %s", smmuv3_accel_name(st),
-                 smmuv3_accel_sid(st), msg);
 }
 
 /*
@@ -80,9 +56,10 @@ static bool smmuv3_accel_alloc_nested(SMMUv3Accel *accel, uint32_t dev_id,
 static void smmuv3_accel_free_objects(SMMUv3Accel *accel)
 {
     smmuv3_accel_eventq_stop(accel);
-    iommufd_backend_free_id(accel->iommufd, accel->abort_hwpt_id);
+    iommufd_backend_free_id(accel->iommufd, accel->bindings.blocking_hwpt_id);
     iommufd_backend_free_id(accel->iommufd, accel->bypass_hwpt_id);
     iommufd_backend_free_id(accel->iommufd, accel->viommu_id);
+    accel->bindings.blocking_hwpt_id = 0;
     accel->viommu_id = 0;
     accel->batched = 0;
     /* The VMID goes with the parent, and is flushed before it is used again */
@@ -115,11 +92,12 @@ static bool smmuv3_accel_alloc_objects(SMMUv3Accel *accel,
         goto err_bypass;
     }
     if (!smmuv3_accel_alloc_nested(accel, idev->devid, abort_all,
-                                   &accel->abort_hwpt_id, errp)) {
+                                   &accel->bindings.blocking_hwpt_id, errp)) {
         goto err_abort;
     }
     trace_smmuv3_accel_objects(accel->viommu_id, accel->s2_hwpt_id,
-                               accel->bypass_hwpt_id, accel->abort_hwpt_id);
+                               accel->bypass_hwpt_id,
+                               accel->bindings.blocking_hwpt_id);
     smmuv3_accel_eventq_start(accel);
     return true;
 
@@ -141,7 +119,7 @@ static void smmuv3_accel_drop_s1(SMMUv3AccelStream *st)
 {
     if (st->s1_hwpt_id) {
         trace_smmuv3_accel_s1_free(smmuv3_accel_name(st), st->s1_hwpt_id);
-        iommufd_backend_free_id(st->idev->iommufd, st->s1_hwpt_id);
+        iommufd_backend_free_id(st->host.hiodi->iommufd, st->s1_hwpt_id);
         st->s1_hwpt_id = 0;
     }
 }
@@ -150,53 +128,17 @@ static void smmuv3_accel_drop_vdev(SMMUv3AccelStream *st)
 {
     if (st->vdev_id) {
         g_hash_table_remove(st->accel->vsids, GUINT_TO_POINTER(st->vsid));
-        iommufd_backend_free_id(st->idev->iommufd, st->vdev_id);
+        iommufd_backend_free_id(st->host.hiodi->iommufd, st->vdev_id);
         st->vdev_id = 0;
     }
-}
-
-static void smmuv3_accel_set_stuck(SMMUv3AccelStream *st, bool stuck)
-{
-    st->accel->stuck += stuck - st->stuck;
-    st->stuck = stuck;
 }
 
 /* The stream has left what it was attached to */
 static void smmuv3_accel_moved(SMMUv3AccelStream *st,
                                SMMUv3AccelStreamState state)
 {
-    smmuv3_accel_set_stuck(st, false);
     st->state = state;
     smmuv3_accel_drop_s1(st);
-}
-
-static void smmuv3_accel_schedule_retry(SMMUv3AccelStream *st)
-{
-    timer_mod(st->retry, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
-              SMMUV3_ACCEL_RETRY_MS);
-}
-
-/* A failure is logged once, and tried again until it works */
-static bool smmuv3_accel_detach(SMMUv3AccelStream *st)
-{
-    Error *err = NULL;
-
-    if (st->state == SMMUV3_ACCEL_DETACHED && !st->stuck) {
-        return true;
-    }
-    if (host_iommu_device_iommufd_detach_hwpt(st->idev, &err)) {
-        if (!st->stuck) {
-            smmuv3_accel_log(st, "cannot block its DMA: %s",
-                             error_get_pretty(err));
-        }
-        error_free(err);
-        smmuv3_accel_set_stuck(st, true);
-        smmuv3_accel_schedule_retry(st);
-        return false;
-    }
-    trace_smmuv3_accel_detach(smmuv3_accel_name(st));
-    smmuv3_accel_moved(st, SMMUV3_ACCEL_DETACHED);
-    return true;
 }
 
 /*
@@ -205,28 +147,16 @@ static bool smmuv3_accel_detach(SMMUv3AccelStream *st)
  */
 static void smmuv3_accel_block(SMMUv3AccelStream *st)
 {
-    Error *err = NULL;
-    int ret;
-
-    if (st->state == SMMUV3_ACCEL_ABORT && !st->stuck) {
+    if (!iommufd_binding_block(&st->binding)) {
         return;
     }
-    ret = host_iommu_device_iommufd_attach_hwpt(st->idev,
-                                                st->accel->abort_hwpt_id,
-                                                &err);
-    if (!ret) {
+    if (st->binding.hwpt_id) {
         trace_smmuv3_accel_abort(smmuv3_accel_name(st));
         smmuv3_accel_moved(st, SMMUV3_ACCEL_ABORT);
-        return;
+    } else {
+        trace_smmuv3_accel_detach(smmuv3_accel_name(st));
+        smmuv3_accel_moved(st, SMMUV3_ACCEL_DETACHED);
     }
-    if (ret == -EBUSY) {
-        smmuv3_accel_schedule_retry(st);
-    } else if (!st->stuck) {
-        smmuv3_accel_log(st, "cannot attach it to the HWPT that aborts: %s; "
-                         "detaching it", error_get_pretty(err));
-    }
-    error_free(err);
-    smmuv3_accel_detach(st);
 }
 
 /*
@@ -250,7 +180,7 @@ static bool smmuv3_accel_ensure_vdev(SMMUv3AccelStream *st, uint32_t sid,
     }
     if (other) {
         /* The guest has numbered its busses anew */
-        if (other->state == SMMUV3_ACCEL_S1 || other->stuck) {
+        if (other->state == SMMUV3_ACCEL_S1 || other->binding.stuck) {
             smmuv3_accel_block(other);
             other->failed = true;
         }
@@ -260,7 +190,7 @@ static bool smmuv3_accel_ensure_vdev(SMMUv3AccelStream *st, uint32_t sid,
         smmuv3_accel_block(st);
         smmuv3_accel_drop_vdev(st);
     }
-    if (!iommufd_backend_alloc_vdev(st->idev->iommufd, st->idev->devid,
+    if (!iommufd_backend_alloc_vdev(accel->iommufd, st->host.hiodi->devid,
                                     accel->viommu_id, sid, &st->vdev_id,
                                     errp)) {
         st->vdev_id = 0;
@@ -285,13 +215,13 @@ static int smmuv3_accel_install_s1(SMMUv3AccelStream *st, uint32_t sid,
         return -EIO;
     }
     if (!smmuv3_accel_ensure_vdev(st, sid, errp) ||
-        !smmuv3_accel_alloc_nested(accel, st->idev->devid, t->ste, &hwpt_id,
-                                   errp)) {
+        !smmuv3_accel_alloc_nested(accel, st->host.hiodi->devid, t->ste,
+                                   &hwpt_id, errp)) {
         return -EIO;
     }
-    ret = host_iommu_device_iommufd_attach_hwpt(st->idev, hwpt_id, errp);
+    ret = iommufd_binding_attach(&st->binding, hwpt_id, errp);
     if (ret) {
-        iommufd_backend_free_id(st->idev->iommufd, hwpt_id);
+        iommufd_backend_free_id(st->host.hiodi->iommufd, hwpt_id);
         return ret;
     }
     smmuv3_accel_moved(st, SMMUV3_ACCEL_S1);
@@ -312,9 +242,10 @@ static int smmuv3_accel_install(SMMUv3AccelStream *st, uint32_t sid,
     if (t->state == SMMUV3_ACCEL_S1) {
         return smmuv3_accel_install_s1(st, sid, t, errp);
     }
-    hwpt_id = t->state == SMMUV3_ACCEL_BYPASS ? st->accel->bypass_hwpt_id
-                                              : st->accel->abort_hwpt_id;
-    ret = host_iommu_device_iommufd_attach_hwpt(st->idev, hwpt_id, errp);
+    hwpt_id = t->state == SMMUV3_ACCEL_BYPASS ?
+              st->accel->bypass_hwpt_id :
+              st->accel->bindings.blocking_hwpt_id;
+    ret = iommufd_binding_attach(&st->binding, hwpt_id, errp);
     if (!ret) {
         smmuv3_accel_moved(st, t->state);
         trace_smmuv3_accel_attach(smmuv3_accel_name(st), hwpt_id,
@@ -326,7 +257,7 @@ static int smmuv3_accel_install(SMMUv3AccelStream *st, uint32_t sid,
 static bool smmuv3_accel_is_installed(SMMUv3AccelStream *st, uint32_t sid,
                                       const SMMUv3AccelTarget *t)
 {
-    if (st->failed || st->stuck || st->state != t->state) {
+    if (st->failed || st->binding.stuck || st->state != t->state) {
         return false;
     }
     return t->state != SMMUV3_ACCEL_S1 ||
@@ -353,8 +284,9 @@ static void smmuv3_accel_tell_refused(SMMUv3AccelStream *st,
     bool same = st->told && st->failure.state == t->state &&
                 st->failure.ste[0] == t->ste[0] &&
                 st->failure.ste[1] == t->ste[1];
+    bool news = iommufd_binding_refused(&st->binding, ret);
 
-    if (ret == -EBUSY ? !st->busy : !same) {
+    if (ret == -EBUSY ? news : !same) {
         smmuv3_accel_log(st, "cannot install its stream table entry: %s; it "
                          "aborts", error_get_pretty(err));
     }
@@ -364,7 +296,6 @@ static void smmuv3_accel_tell_refused(SMMUv3AccelStream *st,
         smmuv3_accel_record_config(st, &st->failure);
     }
     st->told = ret != -EBUSY;
-    st->busy = ret == -EBUSY;
 }
 
 void smmuv3_accel_stream_refresh(SMMUv3AccelStream *st, bool cfgi)
@@ -390,7 +321,6 @@ void smmuv3_accel_stream_refresh(SMMUv3AccelStream *st, bool cfgi)
     ret = smmuv3_accel_install(st, sid, &t, &err);
     if (!ret) {
         st->told = false;
-        st->busy = false;
         smmuv3_accel_tell_bad(st, &t);
         return;
     }
@@ -398,9 +328,6 @@ void smmuv3_accel_stream_refresh(SMMUv3AccelStream *st, bool cfgi)
     error_free(err);
     smmuv3_accel_block(st);
     st->failed = true;
-    if (ret == -EBUSY) {
-        smmuv3_accel_schedule_retry(st);
-    }
 }
 
 void smmuv3_accel_stream_fail(SMMUv3AccelStream *st, const char *reason)
@@ -410,41 +337,29 @@ void smmuv3_accel_stream_fail(SMMUv3AccelStream *st, const char *reason)
     st->failed = true;
 }
 
-static void smmuv3_accel_retry(void *opaque)
+static void smmuv3_accel_retry(IOMMUFDBindingDevice *host)
 {
-    SMMUv3AccelStream *st = opaque;
-
-    if (!runstate_is_running()) {
-        st->retry_later = true;
-        return;
-    }
-    smmuv3_accel_stream_refresh(st, false);
+    smmuv3_accel_stream_refresh(container_of(host, SMMUv3AccelStream, host),
+                                false);
 }
 
-void smmuv3_accel_resume(SMMUv3Accel *accel)
-{
-    SMMUv3AccelStream *st;
-
-    QLIST_FOREACH(st, &accel->streams, next) {
-        if (st->retry_later) {
-            st->retry_later = false;
-            smmuv3_accel_schedule_retry(st);
-        }
-    }
-}
+const IOMMUFDBindingOps smmuv3_accel_binding_ops = {
+    .model = TYPE_ARM_SMMUV3,
+    .retry = smmuv3_accel_retry,
+};
 
 bool smmuv3_accel_unstick(SMMUv3Accel *accel)
 {
     SMMUv3AccelStream *st;
 
-    if (accel->stuck) {
+    if (accel->bindings.num_stuck) {
         QLIST_FOREACH(st, &accel->streams, next) {
-            if (st->stuck) {
+            if (st->binding.stuck) {
                 smmuv3_accel_block(st);
             }
         }
     }
-    return !accel->stuck;
+    return !accel->bindings.num_stuck;
 }
 
 /*
@@ -472,7 +387,7 @@ static bool smmuv3_accel_check_shared(SMMUv3Accel *accel,
         return false;
     }
     QLIST_FOREACH(st, &accel->streams, next) {
-        HostIOMMUDevice *other = HOST_IOMMU_DEVICE(st->idev);
+        HostIOMMUDevice *other = HOST_IOMMU_DEVICE(st->host.hiodi);
 
         if (other->aliased_bus == hiod->aliased_bus &&
             other->aliased_devfn == hiod->aliased_devfn) {
@@ -535,11 +450,13 @@ bool smmuv3_accel_stream_add(SMMUv3Accel *accel, PCIBus *bus, int devfn,
 
     st = g_new0(SMMUv3AccelStream, 1);
     st->accel = accel;
-    st->idev = idev;
     st->bus = bus;
     st->devfn = devfn;
     st->state = SMMUV3_ACCEL_PARENT;
-    st->retry = timer_new_ms(QEMU_CLOCK_REALTIME, smmuv3_accel_retry, st);
+    iommufd_binding_device_init(&st->host, &accel->bindings, idev);
+    /* As its owner has attached it */
+    st->binding.dev = &st->host;
+    st->binding.hwpt_id = idev->hwpt_id;
     QLIST_INSERT_HEAD(&accel->streams, st, next);
 
     if (!smmuv3_accel_probe_vdev(st, errp) ||
@@ -565,12 +482,14 @@ void smmuv3_accel_stream_del(SMMUv3Accel *accel, PCIBus *bus, int devfn)
 
     /* Its owner detaches it next: it has no business in guest memory */
     smmuv3_accel_send(accel);
-    smmuv3_accel_detach(st);
-    smmuv3_accel_set_stuck(st, false);
+    if (iommufd_binding_detach(&st->binding)) {
+        trace_smmuv3_accel_detach(smmuv3_accel_name(st));
+    }
+    iommufd_binding_forget(&st->binding);
     smmuv3_accel_drop_s1(st);
     smmuv3_accel_drop_vdev(st);
     QLIST_REMOVE(st, next);
-    timer_free(st->retry);
+    iommufd_binding_device_cleanup(&st->host);
     g_free(st);
     if (QLIST_EMPTY(&accel->streams)) {
         smmuv3_accel_free_objects(accel);

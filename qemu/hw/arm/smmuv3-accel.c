@@ -436,12 +436,7 @@ static const PCIIOMMUOps smmuv3_accel_ops = {
 /* While the VM is stopped nothing happens on the guest's behalf */
 static void smmuv3_accel_vm_state(void *opaque, bool running, RunState state)
 {
-    SMMUv3Accel *accel = opaque;
-
-    smmuv3_accel_eventq_poll(accel);
-    if (running) {
-        smmuv3_accel_resume(accel);
-    }
+    smmuv3_accel_eventq_poll(opaque);
 }
 
 static bool smmuv3_accel_check_props(SMMUv3State *s, SMMUv3AccelFeatures *f,
@@ -514,6 +509,7 @@ bool smmuv3_accel_realize(SMMUv3State *s, Error **errp)
     accel->batch = g_new(struct iommu_viommu_arm_smmuv3_invalidate,
                          SMMUV3_ACCEL_BATCH_MAX);
     QLIST_INIT(&accel->streams);
+    accel->bindings.ops = &smmuv3_accel_binding_ops;
     accel->machine_done.notify = smmuv3_accel_machine_done;
     qemu_add_machine_init_done_notifier(&accel->machine_done);
     qemu_add_vm_change_state_handler(smmuv3_accel_vm_state, accel);
@@ -555,7 +551,7 @@ char *smmuv3_accel_describe(SMMUv3State *s)
         return g_string_free(str, false);
     }
     QLIST_FOREACH(st, &s->s_accel->streams, next) {
-        HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(st->idev);
+        HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(st->host.hiodi);
         uint32_t *idr = hiod->caps.vendor_caps.smmuv3.idr;
 
         g_string_append_printf(str, "%s%s: host IDR0 0x%x IDR1 0x%x IDR3 0x%x "

@@ -259,7 +259,7 @@ static bool vtd_accel_finish_walks(VTDAccel *accel)
             }
         }
     }
-    if (!accel->stuck) {
+    if (!accel->bindings.num_stuck) {
         accel->status_pending = 0;
     }
     return true;
@@ -297,7 +297,7 @@ bool vtd_accel_command_end(IntelIOMMUState *s, uint32_t status)
         return true;
     }
     done = vtd_accel_do_piece(accel);
-    if (!done || accel->stuck) {
+    if (!done || accel->bindings.num_stuck) {
         accel->status_pending |= status;
     }
     if (!done) {
@@ -312,19 +312,19 @@ uint32_t vtd_accel_status_pending(IntelIOMMUState *s)
     return s->accel ? s->accel->status_pending : 0;
 }
 
-static void vtd_accel_retry(void *opaque)
+static void vtd_accel_retry(IOMMUFDBindingDevice *host)
 {
-    VTDAccelDevice *dev = opaque;
+    VTDAccelDevice *dev = container_of(host, VTDAccelDevice, host);
 
-    /* As for vtd_accel_resume(): what a stopped guest has stays as it is */
-    if (!runstate_is_running()) {
-        dev->retry_stopped = true;
-        return;
-    }
     vtd_accel_refresh_rid(dev);
     vtd_accel_set_walking(dev, true);
     qemu_bh_schedule(dev->s->accel->resume_bh);
 }
+
+static const IOMMUFDBindingOps vtd_accel_binding_ops = {
+    .model = TYPE_INTEL_IOMMU_DEVICE,
+    .retry = vtd_accel_retry,
+};
 
 static VTDAccelDevice *vtd_accel_find(IntelIOMMUState *s, PCIBus *bus,
                                       int devfn)
@@ -342,16 +342,17 @@ static VTDAccelDevice *vtd_accel_find(IntelIOMMUState *s, PCIBus *bus,
 void vtd_accel_add_device(IntelIOMMUState *s, PCIBus *bus, int devfn,
                           HostIOMMUDevice *hiod)
 {
+    HostIOMMUDeviceIOMMUFD *hiodi = HOST_IOMMU_DEVICE_IOMMUFD(hiod);
     VTDAccelDevice *dev = g_new0(VTDAccelDevice, 1);
 
     dev->s = s;
-    dev->idev = HOST_IOMMU_DEVICE_IOMMUFD(hiod);
     dev->bus = bus;
     dev->devfn = devfn;
+    iommufd_binding_device_init(&dev->host, &s->accel->bindings, hiodi);
     /* Its owner has attached it to guest memory */
-    dev->rid.dev = dev;
+    dev->rid.host.dev = &dev->host;
+    dev->rid.host.hwpt_id = hiodi->hwpt_id;
     dev->rid.state = VTD_ACCEL_S2;
-    dev->retry = timer_new_ms(QEMU_CLOCK_REALTIME, vtd_accel_retry, dev);
     QLIST_INSERT_HEAD(&s->accel->devices, dev, next);
 
     vtd_accel_command_begin(s);
@@ -371,7 +372,7 @@ void vtd_accel_del_device(IntelIOMMUState *s, PCIBus *bus, int devfn)
     vtd_accel_block_device(dev);
     vtd_accel_set_walking(dev, false);
     QLIST_REMOVE(dev, next);
-    timer_free(dev->retry);
+    iommufd_binding_device_cleanup(&dev->host);
     g_free(dev);
 }
 
@@ -558,12 +559,12 @@ bool vtd_accel_sync(IntelIOMMUState *s)
 
     vtd_accel_legacy_finish(s->accel);
 
-    if (s->accel->stuck) {
+    if (s->accel->bindings.num_stuck) {
         QLIST_FOREACH(dev, &s->accel->devices, next) {
             vtd_accel_unstick(dev);
         }
     }
-    return !s->accel->stuck;
+    return !s->accel->bindings.num_stuck;
 }
 
 /*
@@ -617,18 +618,10 @@ static void vtd_accel_resume(void *opaque)
 static void vtd_accel_vm_change(void *opaque, bool running, RunState state)
 {
     VTDAccel *accel = opaque;
-    VTDAccelDevice *dev;
 
-    if (!running) {
-        return;
+    if (running) {
+        qemu_bh_schedule(accel->resume_bh);
     }
-    QLIST_FOREACH(dev, &accel->devices, next) {
-        if (dev->retry_stopped) {
-            dev->retry_stopped = false;
-            timer_mod(dev->retry, qemu_clock_get_ms(QEMU_CLOCK_REALTIME));
-        }
-    }
-    qemu_bh_schedule(accel->resume_bh);
 }
 
 void vtd_accel_init(IntelIOMMUState *s, VTDAccelResume *resume)
@@ -639,6 +632,7 @@ void vtd_accel_init(IntelIOMMUState *s, VTDAccelResume *resume)
     vtd_accel_s1_table_init(&accel->s1s);
     vtd_accel_legacy_init(&accel->shadows, s);
     QLIST_INIT(&accel->devices);
+    accel->bindings.ops = &vtd_accel_binding_ops;
     accel->s = s;
     accel->resume = resume;
     accel->resume_bh = qemu_bh_new_guarded(vtd_accel_resume, accel,
@@ -657,7 +651,7 @@ char *vtd_accel_describe(IntelIOMMUState *s)
         return g_string_free(str, false);
     }
     QLIST_FOREACH(dev, &s->accel->devices, next) {
-        HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(dev->idev);
+        HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(dev->host.hiodi);
         struct iommu_hw_info_vtd *vtd = &hiod->caps.vendor_caps.vtd;
         VTDAccelShadow *shadow = dev->rid.shadow;
         VTDAccelS1 *s1 = dev->rid.s1;
@@ -672,7 +666,7 @@ char *vtd_accel_describe(IntelIOMMUState *s)
             break;
         case VTD_ACCEL_S2:
             g_string_append_printf(str, "guest memory (HWPT %u)",
-                                   dev->idev->hwpt_id);
+                                   dev->host.hiodi->hwpt_id);
             break;
         case VTD_ACCEL_S1:
             g_string_append_printf(str, "first-stage table 0x%" PRIx64
@@ -688,7 +682,7 @@ char *vtd_accel_describe(IntelIOMMUState *s)
                                    shadow->key.domain_id, shadow->hwpt_id);
             break;
         }
-        if (dev->idev->pasid) {
+        if (dev->host.hiodi->pasid) {
             g_string_append_printf(str, ", PASIDs of %u bits, %u attached",
                                    MIN(s->pasid_bits,
                                        hiod->caps.max_pasid_log2),

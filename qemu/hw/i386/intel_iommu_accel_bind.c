@@ -13,47 +13,25 @@
 #include "intel_iommu_accel_internal.h"
 #include "trace.h"
 
-/*
- * A device in reset is tried again after this time; one that could not be
- * blocked waits twice as long each time
- */
-#define VTD_ACCEL_RETRY_MS      50
-#define VTD_ACCEL_RETRY_MS_MAX  3200
-
-/* Messages that one device may cause: so many per slice of time */
-#define VTD_ACCEL_LOG_SLICE_NS  (5 * NANOSECONDS_PER_SECOND)
-#define VTD_ACCEL_LOG_BURST     10
+#define vtd_accel_log(b, fmt, ...)                                       \
+    iommufd_binding_device_log((b)->host.dev, "PASID 0x%x: " fmt,        \
+                               vtd_accel_pasid(b), ## __VA_ARGS__)
 
 const char *vtd_accel_name(VTDAccelDevice *dev)
 {
-    return HOST_IOMMU_DEVICE(dev->idev)->name;
-}
-
-static void G_GNUC_PRINTF(3, 4) vtd_accel_log(VTDAccelDevice *dev,
-                                              uint32_t pasid,
-                                              const char *fmt, ...)
-{
-    g_autofree char *msg = NULL;
-    int64_t now = qemu_clock_get_ns(QEMU_CLOCK_REALTIME);
-    va_list ap;
-
-    if (!dev->logged || now - dev->log_start > VTD_ACCEL_LOG_SLICE_NS) {
-        dev->log_start = now;
-        dev->logged = 0;
-    }
-    if (dev->logged++ >= VTD_ACCEL_LOG_BURST) {
-        return;
-    }
-    va_start(ap, fmt);
-    msg = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    error_report("intel-iommu: %s, PASID 0x%x: %s", vtd_accel_name(dev), pasid,
-                 msg);
+    return iommufd_binding_device_name(&dev->host);
 }
 
 static bool vtd_accel_is_rid(VTDAccelBinding *b)
 {
-    return b == &b->dev->rid;
+    return b == &vtd_accel_device(b)->rid;
+}
+
+/* The PASID that the guest knows it by */
+static uint32_t vtd_accel_pasid(VTDAccelBinding *b)
+{
+    return vtd_accel_is_rid(b) ? vtd_accel_device(b)->rid_pasid
+                               : b->host.pasid;
 }
 
 /* The reason why the guest finds its requests blocked is told once */
@@ -61,7 +39,8 @@ static void vtd_accel_log_reason(VTDAccelDevice *dev, uint32_t pasid,
                                  const char **last, const char *reason)
 {
     if (reason && *last != reason) {
-        vtd_accel_log(dev, pasid, "%s; DMA blocked", reason);
+        iommufd_binding_device_log(&dev->host, "PASID 0x%x: %s; DMA blocked",
+                                   pasid, reason);
     }
     *last = reason;
 }
@@ -80,8 +59,8 @@ static VTDAccelBinding *vtd_accel_new_pasid(VTDAccelDevice *dev,
 {
     VTDAccelBinding *b = g_new0(VTDAccelBinding, 1);
 
-    b->dev = dev;
-    b->pasid = pasid;
+    b->host.dev = &dev->host;
+    b->host.pasid = pasid;
     b->node.start = b->node.last = pasid;
     interval_tree_insert(&b->node, &dev->pasids);
     dev->num_pasids++;
@@ -91,9 +70,9 @@ static VTDAccelBinding *vtd_accel_new_pasid(VTDAccelDevice *dev,
 /* A PASID that is blocked needs no memory */
 static void vtd_accel_forget_blocked(VTDAccelBinding *b)
 {
-    VTDAccelDevice *dev = b->dev;
+    VTDAccelDevice *dev = vtd_accel_device(b);
 
-    if (vtd_accel_is_rid(b) || b->state != VTD_ACCEL_BLOCKED || b->stuck) {
+    if (vtd_accel_is_rid(b) || b->state != VTD_ACCEL_BLOCKED || b->host.stuck) {
         return;
     }
     interval_tree_remove(&b->node, &dev->pasids);
@@ -103,120 +82,50 @@ static void vtd_accel_forget_blocked(VTDAccelBinding *b)
 
 static void vtd_accel_drop_hwpt(VTDAccelBinding *b)
 {
+    VTDAccel *accel = vtd_accel_device(b)->s->accel;
+
     if (b->s1) {
         QLIST_REMOVE(b, s1_next);
-        vtd_accel_s1_put(&b->dev->s->accel->s1s, b->s1);
+        vtd_accel_s1_put(&accel->s1s, b->s1);
         b->s1 = NULL;
     }
     if (b->shadow) {
-        vtd_accel_legacy_put(&b->dev->s->accel->shadows, b->shadow);
+        vtd_accel_legacy_put(&accel->shadows, b->shadow);
         b->shadow = NULL;
     }
 }
 
-static void vtd_accel_retry_in(VTDAccelDevice *dev, uint32_t ms)
-{
-    timer_mod(dev->retry, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + ms);
-}
-
-/* Nobody else may ever ask for a device that could not be blocked */
-static void vtd_accel_retry_stuck(VTDAccelDevice *dev)
-{
-    if (!timer_pending(dev->retry)) {
-        dev->retry_ms = MIN(MAX(dev->retry_ms * 2, VTD_ACCEL_RETRY_MS),
-                            VTD_ACCEL_RETRY_MS_MAX);
-        vtd_accel_retry_in(dev, dev->retry_ms);
-    }
-}
-
-static void vtd_accel_set_stuck(VTDAccelBinding *b, bool stuck)
-{
-    VTDAccelDevice *dev = b->dev;
-
-    dev->s->accel->stuck += stuck - b->stuck;
-    b->stuck = stuck;
-    if (stuck) {
-        vtd_accel_retry_stuck(dev);
-    } else if (vtd_accel_is_rid(b)) {
-        dev->retry_ms = 0;
-    }
-}
-
-static int vtd_accel_host_attach(VTDAccelBinding *b, uint32_t hwpt_id,
-                                 Error **errp)
-{
-    HostIOMMUDeviceIOMMUFD *idev = b->dev->idev;
-
-    b->dev->s->accel->work_left -= VTD_ACCEL_IOCTL_WORK;
-    if (vtd_accel_is_rid(b)) {
-        return host_iommu_device_iommufd_attach_hwpt(idev, hwpt_id, errp);
-    }
-    return host_iommu_device_iommufd_attach_pasid_hwpt(idev, b->pasid, hwpt_id,
-                                                       errp);
-}
-
-static int vtd_accel_host_detach(VTDAccelBinding *b, Error **errp)
-{
-    HostIOMMUDeviceIOMMUFD *idev = b->dev->idev;
-
-    b->dev->s->accel->work_left -= VTD_ACCEL_IOCTL_WORK;
-    if (vtd_accel_is_rid(b)) {
-        return host_iommu_device_iommufd_detach_hwpt(idev, errp);
-    }
-    return host_iommu_device_iommufd_detach_pasid_hwpt(idev, b->pasid, errp);
-}
-
 static void vtd_accel_block(VTDAccelBinding *b)
 {
-    Error *err = NULL;
+    VTDAccelDevice *dev = vtd_accel_device(b);
 
-    if (b->state == VTD_ACCEL_BLOCKED && !b->stuck) {
+    if (iommufd_binding_is_blocked(&b->host)) {
         return;
     }
-
-    trace_vtd_accel_block(vtd_accel_name(b->dev), b->pasid);
-    if (vtd_accel_host_detach(b, &err)) {
-        if (!b->stuck) {
-            vtd_accel_log(b->dev, b->pasid, "cannot block its DMA: %s; trying "
-                          "again until it is blocked", error_get_pretty(err));
-        }
-        error_free(err);
-        vtd_accel_set_stuck(b, true);
-        return;
+    trace_vtd_accel_block(vtd_accel_name(dev), vtd_accel_pasid(b));
+    dev->s->accel->work_left -= VTD_ACCEL_IOCTL_WORK;
+    if (iommufd_binding_block(&b->host)) {
+        b->state = VTD_ACCEL_BLOCKED;
+        vtd_accel_drop_hwpt(b);
     }
-    vtd_accel_set_stuck(b, false);
-    b->state = VTD_ACCEL_BLOCKED;
-    vtd_accel_drop_hwpt(b);
 }
 
-/*
- * Attach, and block the requests if that fails: after a failure the hardware
- * may be blocked while the host's books still show the previous HWPT, so that
- * attaching that one again would do nothing.
- */
+/* Attach, and block the requests if that fails */
 static int vtd_accel_attach(VTDAccelBinding *b, uint32_t hwpt_id,
                             const char *what, bool may_fail)
 {
-    VTDAccelDevice *dev = b->dev;
+    VTDAccelDevice *dev = vtd_accel_device(b);
     Error *err = NULL;
-    int ret = vtd_accel_host_attach(b, hwpt_id, &err);
+    int ret;
 
-    if (!ret) {
-        vtd_accel_set_stuck(b, false);
-        dev->busy = false;
-        return 0;
-    }
-
-    if (!may_fail || ret != -EINVAL) {
-        if ((ret != -EBUSY || !dev->busy) && !b->stuck) {
-            vtd_accel_log(dev, b->pasid, "cannot attach its %s: %s; DMA "
-                          "blocked", what, error_get_pretty(err));
+    dev->s->accel->work_left -= VTD_ACCEL_IOCTL_WORK;
+    ret = iommufd_binding_attach(&b->host, hwpt_id, &err);
+    if (ret && !(may_fail && ret == -EINVAL)) {
+        if (iommufd_binding_refused(&b->host, ret)) {
+            vtd_accel_log(b, "cannot attach its %s: %s; DMA blocked", what,
+                          error_get_pretty(err));
         }
         vtd_accel_block(b);
-        dev->busy = ret == -EBUSY;
-        if (dev->busy) {
-            vtd_accel_retry_in(dev, VTD_ACCEL_RETRY_MS);
-        }
     }
     error_free(err);
     return ret;
@@ -224,11 +133,11 @@ static int vtd_accel_attach(VTDAccelBinding *b, uint32_t hwpt_id,
 
 static void vtd_accel_attach_s2(VTDAccelBinding *b)
 {
-    HostIOMMUDeviceIOMMUFD *idev = b->dev->idev;
+    uint32_t s2_hwpt_id = b->host.dev->hiodi->hwpt_id;
 
-    if (!vtd_accel_attach(b, idev->hwpt_id, "stage-2 tables", false)) {
-        trace_vtd_accel_attach_s2(vtd_accel_name(b->dev), b->pasid,
-                                  idev->hwpt_id);
+    if (!vtd_accel_attach(b, s2_hwpt_id, "stage-2 tables", false)) {
+        trace_vtd_accel_attach_s2(iommufd_binding_device_name(b->host.dev),
+                                  vtd_accel_pasid(b), s2_hwpt_id);
         b->state = VTD_ACCEL_S2;
         vtd_accel_drop_hwpt(b);
     }
@@ -237,8 +146,8 @@ static void vtd_accel_attach_s2(VTDAccelBinding *b)
 /* Takes over the caller's use of @s1 */
 static void vtd_accel_attached_s1(VTDAccelBinding *b, VTDAccelS1 *s1)
 {
-    trace_vtd_accel_attach_s1(vtd_accel_name(b->dev), s1->key.pasid,
-                              s1->key.domain_id, s1->hwpt_id,
+    trace_vtd_accel_attach_s1(iommufd_binding_device_name(b->host.dev),
+                              s1->key.pasid, s1->key.domain_id, s1->hwpt_id,
                               s1->key.s2_hwpt_id);
     vtd_accel_drop_hwpt(b);
     b->s1 = s1;
@@ -252,7 +161,7 @@ static void vtd_accel_attached_s1(VTDAccelBinding *b, VTDAccelS1 *s1)
  */
 static bool vtd_accel_may_have_s1(VTDAccelBinding *b)
 {
-    IntelIOMMUState *s = b->dev->s;
+    IntelIOMMUState *s = vtd_accel_device(b)->s;
     VTDAccelS1Table *s1s = &s->accel->s1s;
 
     if (s1s->num >= s->max_host_domains) {
@@ -260,10 +169,10 @@ static bool vtd_accel_may_have_s1(VTDAccelBinding *b)
         vtd_accel_block(b);
     }
     if (s1s->num >= s->max_host_domains) {
-        vtd_accel_log(b->dev, b->pasid, "the guest has %u first-stage tables "
-                      "and PASIDs in use on the host, max-host-domains=%u "
-                      "allows no more: raise it, or lower pasid-bits; DMA "
-                      "blocked", s1s->num, s->max_host_domains);
+        vtd_accel_log(b, "the guest has %u first-stage tables and PASIDs in "
+                      "use on the host, max-host-domains=%u allows no more: "
+                      "raise it, or lower pasid-bits; DMA blocked", s1s->num,
+                      s->max_host_domains);
         return false;
     }
     return true;
@@ -271,7 +180,7 @@ static bool vtd_accel_may_have_s1(VTDAccelBinding *b)
 
 static void vtd_accel_attach_s1(VTDAccelBinding *b, const VTDAccelS1Key *key)
 {
-    VTDAccelDevice *dev = b->dev;
+    VTDAccelDevice *dev = vtd_accel_device(b);
     VTDAccelS1Table *s1s = &dev->s->accel->s1s;
     Error *err = NULL;
     VTDAccelS1 *s1;
@@ -300,10 +209,10 @@ static void vtd_accel_attach_s1(VTDAccelBinding *b, const VTDAccelS1Key *key)
         return;
     }
     dev->s->accel->work_left -= VTD_ACCEL_IOCTL_WORK;
-    s1 = vtd_accel_s1_new(s1s, key, dev->idev->devid, &err);
+    s1 = vtd_accel_s1_new(s1s, key, dev->host.hiodi->devid, &err);
     if (!s1) {
-        vtd_accel_log(dev, b->pasid, "host refuses first-stage table at 0x%"
-                      PRIx64 ": %s; DMA blocked", key->pgtbl_addr,
+        vtd_accel_log(b, "host refuses first-stage table at 0x%" PRIx64
+                      ": %s; DMA blocked", key->pgtbl_addr,
                       error_get_pretty(err));
         error_free(err);
         vtd_accel_block(b);
@@ -320,8 +229,8 @@ static void vtd_accel_attach_s1(VTDAccelBinding *b, const VTDAccelS1Key *key)
 static void vtd_accel_attached_shadow(VTDAccelBinding *b,
                                       VTDAccelShadow *shadow)
 {
-    trace_vtd_accel_attach_shadow(vtd_accel_name(b->dev), shadow->key.domain_id,
-                                  shadow->hwpt_id);
+    trace_vtd_accel_attach_shadow(iommufd_binding_device_name(b->host.dev),
+                                  shadow->key.domain_id, shadow->hwpt_id);
     vtd_accel_drop_hwpt(b);
     b->shadow = shadow;
     b->state = VTD_ACCEL_SHADOW;
@@ -329,15 +238,15 @@ static void vtd_accel_attached_shadow(VTDAccelBinding *b,
 
 static void vtd_accel_no_shadow(VTDAccelBinding *b, Error *err)
 {
-    vtd_accel_log(b->dev, b->pasid, "cannot shadow second-level tables: %s; "
-                  "DMA blocked", error_get_pretty(err));
+    vtd_accel_log(b, "cannot shadow second-level tables: %s; DMA blocked",
+                  error_get_pretty(err));
     vtd_accel_block(b);
 }
 
 static void vtd_accel_attach_shadow(VTDAccelBinding *b,
                                     const VTDAccelLegacyKey *key)
 {
-    VTDAccelDevice *dev = b->dev;
+    VTDAccelDevice *dev = vtd_accel_device(b);
     VTDAccelShadowTable *shadows = &dev->s->accel->shadows;
     VTDAccelShadow *shadow = NULL;
     Error *err = NULL;
@@ -360,7 +269,7 @@ static void vtd_accel_attach_shadow(VTDAccelBinding *b,
         }
     }
 
-    shadow = vtd_accel_legacy_new(shadows, key, dev->idev->devid, &err);
+    shadow = vtd_accel_legacy_new(shadows, key, dev->host.hiodi->devid, &err);
     if (!shadow) {
         vtd_accel_no_shadow(b, err);
         error_free(err);
@@ -378,18 +287,19 @@ static void vtd_accel_apply(VTDAccelBinding *b, const VTDAccelTarget *t)
 {
     switch (t->state) {
     case VTD_ACCEL_S2:
-        if (b->state != VTD_ACCEL_S2 || b->stuck) {
+        if (b->state != VTD_ACCEL_S2 || b->host.stuck) {
             vtd_accel_attach_s2(b);
         }
         break;
     case VTD_ACCEL_S1:
-        if (b->state != VTD_ACCEL_S1 || b->stuck ||
+        if (b->state != VTD_ACCEL_S1 || b->host.stuck ||
             memcmp(&b->s1->key, &t->key, sizeof(t->key))) {
             vtd_accel_attach_s1(b, &t->key);
         }
         break;
     case VTD_ACCEL_SHADOW:
-        if (b->state != VTD_ACCEL_SHADOW || b->stuck || b->shadow->failure ||
+        if (b->state != VTD_ACCEL_SHADOW || b->host.stuck ||
+            b->shadow->failure ||
             memcmp(&b->shadow->key, &t->legacy, sizeof(t->legacy))) {
             vtd_accel_attach_shadow(b, &t->legacy);
         }
@@ -407,7 +317,6 @@ void vtd_accel_abandon_shadow(VTDAccelDevice *dev)
 
 void vtd_accel_apply_rid(VTDAccelDevice *dev, const VTDAccelTarget *t)
 {
-    dev->rid.pasid = dev->rid_pasid;
     vtd_accel_apply(&dev->rid, t);
     vtd_accel_log_reason(dev, dev->rid_pasid, &dev->reason, t->reason);
 }
@@ -433,12 +342,12 @@ void vtd_accel_block_device(VTDAccelDevice *dev)
     VTDAccelBinding *b;
 
     vtd_accel_block(&dev->rid);
-    vtd_accel_set_stuck(&dev->rid, false);
+    iommufd_binding_forget(&dev->rid.host);
     vtd_accel_drop_hwpt(&dev->rid);
 
     while ((b = vtd_accel_find_pasid(dev, 0, UINT32_MAX))) {
         vtd_accel_block(b);
-        vtd_accel_set_stuck(b, false);
+        iommufd_binding_forget(&b->host);
         vtd_accel_drop_hwpt(b);
         b->state = VTD_ACCEL_BLOCKED;
         vtd_accel_forget_blocked(b);
@@ -449,7 +358,7 @@ void vtd_accel_unstick(VTDAccelDevice *dev)
 {
     IntervalTreeNode *node, *next;
 
-    if (dev->rid.stuck) {
+    if (dev->rid.host.stuck) {
         vtd_accel_block(&dev->rid);
     }
     for (node = interval_tree_iter_first(&dev->pasids, 0, UINT32_MAX); node;
@@ -457,7 +366,7 @@ void vtd_accel_unstick(VTDAccelDevice *dev)
         VTDAccelBinding *b = container_of(node, VTDAccelBinding, node);
 
         next = interval_tree_iter_next(node, 0, UINT32_MAX);
-        if (b->stuck) {
+        if (b->host.stuck) {
             vtd_accel_block(b);
             vtd_accel_forget_blocked(b);
         }
@@ -475,11 +384,12 @@ static void vtd_accel_replace_s1(VTDAccelS1Table *s1s, VTDAccelS1 *s1)
     s1->stale = true;
     QLIST_FOREACH_SAFE(b, &s1->bindings, s1_next, next) {
         if (!fresh && !err) {
-            fresh = vtd_accel_s1_new(s1s, &s1->key, b->dev->idev->devid, &err);
+            fresh = vtd_accel_s1_new(s1s, &s1->key, b->host.dev->hiodi->devid,
+                                     &err);
         }
         if (!fresh) {
-            vtd_accel_log(b->dev, b->pasid, "cannot replace the HWPT that the "
-                          "host refuses to invalidate: %s; DMA blocked",
+            vtd_accel_log(b, "cannot replace the HWPT that the host refuses "
+                          "to invalidate: %s; DMA blocked",
                           error_get_pretty(err));
             vtd_accel_block(b);
         } else if (!vtd_accel_attach(b, fresh->hwpt_id,

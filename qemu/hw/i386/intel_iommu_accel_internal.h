@@ -8,11 +8,11 @@
 #define HW_I386_INTEL_IOMMU_ACCEL_INTERNAL_H
 
 #include "qemu/interval-tree.h"
-#include "qemu/timer.h"
 #include "intel_iommu_internal.h"
 #include "intel_iommu_accel.h"
 #include "intel_iommu_accel_legacy.h"
 #include "intel_iommu_accel_s1.h"
+#include "system/iommufd-binding.h"
 
 typedef enum VTDAccelState {
     VTD_ACCEL_BLOCKED,
@@ -39,18 +39,16 @@ typedef struct VTDAccelDevice VTDAccelDevice;
  */
 typedef struct VTDAccelBinding {
     IntervalTreeNode node;  /* of VTDAccelDevice::pasids */
-    VTDAccelDevice *dev;
+    IOMMUFDBinding host;
     VTDAccelS1 *s1;
     VTDAccelShadow *shadow;
     QLIST_ENTRY(VTDAccelBinding) s1_next;
-    uint32_t pasid;
     uint8_t state;          /* VTDAccelState */
-    bool stuck;             /* could not even be detached */
 } VTDAccelBinding;
 
 struct VTDAccelDevice {
     IntelIOMMUState *s;
-    HostIOMMUDeviceIOMMUFD *idev;
+    IOMMUFDBindingDevice host;
     PCIBus *bus;
     uint8_t devfn;
 
@@ -67,18 +65,12 @@ struct VTDAccelDevice {
     uint32_t num_pasids;
     const char *reason;     /* last reason that was logged for @rid */
     const char *pasid_reason; /* and for the other PASIDs */
-    bool busy;              /* being reset, which was logged */
     bool again;             /* blocked in legacy mode, is to be tried again */
 
     /* The present entries of the PASID directory are looked at from here on */
     bool walking;
     uint32_t walk_pasid;
 
-    QEMUTimer *retry;
-    uint32_t retry_ms;      /* the last time that it waited while stuck */
-    bool retry_stopped;     /* it is due, and the guest does not run */
-    int64_t log_start;      /* start of the slice of time, in ns */
-    unsigned int logged;    /* messages in this slice */
     QLIST_ENTRY(VTDAccelDevice) next;
 };
 
@@ -88,7 +80,7 @@ typedef struct VTDAccel {
     VTDAccelS1Table s1s;
     VTDAccelShadowTable shadows;
     QLIST_HEAD(, VTDAccelDevice) devices;
-    uint32_t stuck;         /* number of bindings that are stuck */
+    IOMMUFDBindingGroup bindings;
     uint32_t num_walking;   /* number of devices that are walking */
 
     /* Work of one piece, in guest reads */
@@ -151,6 +143,11 @@ void vtd_accel_read_legacy(VTDAccelDevice *dev, VTDAccelTarget *t);
 /* intel_iommu_accel_bind.c: the host side */
 
 const char *vtd_accel_name(VTDAccelDevice *dev);
+
+static inline VTDAccelDevice *vtd_accel_device(const VTDAccelBinding *b)
+{
+    return container_of(b->host.dev, VTDAccelDevice, host);
+}
 
 /* vtd_accel_find_pasid: first binding with @first <= PASID <= @last, or NULL */
 VTDAccelBinding *vtd_accel_find_pasid(VTDAccelDevice *dev, uint32_t first,

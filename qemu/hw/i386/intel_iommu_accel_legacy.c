@@ -176,12 +176,12 @@ void vtd_accel_read_legacy(VTDAccelDevice *dev, VTDAccelTarget *t)
 
     t->state = VTD_ACCEL_SHADOW;
     t->legacy = (VTDAccelLegacyKey) {
-        .iommufd = dev->idev->iommufd,
-        .ram_ioas_id = dev->idev->ioas_id,
+        .iommufd = dev->host.hiodi->iommufd,
+        .ram_ioas_id = dev->host.hiodi->ioas_id,
         .pgtbl_addr = dev->legacy.pgtbl_addr,
         .domain_id = dev->legacy.domain_id,
         .levels = dev->legacy.levels,
-        .hwpt_flags = vtd_accel_legacy_hwpt_flags(dev->idev),
+        .hwpt_flags = vtd_accel_legacy_hwpt_flags(dev->host.hiodi),
     };
 }
 

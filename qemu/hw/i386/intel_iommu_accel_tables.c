@@ -34,7 +34,7 @@ static const MemTxAttrs vtd_accel_attrs = { .memory = 1 };
 
 uint16_t vtd_accel_source_id(VTDAccelDevice *dev)
 {
-    HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(dev->idev);
+    HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(dev->host.hiodi);
 
     return PCI_BUILD_BDF(pci_bus_num(hiod->aliased_bus), hiod->aliased_devfn);
 }
@@ -166,10 +166,10 @@ static void vtd_accel_target_first_stage(VTDAccelDevice *dev, uint32_t pasid,
     }
 
     t->state = VTD_ACCEL_S1;
-    t->key.iommufd = dev->idev->iommufd;
-    t->key.s2_hwpt_id = dev->idev->hwpt_id;
+    t->key.iommufd = dev->host.hiodi->iommufd;
+    t->key.s2_hwpt_id = dev->host.hiodi->hwpt_id;
     t->key.pasid = pasid;
-    t->key.hwpt_flags = dev->idev->pasid ? IOMMU_HWPT_ALLOC_PASID : 0;
+    t->key.hwpt_flags = dev->host.hiodi->pasid ? IOMMU_HWPT_ALLOC_PASID : 0;
     t->key.domain_id = VTD_SM_PASID_ENTRY_DID(pe->val[1]);
     t->key.pgtbl_addr = pe->val[2] & VTD_SM_PASID_ENTRY_FLPTPTR;
     t->key.addr_width = levels == 5 ? VTD_HOST_AW_57BIT : VTD_HOST_AW_48BIT;
@@ -234,10 +234,11 @@ void vtd_accel_read_rid(VTDAccelDevice *dev, VTDAccelTarget *t)
 uint32_t vtd_accel_num_pasids(VTDAccelDevice *dev)
 {
     IntelIOMMUState *s = dev->s;
+    HostIOMMUDeviceIOMMUFD *hiodi = dev->host.hiodi;
     unsigned int bits = MIN(s->pasid_bits,
-                            HOST_IOMMU_DEVICE(dev->idev)->caps.max_pasid_log2);
+                            HOST_IOMMU_DEVICE(hiodi)->caps.max_pasid_log2);
 
-    if (!bits || !dev->idev->pasid || !s->dmar_enabled || !s->root_scalable ||
+    if (!bits || !hiodi->pasid || !s->dmar_enabled || !s->root_scalable ||
         !dev->context_valid || !dev->pasid_enabled) {
         return 0;
     }
@@ -262,8 +263,8 @@ static void vtd_accel_walk_gap(VTDAccelDevice *dev, uint32_t first,
     VTDAccelBinding *b;
 
     while (first <= last && (b = vtd_accel_find_pasid(dev, first, last))) {
-        first = b->pasid + 1;
-        vtd_accel_apply_pasid(dev, b->pasid, b, &t);
+        first = b->host.pasid + 1;
+        vtd_accel_apply_pasid(dev, b->host.pasid, b, &t);
     }
 }
 
@@ -300,7 +301,7 @@ static uint32_t vtd_accel_next_bound(VTDAccelDevice *dev, uint32_t first)
 {
     VTDAccelBinding *b = vtd_accel_find_pasid(dev, first, UINT32_MAX);
 
-    return b ? b->pasid : UINT32_MAX;
+    return b ? b->host.pasid : UINT32_MAX;
 }
 
 /*
@@ -358,8 +359,8 @@ bool vtd_accel_walk(VTDAccelDevice *dev)
         if (accel->in_piece && accel->work_left <= 0) {
             return false;
         }
-        dev->walk_pasid = b->pasid + 1;
-        vtd_accel_apply_pasid(dev, b->pasid, b, &blocked);
+        dev->walk_pasid = b->host.pasid + 1;
+        vtd_accel_apply_pasid(dev, b->host.pasid, b, &blocked);
     }
     return true;
 }

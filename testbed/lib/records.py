@@ -140,7 +140,7 @@ QUT_EVENTS = {
     "iommufd_backend_unmap_dma": r"ioas=(?P<ioas>\d+) iova=0x(?P<iova>[0-9a-f]+) "
         r"size=0x(?P<size>[0-9a-f]+) \((?P<ret>-?\d+)\)",
     "iommufd_backend_free_id": r" id=(?P<id>\d+) \((?P<ret>-?\d+)\)",
-    "iommufd_backend_invalidate_hwpt": r" id=(?P<id>\d+) .*entry_num=(?P<num>\d+) "
+    "iommufd_backend_invalidate_cache": r" id=(?P<id>\d+) .*entry_num=(?P<num>\d+) "
         r"handled=(?P<done>\d+) \((?P<ret>-?\d+)\)",
     "vtd_accel_s1_alloc": r"s1_hwpt=(?P<id>\d+) s2_hwpt=(?P<s2>\d+) domain=(?P<domain>\d+) "
         r"pasid=0x(?P<pasid>[0-9a-f]+) pgtbl=0x(?P<pgtbl>[0-9a-f]+) "
@@ -257,7 +257,7 @@ class _Objects:
         "iommufd_backend_copy_dma": map_dma,
         "iommufd_backend_unmap_dma": unmap_dma,
         "iommufd_backend_free_id": free,
-        "iommufd_backend_invalidate_hwpt": invalidate,
+        "iommufd_backend_invalidate_cache": invalidate,
         "vtd_accel_s1_alloc": s1_alloc,
         "vtd_accel_attach_s1": attach_s1,
         "vtd_accel_attach_s2": attach_s2,

@@ -48,9 +48,9 @@ static bool smmuv3_accel_invalidate_once(SMMUv3Accel *accel,
 {
     uint32_t type = IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3;
 
-    return iommufd_backend_invalidate_hwpt(accel->iommufd, accel->viommu_id,
-                                           type, sizeof(*cmds), cmds, &num,
-                                           errp);
+    return iommufd_backend_invalidate_cache(accel->iommufd, accel->viommu_id,
+                                            type, sizeof(*cmds), &num, cmds,
+                                            errp);
 }
 
 static bool smmuv3_accel_is_atc_inv(const SMMUv3AccelCmd *cmd)

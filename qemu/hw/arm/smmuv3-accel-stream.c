@@ -407,16 +407,17 @@ static bool smmuv3_accel_check_shared(SMMUv3Accel *accel,
  */
 static bool smmuv3_accel_probe_vdev(SMMUv3AccelStream *st, Error **errp)
 {
+    HostIOMMUDeviceIOMMUFD *hiodi = st->host.hiodi;
     uint32_t id;
 
-    if (!iommufd_backend_alloc_vdev(st->idev->iommufd, st->idev->devid,
+    if (!iommufd_backend_alloc_vdev(hiodi->iommufd, hiodi->devid,
                                     st->accel->viommu_id,
                                     1u << SMMU_IDR1_SIDSIZE, &id, errp)) {
         error_append_hint(errp, "The device must have exactly one StreamID in "
                           "the host.\n");
         return false;
     }
-    iommufd_backend_free_id(st->idev->iommufd, id);
+    iommufd_backend_free_id(hiodi->iommufd, id);
     return true;
 }
 

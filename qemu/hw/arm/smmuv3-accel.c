@@ -377,7 +377,7 @@ static AddressSpace *smmuv3_accel_get_nesting_as(void *opaque, PCIDevice *dev)
 static uint64_t smmuv3_accel_get_flags(void *opaque, PCIDevice *dev)
 {
     return smmuv3_accel_is_host_device(dev) ?
-           PCI_VIOMMU_NESTING_PARENT | PCI_VIOMMU_NESTING_ALONE : 0;
+           VIOMMU_FLAG_WANT_NESTING_PARENT | VIOMMU_FLAG_OWN_NESTING_PARENT : 0;
 }
 
 /*
@@ -424,7 +424,7 @@ static const PCIIOMMUOps smmuv3_accel_ops = {
     .get_host_device_flags = smmuv3_accel_get_flags,
     .get_nesting_address_space = smmuv3_accel_get_nesting_as,
     .get_pasid_bits = smmuv3_accel_get_pasid_bits,
-    .supports_address_space = smmuv3_accel_supports_device,
+    .supports_device = smmuv3_accel_supports_device,
     .supports_host_iommu = smmuv3_accel_supports_host,
     .get_msi_address_space = smmuv3_accel_get_msi_as,
 };

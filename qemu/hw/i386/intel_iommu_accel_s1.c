@@ -293,9 +293,10 @@ bool vtd_accel_s1_flush(VTDAccelS1Table *t, VTDAccelS1 *s1, Error **errp)
         num = s1->entries->len;
     }
     trace_vtd_accel_s1_flush(s1->hwpt_id, s1->all, queued, num);
-    ok = iommufd_backend_invalidate_hwpt(s1->key.iommufd, s1->hwpt_id,
-                                         IOMMU_HWPT_INVALIDATE_DATA_VTD_S1,
-                                         sizeof(VTDAccelInv), data, &num, errp);
+    ok = iommufd_backend_invalidate_cache(s1->key.iommufd, s1->hwpt_id,
+                                          IOMMU_HWPT_INVALIDATE_DATA_VTD_S1,
+                                          sizeof(VTDAccelInv), &num, data,
+                                          errp);
     vtd_accel_s1_clear(t, s1);
     return ok;
 }

@@ -102,7 +102,8 @@ static void iommufd_binding_moved(IOMMUFDBinding *b, uint32_t hwpt_id)
     iommufd_binding_set_stuck(b, false);
 }
 
-int iommufd_binding_attach(IOMMUFDBinding *b, uint32_t hwpt_id, Error **errp)
+static int iommufd_binding_set_hwpt(IOMMUFDBinding *b, uint32_t hwpt_id,
+                                    Error **errp)
 {
     IOMMUFDBindingDevice *dev = b->dev;
     int ret;
@@ -115,8 +116,16 @@ int iommufd_binding_attach(IOMMUFDBinding *b, uint32_t hwpt_id, Error **errp)
     }
     if (!ret) {
         iommufd_binding_moved(b, hwpt_id);
-        /* Blocking may work while nothing else does */
-        dev->busy &= hwpt_id == dev->group->blocking_hwpt_id;
+    }
+    return ret;
+}
+
+int iommufd_binding_attach(IOMMUFDBinding *b, uint32_t hwpt_id, Error **errp)
+{
+    int ret = iommufd_binding_set_hwpt(b, hwpt_id, errp);
+
+    if (!ret) {
+        b->dev->busy = false;
     }
     return ret;
 }
@@ -190,7 +199,7 @@ bool iommufd_binding_block(IOMMUFDBinding *b)
     if (b->hwpt_id == blocking && !b->stuck) {
         return true;
     }
-    ret = iommufd_binding_attach(b, blocking, &err);
+    ret = iommufd_binding_set_hwpt(b, blocking, &err);
     if (!ret) {
         return true;
     }

@@ -332,6 +332,10 @@ void smmuv3_accel_record_config(SMMUv3AccelStream *st,
         .sid = smmuv3_accel_sid(st),
     };
 
+    /* As for events of the host: a stopped guest's memory stays as it is */
+    if (!runstate_is_running()) {
+        return;
+    }
     if (t->event == SMMU_EVT_F_STE_FETCH) {
         info.u.f_ste_fetch.addr = t->addr;
     }

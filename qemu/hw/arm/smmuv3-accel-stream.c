@@ -317,6 +317,16 @@ void smmuv3_accel_stream_refresh(SMMUv3AccelStream *st, bool cfgi)
     /* What the guest asked for before comes before */
     smmuv3_accel_send(st->accel);
 
+    /*
+     * If the hardware has the same entry already, the host would not have it
+     * forget what it has cached of it.
+     */
+    if (st->binding.stuck) {
+        smmuv3_accel_block(st);
+        if (st->binding.stuck) {
+            return;
+        }
+    }
     st->failed = false;
     ret = smmuv3_accel_install(st, sid, &t, &err);
     if (!ret) {

@@ -316,8 +316,10 @@ static void vtd_accel_retry(IOMMUFDBindingDevice *host)
 {
     VTDAccelDevice *dev = container_of(host, VTDAccelDevice, host);
 
+    vtd_accel_command_begin(dev->s);
     vtd_accel_refresh_rid(dev);
     vtd_accel_set_walking(dev, true);
+    vtd_accel_command_end(dev->s, 0);
     qemu_bh_schedule(dev->s->accel->resume_bh);
 }
 
@@ -374,6 +376,8 @@ void vtd_accel_del_device(IntelIOMMUState *s, PCIBus *bus, int devfn)
     QLIST_REMOVE(dev, next);
     iommufd_binding_device_cleanup(&dev->host);
     g_free(dev);
+    /* A command may have waited for this device to be blocked */
+    qemu_bh_schedule(s->accel->resume_bh);
 }
 
 /*

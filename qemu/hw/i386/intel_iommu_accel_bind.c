@@ -285,21 +285,26 @@ static void vtd_accel_attach_shadow(VTDAccelBinding *b,
 /* Bring the host in line; what agrees already costs nothing */
 static void vtd_accel_apply(VTDAccelBinding *b, const VTDAccelTarget *t)
 {
+    if (b->host.stuck) {
+        vtd_accel_block(b);
+        if (b->host.stuck) {
+            return;
+        }
+    }
     switch (t->state) {
     case VTD_ACCEL_S2:
-        if (b->state != VTD_ACCEL_S2 || b->host.stuck) {
+        if (b->state != VTD_ACCEL_S2) {
             vtd_accel_attach_s2(b);
         }
         break;
     case VTD_ACCEL_S1:
-        if (b->state != VTD_ACCEL_S1 || b->host.stuck ||
+        if (b->state != VTD_ACCEL_S1 ||
             memcmp(&b->s1->key, &t->key, sizeof(t->key))) {
             vtd_accel_attach_s1(b, &t->key);
         }
         break;
     case VTD_ACCEL_SHADOW:
-        if (b->state != VTD_ACCEL_SHADOW || b->host.stuck ||
-            b->shadow->failure ||
+        if (b->state != VTD_ACCEL_SHADOW || b->shadow->failure ||
             memcmp(&b->shadow->key, &t->legacy, sizeof(t->legacy))) {
             vtd_accel_attach_shadow(b, &t->legacy);
         }

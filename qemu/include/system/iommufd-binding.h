@@ -100,7 +100,8 @@ void iommufd_binding_device_log(IOMMUFDBindingDevice *dev, const char *fmt, ...)
  * what it had, so that attaching that again would do nothing: attach something
  * else, or call iommufd_binding_block().
  *
- * @b: the binding; not stuck any more on success
+ * @b: the binding.  One that is stuck is to be blocked first: the host may take
+ *     the HWPT for the one that it has, and do nothing
  * @hwpt_id: a HWPT in its device's iommufd
  * @errp: set to the host's reason on failure
  *

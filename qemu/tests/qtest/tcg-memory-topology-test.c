@@ -3,7 +3,7 @@
  *
  * Under TCG a processor finds a device by what its TLB remembers. Changing the
  * map empties that TLB, but not at once: until then what it remembers must stay
- * true, or the processor reads another device, or QEMU ends in an assertion.
+ * true, or the processor reads another device.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -87,14 +87,24 @@ static bool fh_rule_parse_fail(char *s)
     return true;
 }
 
+/* One element of FAKEHOST_SWALLOW: CALL[@N], from the Nth such call on */
 static bool fh_rule_parse_swallow(char *s)
 {
     struct FakehostRule *rule = fh_rule_new();
+    char *at = strchr(s, '@');
+    uint64_t nth = 1;
 
+    if (at) {
+        *at++ = 0;
+        if (!fh_parse_u64(at, &nth) || !nth) {
+            return false;
+        }
+    }
     if (!rule || strlen(s) >= sizeof(rule->call)) {
         return false;
     }
     strcpy(rule->call, s);
+    rule->skip = nth - 1;
     rule->action = FAKEHOST_RULE_SWALLOW;
     return true;
 }

@@ -60,8 +60,8 @@ struct IOMMUFDBindingDevice {
 typedef struct IOMMUFDBinding {
     IOMMUFDBindingDevice *dev;
     uint32_t hwpt_id;           /* 0: nothing */
-    uint32_t pasid : 20;        /* 0: requests without PASID */
-    uint32_t stuck : 1;
+    uint32_t pasid:20;          /* 0: requests without PASID */
+    uint32_t stuck:1;
 } IOMMUFDBinding;
 
 /**

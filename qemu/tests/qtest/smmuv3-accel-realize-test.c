@@ -460,7 +460,8 @@ static void test_start(const void *data)
     /* No qtest protocol: it is not to get that far */
     cmd = g_strdup_printf("exec timeout %d %s -accel qtest -nodefaults "
                           "-display none -S %s %s </dev/null",
-                          QTEST_HANG_SECONDS, g_getenv("QTEST_QEMU_BINARY"), c->before, args);
+                          QTEST_HANG_SECONDS, g_getenv("QTEST_QEMU_BINARY"),
+                          c->before, args);
     argv[2] = cmd;
     g_assert_true(g_spawn_sync(NULL, (char **)argv, NULL, 0, NULL, NULL, NULL,
                                &err, &status, &gerr));

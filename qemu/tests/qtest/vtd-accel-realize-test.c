@@ -307,8 +307,9 @@ static void test_start(const void *data)
 /* With the advice followed it starts */
 static void test_old_machine(void)
 {
-    QTestState *qts = qtest_init("-M pc-q35-9.1 -nodefaults -device intel-iommu,"
-                                 VTD_ACCEL_PROPS ",aw-bits=48");
+    QTestState *qts = qtest_init("-M pc-q35-9.1 -nodefaults "
+                                 "-device intel-iommu," VTD_ACCEL_PROPS
+                                 ",aw-bits=48");
 
     g_assert_true(qtest_readq(qts, Q35_HOST_BRIDGE_IOMMU_ADDR + DMAR_CAP_REG) &
                   VTD_CAP_CM);

@@ -20,8 +20,8 @@ bool pci_is_host_device(PCIDevice *dev);
  * @bus: root bus of a vIOMMU that has not been set up yet
  * @filter: tells which devices are looked for
  *
- * Devices on root buses that bypass the vIOMMU are left out, and buses that have
- * a vIOMMU of their own.
+ * Devices on root buses that bypass the vIOMMU are left out, and buses that
+ * have a vIOMMU of their own.
  *
  * Returns: a device on @bus or below it, NULL if there is none.
  */

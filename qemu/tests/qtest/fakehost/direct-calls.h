@@ -65,7 +65,7 @@ void direct_hwpt_fails(int iommufd, uint32_t dev_id, uint32_t pt_id,
 
 int direct_raw_map(int iommufd, uint32_t ioas, uint64_t iova,
                    uint64_t len, const void *va, bool writable);
-/* Copy @len bytes at @from in @src to @to in @dst, for reading, or writing too */
+/* Copy @len bytes at @from in @src to @to in @dst, @writable or to be read */
 int direct_raw_copy(int iommufd, uint32_t src, uint64_t from, uint32_t dst,
                     uint64_t to, uint64_t len, bool writable);
 int direct_raw_unmap(int iommufd, uint32_t ioas, uint64_t iova,

@@ -29,8 +29,8 @@
  *   FAKEHOST_FAIL=list     CALL[@N[+]]=ERRNO[/HANDLED],…  fails the Nth call
  *                          of that name (+: and all later ones), after HANDLED
  *                          entries of a HWPT_INVALIDATE have been executed.
- *   FAKEHOST_SWALLOW=list  CALL[@N],…  returns success without executing, from
- *                          the Nth call of that name on.
+ *   FAKEHOST_SWALLOW=list  CALL[@N],…  returns success without executing,
+ *                          from the Nth call of that name on.
  *   FAKEHOST_EVENTS=dir    Fake mode: where the FIFOs of event and fault queues
  *                          are made; a test writes into them.
  *   FAKEHOST_CONTROL=path  Page shared with a test, see fakehost-control.h.

@@ -281,7 +281,7 @@ static void test_refused_stream(void)
     fakehost_fail(t.host, INVALIDATE, 3, 1, EIO, 0);
     smmuv3_guest_post_va(g, 1, 0x1000);
     smmuv3_guest_post_sid(g, SMMUV3_CFGI_CD, SID0);
-    smmuv3_guest_post_sid(g, SMMUV3_CFGI_CD_ALL, SID0);
+    smmuv3_guest_post_sid(g, SMMUV3_CFGI_CD, SID0);
     smmuv3_guest_post_sid(g, SMMUV3_CFGI_CD, 0x200);
     smmuv3_guest_post_va(g, 2, 0x3000);
     smmuv3_guest_sync(g);
@@ -525,6 +525,39 @@ static void test_stuck_command(void)
     smmuv3_accel_end(&t);
 }
 
+/*
+ * A host that finds the entry which it has already does nothing.  So a stream
+ * that could not be stopped has to be stopped before it translates again, or
+ * what the host refused to forget would be used.
+ */
+static void test_stuck_entry(void)
+{
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+    uint64_t attached;
+
+    if (!start_stuck(&t)) {
+        return;
+    }
+    fakehost_fail(t.host, INVALIDATE, 1, 0, EIO, 0);
+    smmuv3_guest_post_sid(g, SMMUV3_CFGI_CD, SID0);
+    smmuv3_guest_post(g, SMMUV3_SYNC, 0);
+    smmuv3_guest_ring(g);
+    g_assert_cmpuint(smmuv3_guest_cmdq_error(g), ==, SMMUV3_CERROR_ABT);
+
+    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'stop' }");
+    fakehost_clear_rules(t.host);
+    attached = fakehost_calls(t.host, "VFIO_DEVICE_ATTACH_IOMMUFD_PT");
+    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
+    wait_for_state(&t, SMMUV3_IS_S1);
+    g_assert_cmpuint(fakehost_calls(t.host, "VFIO_DEVICE_ATTACH_IOMMUFD_PT"),
+                     ==, attached + 2);
+    smmuv3_guest_clear_error(g);
+    smmuv3_guest_ring(g);
+    g_assert_true(smmuv3_guest_consumed(g));
+    smmuv3_accel_end(&t);
+}
+
 /* Without a command nobody could be told: it is tried until it works */
 static void test_stuck_register(void)
 {
@@ -642,6 +675,8 @@ int main(int argc, char **argv)
                    test_stopped_in_reset);
     qtest_add_func("/smmuv3-accel/stuck/command_not-completed",
                    test_stuck_command);
+    qtest_add_func("/smmuv3-accel/stuck/entry_stopped-first",
+                   test_stuck_entry);
     qtest_add_func("/smmuv3-accel/stuck/register_retried", test_stuck_register);
     qtest_add_func("/smmuv3-accel/stuck/unplug_goes", test_stuck_unplug);
     qtest_add_func("/smmuv3-accel/stuck/quit_in-order", test_stuck_quit);

@@ -530,6 +530,29 @@ static void test_stuck_register(const void *data)
     vtd_accel_end(&t);
 }
 
+/* A command does not wait for a device that is not there any more */
+static void test_stuck_unplug(void)
+{
+    VtdAccelSetup setup = { .devices = 1 };
+    VtdAccelTest t;
+    uint64_t dir;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    prepare_bound(&t, &dir);
+    vtd_guest_gcmd(&t.guest, VTD_GCMD_QIE, false);
+    vtd_guest_clear_pasid(&t.guest, dir, 0);
+    fakehost_fail(t.host, "DETACH_IOMMUFD_PT", 1, 0, EIO, 0);
+    vtd_guest_writeq(&t.guest, DMAR_CCMD_REG,
+                     VTD_CCMD_ICC | VTD_CCMD_GLOBAL_INVL);
+    QTEST_AWAIT(has_tried_5_times(&t));
+    g_assert_true(vtd_guest_readq(&t.guest, DMAR_CCMD_REG) & VTD_CCMD_ICC);
+    vtd_accel_unplug(&t, 0);
+    QTEST_AWAIT(!(vtd_guest_readq(&t.guest, DMAR_CCMD_REG) & VTD_CCMD_ICC));
+    vtd_accel_end(&t);
+}
+
 /* Translation is not on as long as a device escapes it */
 static void test_stuck_translation(void)
 {
@@ -643,6 +666,7 @@ int main(int argc, char **argv)
 
         qtest_add_data_func(path, &commands[i], test_stuck_register);
     }
+    qtest_add_func("/vtd-accel/stuck/unplug_completes", test_stuck_unplug);
     qtest_add_func("/vtd-accel/stuck/translation_waits",
                    test_stuck_translation);
     qtest_add_func("/vtd-accel/host-domains_limited", test_host_domains);

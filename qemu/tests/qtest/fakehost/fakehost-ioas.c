@@ -387,6 +387,9 @@ static void fh_ioas_remove(FhIoas *ioas, uint32_t first, uint32_t end)
     for (uint32_t i = first; i < end; i++) {
         ioas->mapped_bytes -= ioas->areas[i].last - ioas->areas[i].start + 1;
     }
+    if (first == end) {
+        return;
+    }
     memmove(&ioas->areas[first], &ioas->areas[end],
             (ioas->nr_areas - end) * sizeof(*ioas->areas));
     ioas->nr_areas -= end - first;

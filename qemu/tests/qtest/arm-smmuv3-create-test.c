@@ -10,7 +10,7 @@
 #include "libqtest.h"
 #include "qobject/qdict.h"
 #include "arm-smmuv3-guest.h"
-#include "fakehost/qtest-await.h"
+#include "libqos/await.h"
 
 #define SMMU_ON(bus, id) "-device arm-smmuv3,primary-bus=" bus ",id=" id " "
 #define PXB(id, nr) "-device pxb-pcie,id=" id ",bus=pcie.0,bus_nr=" nr " "

@@ -8,7 +8,7 @@
 
 #include "qemu/osdep.h"
 #include <sys/mman.h>
-#include "fakehost/direct-calls.h"
+#include "viommu/direct-calls.h"
 
 #define PAGES       16
 #define PAGE        4096ull

@@ -6,7 +6,7 @@
 
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
-#include "fakehost/direct-calls.h"
+#include "viommu/direct-calls.h"
 
 #define VSID        0x10
 #define OTHER_VSID  0x11

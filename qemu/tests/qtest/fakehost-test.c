@@ -10,7 +10,7 @@
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
 #include <sys/mman.h>
-#include "fakehost/direct-calls.h"
+#include "viommu/direct-calls.h"
 
 #define RAM_SIZE    (16 * 4096ull)
 #define MSI_IOVA    0xfee00000ull

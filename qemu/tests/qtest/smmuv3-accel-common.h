@@ -8,8 +8,8 @@
 #ifndef SMMUV3_ACCEL_COMMON_H
 #define SMMUV3_ACCEL_COMMON_H
 
-#include "fakehost/qtest-fakehost.h"
-#include "fakehost/smmuv3-guest.h"
+#include "viommu/harness.h"
+#include "libqos/smmuv3.h"
 
 #define SMMUV3_ACCEL_PORTS_MAX  32
 

@@ -8,8 +8,8 @@
 #ifndef VTD_ACCEL_COMMON_H
 #define VTD_ACCEL_COMMON_H
 
-#include "fakehost/qtest-fakehost.h"
-#include "fakehost/vtd-guest.h"
+#include "viommu/harness.h"
+#include "libqos/intel-iommu.h"
 
 #define VTD_ACCEL_PORTS_MAX 16
 #define VTD_ACCEL_PROPS     "x-scalable-mode=on,x-flts=on"

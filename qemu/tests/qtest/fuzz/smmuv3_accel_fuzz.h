@@ -7,7 +7,7 @@
 #ifndef SMMUV3_ACCEL_FUZZ_H
 #define SMMUV3_ACCEL_FUZZ_H
 
-#include "tests/qtest/fakehost/smmuv3-guest.h"
+#include "tests/qtest/libqos/smmuv3.h"
 #include "fakehost_fuzz.h"
 
 #define SMMUV3_FUZZ_DEVICES     3

@@ -7,7 +7,7 @@
 #ifndef VTD_ACCEL_FUZZ_H
 #define VTD_ACCEL_FUZZ_H
 
-#include "tests/qtest/fakehost/vtd-guest.h"
+#include "tests/qtest/libqos/intel-iommu.h"
 #include "fakehost_fuzz.h"
 
 #define VTD_FUZZ_DEVICES    3

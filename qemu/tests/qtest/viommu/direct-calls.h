@@ -10,8 +10,8 @@
 #ifndef FAKEHOST_DIRECT_CALLS_H
 #define FAKEHOST_DIRECT_CALLS_H
 
-#include "fakehost-control.h"
-#include "fakehost-uapi.h"
+#include "tests/qtest/fakehost/fakehost-control.h"
+#include "tests/qtest/fakehost/fakehost-uapi.h"
 
 /* What the library shares with us */
 extern struct FakehostControl *direct_page;

@@ -7,7 +7,7 @@
 #ifndef SMMUV3_GUEST_H
 #define SMMUV3_GUEST_H
 
-#include "libqtest.h"
+#include "../libqtest.h"
 
 /* Registers (SMMUv3 6.1) */
 enum {

@@ -6,8 +6,8 @@
 
 #include "qemu/osdep.h"
 #include "hw/i386/intel_iommu_internal.h"
-#include "qtest-await.h"
-#include "vtd-guest.h"
+#include "libqos/await.h"
+#include "intel-iommu.h"
 
 #define VTD_GUEST_BASE          Q35_HOST_BRIDGE_IOMMU_ADDR
 #define VTD_GUEST_FIRST_PAGE    0x200000ull

@@ -5,7 +5,7 @@
  */
 
 #include "qemu/osdep.h"
-#include "smmuv3-guest.h"
+#include "smmuv3.h"
 
 #define STE_SIZE        64
 #define CMD_SIZE        16

@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include "qemu/memfd.h"
 #include "qobject/qdict.h"
-#include "qtest-fakehost.h"
+#include "harness.h"
 #include "tests/qtest/fakehost/fakehost-path.h"
 
 /* A ROM that is never executed: the tests need no firmware */

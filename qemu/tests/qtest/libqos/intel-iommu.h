@@ -7,7 +7,7 @@
 #ifndef VTD_GUEST_H
 #define VTD_GUEST_H
 
-#include "libqtest.h"
+#include "../libqtest.h"
 
 /* Granularities, as in the descriptors (VT-d 6.5.2) */
 enum {

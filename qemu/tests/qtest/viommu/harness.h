@@ -9,8 +9,8 @@
 #define QTEST_FAKEHOST_H
 
 #include "libqtest.h"
-#include "fakehost-control.h"
-#include "qtest-await.h"
+#include "tests/qtest/fakehost/fakehost-control.h"
+#include "libqos/await.h"
 
 typedef struct FakeHost {
     QTestState *qts;

@@ -6,7 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "hw/i386/intel_iommu_internal.h"
-#include "libqos/await.h"
+#include "await.h"
 #include "intel-iommu.h"
 
 #define VTD_GUEST_BASE          Q35_HOST_BRIDGE_IOMMU_ADDR

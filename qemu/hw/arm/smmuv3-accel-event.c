@@ -14,10 +14,16 @@
 #include "qemu/main-loop.h"
 #include "system/runstate.h"
 #include "trace.h"
-#include "smmuv3-accel-internal.h"
+#include "smmuv3-accel-bits.h"
+#include "smmuv3-accel-event.h"
 
-/* Events that the host keeps for us: more than the guest can be told at once */
+/* Events that the host keeps until they are read */
 #define SMMUV3_ACCEL_EVENT_DEPTH    4096
+
+/* Events that one read takes */
+#define SMMUV3_ACCEL_EVENTS         256
+#define SMMUV3_ACCEL_EVENT_SIZE     (sizeof(struct iommufd_vevent_header) + \
+                                     sizeof(struct iommu_vevent_arm_smmuv3))
 
 /* The sequence number after this one is 0 */
 #define SMMUV3_ACCEL_SEQUENCE_MAX   INT32_MAX
@@ -25,16 +31,9 @@
 /* A queue that cannot be read is tried again after this */
 #define SMMUV3_ACCEL_READ_RETRY_MS  1000
 
-/* One more than this empties a full queue of the host's */
+/* So many reads, and one more, empty a full queue of the host's */
 #define SMMUV3_ACCEL_DRAIN_READS    (SMMUV3_ACCEL_EVENT_DEPTH / \
                                      SMMUV3_ACCEL_EVENTS)
-
-/* Event record (SMMUv3 7.3): Type */
-#define EVT0_TYPE(w)                extract64(w, 0, 8)
-
-/* Where Linux has the MSI doorbells of all host devices, see the IORT's RMR */
-#define SMMUV3_ACCEL_MSI_START      0x08000000
-#define SMMUV3_ACCEL_MSI_SIZE       0x00100000
 
 /* The kernel reports no others */
 static bool smmuv3_accel_event_is_known(uint64_t word0)
@@ -54,15 +53,15 @@ static bool smmuv3_accel_event_is_known(uint64_t word0)
     }
 }
 
-/* A guest that does not know RMRs loses all interrupts: tell once why */
+/* A guest that does not know RMRs gets no interrupts: tell once why */
 static void smmuv3_accel_check_msi(SMMUv3Accel *accel, const Evt *evt)
 {
     uint64_t addr = evt->word[4] | (uint64_t)evt->word[5] << 32;
     SMMUv3AccelStream *st;
 
-    if (extract32(evt->word[0], 0, 8) != SMMU_EVT_F_TRANSLATION ||
-        addr < SMMUV3_ACCEL_MSI_START ||
-        addr - SMMUV3_ACCEL_MSI_START >= SMMUV3_ACCEL_MSI_SIZE) {
+    if (EVT0_TYPE(evt->word[0]) != SMMU_EVT_F_TRANSLATION ||
+        addr < SMMUV3_MSI_WINDOW_BASE ||
+        addr - SMMUV3_MSI_WINDOW_BASE >= SMMUV3_MSI_WINDOW_SIZE) {
         return;
     }
     st = g_hash_table_lookup(accel->vsids, GUINT_TO_POINTER(evt->word[1]));
@@ -96,12 +95,12 @@ static bool smmuv3_accel_event(SMMUv3Accel *accel,
         evt.word[2 * i] = word;
         evt.word[2 * i + 1] = word >> 32;
     }
-    trace_smmuv3_accel_event(evt.word[0] & 0xff, evt.word[1]);
+    trace_smmuv3_accel_event(EVT0_TYPE(evt.word[0]), evt.word[1]);
     smmuv3_accel_check_msi(accel, &evt);
     return smmuv3_queue_event(accel->s, &evt);
 }
 
-/* Events that were lost on the way are lost to the guest's queue */
+/* For the guest, a gap in the host's events is an overflow of its own queue */
 static void smmuv3_accel_check_sequence(SMMUv3Accel *accel,
                                         const struct iommufd_vevent_header *h,
                                         bool deliver)
@@ -176,8 +175,8 @@ static ssize_t smmuv3_accel_read_some(SMMUv3Accel *accel, bool deliver)
 }
 
 /*
- * What does not fit the buffer makes the descriptor readable again, so that a
- * storm of events does not stop the main loop.
+ * One read only: what is left makes the descriptor readable again, and the main
+ * loop does other work in between, however many events there are.
  */
 static void smmuv3_accel_read_events(void *opaque)
 {
@@ -193,14 +192,14 @@ static void smmuv3_accel_read_events(void *opaque)
                         strerror(errno));
             accel->read_told = true;
         }
-        /* It stays readable, and must not keep the main loop busy */
+        /* It is still readable: do not let the main loop spin */
         timer_mod(accel->read_retry, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
                   SMMUV3_ACCEL_READ_RETRY_MS);
-        smmuv3_accel_eventq_poll(accel);
+        smmuv3_accel_event_poll(accel);
     }
 }
 
-void smmuv3_accel_eventq_poll(SMMUv3Accel *accel)
+void smmuv3_accel_event_poll(SMMUv3Accel *accel)
 {
     bool on;
 
@@ -213,14 +212,14 @@ void smmuv3_accel_eventq_poll(SMMUv3Accel *accel)
 
 static void smmuv3_accel_read_retry(void *opaque)
 {
-    smmuv3_accel_eventq_poll(opaque);
+    smmuv3_accel_event_poll(opaque);
 }
 
 /*
- * A descriptor is a user of the object in the host, and so is each thread that
- * sleeps in poll() on it: the main loop, while a vCPU unplugs the last device.
- * It sleeps on an epoll instance instead, which does not hold on to the files
- * that it watches.
+ * The host does not destroy an event queue while a thread sleeps in poll() on
+ * its descriptor, as the main loop may do while a vCPU unplugs the last device.
+ * So the main loop sleeps on an epoll instance, which takes no reference to the
+ * files that it watches.
  */
 static bool smmuv3_accel_eventq_watch(SMMUv3Accel *accel, Error **errp)
 {
@@ -258,7 +257,7 @@ static bool smmuv3_accel_eventq_alloc(SMMUv3Accel *accel, Error **errp)
     return true;
 }
 
-void smmuv3_accel_eventq_start(SMMUv3Accel *accel)
+void smmuv3_accel_event_start(SMMUv3Accel *accel)
 {
     Error *err = NULL;
 
@@ -284,10 +283,10 @@ void smmuv3_accel_eventq_start(SMMUv3Accel *accel)
     accel->next_sequence = 0;
     accel->read_told = false;
     g_unix_set_fd_nonblocking(accel->veventq_fd, true, NULL);
-    smmuv3_accel_eventq_poll(accel);
+    smmuv3_accel_event_poll(accel);
 }
 
-void smmuv3_accel_eventq_stop(SMMUv3Accel *accel)
+void smmuv3_accel_event_stop(SMMUv3Accel *accel)
 {
     if (accel->veventq_fd < 0) {
         return;
@@ -302,35 +301,33 @@ void smmuv3_accel_eventq_stop(SMMUv3Accel *accel)
 }
 
 /*
- * The host's queue stays as it is: to make it anew takes that nobody uses the
- * old one any more.  What it holds is from before, and not for the guest.
+ * The host's queue stays when the guest's is switched off and on: it could be
+ * made anew only when nobody uses the old one.  So drop what it holds, which is
+ * from before.
  */
-void smmuv3_accel_update_eventq(SMMUv3State *s)
+void smmuv3_accel_event_update(SMMUv3Accel *accel)
 {
-    SMMUv3Accel *accel = s->s_accel;
+    bool on = smmuv3_eventq_enabled(accel->s);
 
-    if (!accel || accel->eventq_on == smmuv3_eventq_enabled(s)) {
+    if (accel->eventq_on == on) {
         return;
     }
-    accel->eventq_on = smmuv3_eventq_enabled(s);
+    accel->eventq_on = on;
     if (accel->veventq_fd >= 0) {
         for (int i = 0; i <= SMMUV3_ACCEL_DRAIN_READS; i++) {
             if (smmuv3_accel_read_some(accel, false) <= 0) {
                 break;
             }
         }
-    } else if (accel->eventq_on) {
-        smmuv3_accel_eventq_start(accel);
+    } else if (on) {
+        smmuv3_accel_event_start(accel);
     }
 }
 
-void smmuv3_accel_record_config(SMMUv3AccelStream *st,
-                                const SMMUv3AccelTarget *t)
+void smmuv3_accel_event_record(SMMUv3Accel *accel, uint32_t sid,
+                               const SMMUv3AccelTarget *t)
 {
-    SMMUEventInfo info = {
-        .type = t->event,
-        .sid = smmuv3_accel_sid(st),
-    };
+    SMMUEventInfo info = { .type = t->event, .sid = sid };
 
     /* As for events of the host: a stopped guest's memory stays as it is */
     if (!runstate_is_running()) {
@@ -339,5 +336,5 @@ void smmuv3_accel_record_config(SMMUv3AccelStream *st,
     if (t->event == SMMU_EVT_F_STE_FETCH) {
         info.u.f_ste_fetch.addr = t->addr;
     }
-    smmuv3_record_event(st->accel->s, &info);
+    smmuv3_record_event(accel->s, &info);
 }

@@ -5,42 +5,9 @@
  */
 
 #include "qemu/osdep.h"
-#include "qemu/bitops.h"
 #include "system/dma.h"
-#include "smmuv3-accel-internal.h"
-
-/* Registers (SMMUv3 6.3.23 to 6.3.25) */
-#define STRTAB_FMT_LINEAR       0
-#define STRTAB_FMT_2LVL         1
-
-/* Level 1 stream table descriptor (SMMUv3 5.1) */
-#define L1STD_SIZE              8
-#define L1STD_SPAN_BITS(d)      extract64(d, 0, 5)
-#define L1STD_L2PTR(d)          ((d) & MAKE_64BIT_MASK(6, 46))
-
-/* Stream table entry (SMMUv3 5.2) */
-#define STE_SIZE                64
-#define STE0_V                  BIT_ULL(0)
-#define STE0_CFG(w)             extract64(w, 1, 3)
-#define STE0_S1FMT(w)           extract64(w, 4, 2)
-#define STE0_S1CDMAX(w)         extract64(w, 59, 5)
-#define STE0_NESTED             (MAKE_64BIT_MASK(0, 52) | \
-                                 MAKE_64BIT_MASK(59, 5))
-#define STE1_S1DSS(w)           extract64(w, 0, 2)
-#define STE1_S1STALLD           BIT_ULL(27)
-#define STE1_EATS(w)            extract64(w, 28, 2)
-#define STE1_EATS_MASK          MAKE_64BIT_MASK(28, 2)
-/* S1DSS, S1CIR, S1COR, S1CSH, S1STALLD, EATS */
-#define STE1_NESTED             (MAKE_64BIT_MASK(0, 8) | STE1_S1STALLD | \
-                                 STE1_EATS_MASK)
-
-#define STE_CFG_IS_ABORT(cfg)   (!((cfg) & 4))
-#define STE_CFG_BYPASS_ALL      4
-#define STE_CFG_S1_ONLY         5
-#define STE_EATS_FULL           1
-
-/* IDR0.STALL_MODEL: what the guest is told */
-#define IDR0_STALL_NONE         1
+#include "smmuv3-accel-bits.h"
+#include "smmuv3-accel-ste.h"
 
 static bool smmuv3_accel_bad(SMMUv3AccelTarget *t, SMMUEventType event,
                              const char *reason)
@@ -94,7 +61,7 @@ static bool smmuv3_accel_find_2lvl(SMMUv3State *s, uint32_t sid,
 
     span = L1STD_SPAN_BITS(desc);
     if (!span) {
-        /* The guest has no such stream: an access would get that event */
+        /* No such stream: an access by it is the hardware's to report */
         t->state = SMMUV3_ACCEL_ABORT;
         return false;
     }
@@ -150,7 +117,7 @@ static bool smmuv3_accel_check_s1(SMMUv3Accel *accel, const uint64_t *ste,
         return smmuv3_accel_bad(t, SMMU_EVT_C_BAD_STE, "its stream table entry "
                                 "has a two-level CD table");
     }
-    if (cdmax && STE1_S1DSS(ste[1]) == 3) {
+    if (cdmax && STE1_S1DSS(ste[1]) == STE_S1DSS_RESERVED) {
         return smmuv3_accel_bad(t, SMMU_EVT_C_BAD_STE, "its stream table entry "
                                 "has a reserved S1DSS");
     }
@@ -161,7 +128,7 @@ static bool smmuv3_accel_check_s1(SMMUv3Accel *accel, const uint64_t *ste,
     return true;
 }
 
-/* The host SMMU and the device, too, must be able to use ATS */
+/* ATS takes the guest, the host SMMU and the device */
 static bool smmuv3_accel_has_ats(SMMUv3AccelStream *st)
 {
     HostIOMMUDeviceCaps *caps = &HOST_IOMMU_DEVICE(st->host.hiodi)->caps;
@@ -172,9 +139,9 @@ static bool smmuv3_accel_has_ats(SMMUv3AccelStream *st)
 }
 
 /*
- * The guest was told that nothing stalls, and nobody would resume what does.
- * Where the host could, its SMMU has to refuse a CD that asks for it, as the
- * guest was promised (SMMUv3 5.5).
+ * The guest was told that faults never stall a transaction, and nobody would
+ * resume one.  A host SMMU that can stall has to treat a CD that asks for it as
+ * illegal, like an SMMU that cannot (SMMUv3 5.5).
  */
 static uint64_t smmuv3_accel_stalld(SMMUv3AccelStream *st)
 {
@@ -190,7 +157,7 @@ static void smmuv3_accel_decode_ste(SMMUv3AccelStream *st, const uint64_t *ste,
 {
     unsigned int cfg = STE0_CFG(ste[0]);
 
-    if (!(ste[0] & STE0_V) || STE_CFG_IS_ABORT(cfg)) {
+    if (!(ste[0] & STE0_V) || STE_CFG_ABORT(cfg)) {
         t->state = SMMUV3_ACCEL_ABORT;
     } else if (cfg == STE_CFG_BYPASS_ALL) {
         t->state = SMMUV3_ACCEL_BYPASS;
@@ -207,8 +174,8 @@ static void smmuv3_accel_decode_ste(SMMUv3AccelStream *st, const uint64_t *ste,
     }
 }
 
-void smmuv3_accel_read_target(SMMUv3AccelStream *st, uint32_t sid,
-                              SMMUv3AccelTarget *t)
+void smmuv3_accel_ste_read(SMMUv3AccelStream *st, uint32_t sid,
+                           SMMUv3AccelTarget *t)
 {
     SMMUv3State *s = st->accel->s;
     uint64_t ste[2];

@@ -1,10 +1,9 @@
 /*
  * SMMUv3 on the host SMMU: streams and their objects in the host
  *
- * A stream is a host device under the StreamID that the guest gave it.  It is
- * attached to guest memory (bypass), to nothing (abort) or to a nested HWPT
- * made from the guest's STE.  Whatever goes wrong, the stream aborts, and the
- * next configuration command that concerns it tries again.
+ * A stream is attached to guest memory (bypass), to nothing (abort) or to a
+ * nested HWPT made from the guest's STE.  Whatever goes wrong, the stream
+ * aborts, and the next configuration command that concerns it tries again.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -14,22 +13,21 @@
 #include "qemu/error-report.h"
 #include "hw/pci/pci.h"
 #include "trace.h"
-#include "smmuv3-accel-internal.h"
-
-/* Stream table entries that a nested HWPT takes (SMMUv3 5.2): V and Config */
-#define SMMUV3_ACCEL_STE_ABORT      0x1
-#define SMMUV3_ACCEL_STE_BYPASS     (0x1 | 4 << 1)
+#include "smmuv3-accel-bits.h"
+#include "smmuv3-accel-event.h"
+#include "smmuv3-accel-ste.h"
+#include "smmuv3-accel-stream.h"
 
 #define smmuv3_accel_log(st, fmt, ...)                                   \
     iommufd_binding_device_log(&(st)->host, "StreamID 0x%x: " fmt,       \
-                               smmuv3_accel_sid(st), ## __VA_ARGS__)
+                               smmuv3_accel_stream_sid(st), ## __VA_ARGS__)
 
 static const char *smmuv3_accel_name(SMMUv3AccelStream *st)
 {
     return iommufd_binding_device_name(&st->host);
 }
 
-uint32_t smmuv3_accel_sid(SMMUv3AccelStream *st)
+uint32_t smmuv3_accel_stream_sid(SMMUv3AccelStream *st)
 {
     HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(st->host.hiodi);
 
@@ -55,15 +53,14 @@ static bool smmuv3_accel_alloc_nested(SMMUv3Accel *accel, uint32_t dev_id,
 
 static void smmuv3_accel_free_objects(SMMUv3Accel *accel)
 {
-    smmuv3_accel_eventq_stop(accel);
+    smmuv3_accel_event_stop(accel);
     iommufd_backend_free_id(accel->iommufd, accel->bindings.blocking_hwpt_id);
     iommufd_backend_free_id(accel->iommufd, accel->bypass_hwpt_id);
     iommufd_backend_free_id(accel->iommufd, accel->viommu_id);
     accel->bindings.blocking_hwpt_id = 0;
     accel->viommu_id = 0;
-    accel->batched = 0;
-    /* The VMID goes with the parent, and is flushed before it is used again */
-    accel->tlb_stale = false;
+    /* The host flushes the parent's VMID before it uses it again */
+    smmuv3_accel_inv_init(&accel->inv, NULL, 0, false);
     accel->iommufd = NULL;
 }
 
@@ -71,13 +68,13 @@ static bool smmuv3_accel_alloc_objects(SMMUv3Accel *accel,
                                        HostIOMMUDeviceIOMMUFD *idev,
                                        Error **errp)
 {
-    static const uint64_t bypass[2] = { SMMUV3_ACCEL_STE_BYPASS };
-    static const uint64_t abort_all[2] = { SMMUV3_ACCEL_STE_ABORT };
+    const uint64_t bypass[2] = { STE0_V | STE0_MAKE_CFG(STE_CFG_BYPASS_ALL) };
+    const uint64_t abort_all[2] = { STE0_V };
+    bool repeat = HOST_IOMMU_DEVICE(idev)->caps.vendor_caps.smmuv3.flags &
+                  IOMMU_HW_INFO_ARM_SMMUV3_ERRATA_REPEAT_TLBI_CFGI;
 
     accel->iommufd = idev->iommufd;
     accel->s2_hwpt_id = idev->hwpt_id;
-    accel->repeat = HOST_IOMMU_DEVICE(idev)->caps.vendor_caps.smmuv3.flags &
-                    IOMMU_HW_INFO_ARM_SMMUV3_ERRATA_REPEAT_TLBI_CFGI;
     if (!iommufd_backend_alloc_viommu(idev->iommufd, idev->devid,
                                       IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
                                       idev->hwpt_id, &accel->viommu_id,
@@ -98,7 +95,8 @@ static bool smmuv3_accel_alloc_objects(SMMUv3Accel *accel,
     trace_smmuv3_accel_objects(accel->viommu_id, accel->s2_hwpt_id,
                                accel->bypass_hwpt_id,
                                accel->bindings.blocking_hwpt_id);
-    smmuv3_accel_eventq_start(accel);
+    smmuv3_accel_inv_init(&accel->inv, idev->iommufd, accel->viommu_id, repeat);
+    smmuv3_accel_event_start(accel);
     return true;
 
 err_abort:
@@ -159,6 +157,13 @@ static void smmuv3_accel_block(SMMUv3AccelStream *st)
     }
 }
 
+/* Stop the stream until its configuration is installed again */
+static void smmuv3_accel_fail(SMMUv3AccelStream *st)
+{
+    smmuv3_accel_block(st);
+    st->failed = true;
+}
+
 /*
  * The host needs the device's StreamID before it can translate.  Returns false
  * with @errp set.
@@ -174,15 +179,14 @@ static bool smmuv3_accel_ensure_vdev(SMMUv3AccelStream *st, uint32_t sid,
     }
 
     other = g_hash_table_lookup(accel->vsids, GUINT_TO_POINTER(sid));
-    if (other && smmuv3_accel_sid(other) == sid) {
+    if (other && smmuv3_accel_stream_sid(other) == sid) {
         error_setg(errp, "%s has the same StreamID", smmuv3_accel_name(other));
         return false;
     }
     if (other) {
-        /* The guest has numbered its busses anew */
+        /* The guest has renumbered its buses: @other had this one before */
         if (other->state == SMMUV3_ACCEL_S1 || other->binding.stuck) {
-            smmuv3_accel_block(other);
-            other->failed = true;
+            smmuv3_accel_fail(other);
         }
         smmuv3_accel_drop_vdev(other);
     }
@@ -210,8 +214,8 @@ static int smmuv3_accel_install_s1(SMMUv3AccelStream *st, uint32_t sid,
     uint32_t hwpt_id;
     int ret;
 
-    /* An invalidation was refused: nothing old may be used again */
-    if (accel->tlb_stale && !smmuv3_accel_flush_tlb(accel, errp)) {
+    if (accel->inv.tlb_stale &&
+        !smmuv3_accel_inv_flush_tlb(&accel->inv, errp)) {
         return -EIO;
     }
     if (!smmuv3_accel_ensure_vdev(st, sid, errp) ||
@@ -265,61 +269,174 @@ static bool smmuv3_accel_is_installed(SMMUv3AccelStream *st, uint32_t sid,
             st->ste[1] == t->ste[1]);
 }
 
-/* The guest made a mistake, which it and the log are told once */
-static void smmuv3_accel_tell_bad(SMMUv3AccelStream *st,
-                                  const SMMUv3AccelTarget *t)
+/* Report a mistake in the guest's tables once, to the log and to the guest */
+static void smmuv3_accel_tell_mistake(SMMUv3AccelStream *st,
+                                      const SMMUv3AccelTarget *t)
 {
     if (t->reason && st->reason != t->reason) {
         smmuv3_accel_log(st, "%s; it aborts", t->reason);
-        smmuv3_accel_record_config(st, t);
+        smmuv3_accel_event_record(st->accel, smmuv3_accel_stream_sid(st), t);
     }
     st->reason = t->reason;
 }
 
-/* The host made one, which they are told once for the same entry */
-static void smmuv3_accel_tell_refused(SMMUv3AccelStream *st,
+/*
+ * Report that the host refuses a target, once for the same target.  To the
+ * guest its entry is a bad one.  A device in reset is tried again soon, which
+ * the log is told once for each reset, and the guest not at all.
+ */
+static void smmuv3_accel_tell_refusal(SMMUv3AccelStream *st,
                                       const SMMUv3AccelTarget *t, int ret,
                                       Error *err)
 {
-    bool same = st->told && st->failure.state == t->state &&
-                st->failure.ste[0] == t->ste[0] &&
-                st->failure.ste[1] == t->ste[1];
+    bool told = st->refusal_told && st->refused.state == t->state &&
+                st->refused.ste[0] == t->ste[0] &&
+                st->refused.ste[1] == t->ste[1];
     bool news = iommufd_binding_refused(&st->binding, ret);
 
-    if (ret == -EBUSY ? news : !same) {
+    if (ret == -EBUSY ? news : !told) {
         smmuv3_accel_log(st, "cannot install its stream table entry: %s; it "
                          "aborts", error_get_pretty(err));
     }
-    st->failure = *t;
-    st->failure.event = SMMU_EVT_C_BAD_STE;
-    if (!same && ret != -EBUSY && t->state == SMMUV3_ACCEL_S1) {
-        smmuv3_accel_record_config(st, &st->failure);
+    st->refused = *t;
+    st->refused.event = SMMU_EVT_C_BAD_STE;
+    if (!told && ret != -EBUSY && t->state == SMMUV3_ACCEL_S1) {
+        smmuv3_accel_event_record(st->accel, smmuv3_accel_stream_sid(st),
+                                  &st->refused);
     }
-    st->told = ret != -EBUSY;
+    st->refusal_told = ret != -EBUSY;
 }
+
+/*
+ * Commands of the guest
+ */
+
+SMMUv3AccelStream *smmuv3_accel_stream_find(SMMUv3Accel *accel, uint32_t vsid)
+{
+    return g_hash_table_lookup(accel->vsids, GUINT_TO_POINTER(vsid));
+}
+
+/* Does the command name a stream?  TLBI do not */
+static bool smmuv3_accel_cmd_has_sid(const SMMUv3AccelCmd *cmd)
+{
+    switch (le64_to_cpu(cmd->cmd[0]) & CMD0_OP) {
+    case SMMU_CMD_CFGI_CD:
+    case SMMU_CMD_CFGI_CD_ALL:
+    case SMMU_CMD_ATC_INV:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static SMMUv3AccelStream *smmuv3_accel_stream_of_cmd(SMMUv3Accel *accel,
+                                                     const SMMUv3AccelCmd *cmd)
+{
+    return smmuv3_accel_stream_find(accel,
+                                    CMD0_SID(le64_to_cpu(cmd->cmd[0])));
+}
+
+/* Has the command become pointless since it was queued? */
+static bool smmuv3_accel_is_moot(SMMUv3Accel *accel, const SMMUv3AccelCmd *cmd)
+{
+    SMMUv3AccelStream *st;
+
+    if (!smmuv3_accel_cmd_has_sid(cmd)) {
+        return accel->inv.tlb_stale;
+    }
+    st = smmuv3_accel_stream_of_cmd(accel, cmd);
+    return !st || st->state != SMMUV3_ACCEL_S1;
+}
+
+/*
+ * The host refuses a command that the guest may give: stop each stream that
+ * could use what should have been forgotten.
+ */
+static void smmuv3_accel_refused(SMMUv3Accel *accel, const SMMUv3AccelCmd *cmd,
+                                 Error *err)
+{
+    bool has_sid = smmuv3_accel_cmd_has_sid(cmd);
+    SMMUv3AccelStream *st, *only = NULL;
+
+    if (has_sid) {
+        only = smmuv3_accel_stream_of_cmd(accel, cmd);
+    } else {
+        /* Who is installed again flushes first, see install_s1() */
+        accel->inv.tlb_stale = true;
+    }
+    QLIST_FOREACH(st, &accel->streams, next) {
+        /* Which streams use an ASID is in CDs, which only the hardware reads */
+        if (has_sid ? st == only : st->state == SMMUV3_ACCEL_S1) {
+            smmuv3_accel_log(st, "host refuses command 0x%" PRIx64 " 0x%" PRIx64
+                             ": %s; it aborts",
+                             (uint64_t)le64_to_cpu(cmd->cmd[0]),
+                             (uint64_t)le64_to_cpu(cmd->cmd[1]),
+                             error_get_pretty(err));
+            smmuv3_accel_fail(st);
+        }
+    }
+}
+
+void smmuv3_accel_stream_send(SMMUv3Accel *accel)
+{
+    SMMUv3AccelInv *inv = &accel->inv;
+    uint32_t num = inv->num;
+    Error *err = NULL;
+
+    if (smmuv3_accel_inv_send(inv, &err)) {
+        return;
+    }
+    if (num == 1) {
+        smmuv3_accel_refused(accel, &inv->cmds[0], err);
+        error_free(err);
+        return;
+    }
+    error_free(err);
+    for (uint32_t i = 0; i < num; i++) {
+        err = NULL;
+        if (!smmuv3_accel_is_moot(accel, &inv->cmds[i]) &&
+            !smmuv3_accel_inv_send_one(inv, i, &err)) {
+            smmuv3_accel_refused(accel, &inv->cmds[i], err);
+            error_free(err);
+        }
+    }
+}
+
+void smmuv3_accel_stream_queue(SMMUv3Accel *accel, uint64_t cmd0, uint64_t cmd1)
+{
+    if (smmuv3_accel_inv_queue(&accel->inv, cmd0, cmd1)) {
+        smmuv3_accel_stream_send(accel);
+    }
+}
+
+/*
+ * Configuration
+ */
 
 void smmuv3_accel_stream_refresh(SMMUv3AccelStream *st, bool cfgi)
 {
-    uint32_t sid = smmuv3_accel_sid(st);
+    uint32_t sid = smmuv3_accel_stream_sid(st);
     SMMUv3AccelTarget t;
     Error *err = NULL;
     int ret;
 
-    smmuv3_accel_read_target(st, sid, &t);
+    smmuv3_accel_ste_read(st, sid, &t);
     if (smmuv3_accel_is_installed(st, sid, &t)) {
         if (cfgi && t.state == SMMUV3_ACCEL_S1) {
-            smmuv3_accel_queue_cd_all(st);
+            smmuv3_accel_stream_queue(st->accel, SMMU_CMD_CFGI_CD_ALL |
+                                      CMD0_MAKE_SID(st->vsid), 0);
         }
-        smmuv3_accel_tell_bad(st, &t);
+        smmuv3_accel_tell_mistake(st, &t);
         return;
     }
 
-    /* What the guest asked for before comes before */
-    smmuv3_accel_send(st->accel);
+    /* The host has to see the guest's commands and this change in order */
+    smmuv3_accel_stream_send(st->accel);
 
     /*
-     * If the hardware has the same entry already, the host would not have it
-     * forget what it has cached of it.
+     * First get it away from what it is stuck to.  The host's books may show
+     * that it already has what it shall get, while the hardware has not: then
+     * the host would not touch the hardware.
      */
     if (st->binding.stuck) {
         smmuv3_accel_block(st);
@@ -330,21 +447,13 @@ void smmuv3_accel_stream_refresh(SMMUv3AccelStream *st, bool cfgi)
     st->failed = false;
     ret = smmuv3_accel_install(st, sid, &t, &err);
     if (!ret) {
-        st->told = false;
-        smmuv3_accel_tell_bad(st, &t);
+        st->refusal_told = false;
+        smmuv3_accel_tell_mistake(st, &t);
         return;
     }
-    smmuv3_accel_tell_refused(st, &t, ret, err);
+    smmuv3_accel_tell_refusal(st, &t, ret, err);
     error_free(err);
-    smmuv3_accel_block(st);
-    st->failed = true;
-}
-
-void smmuv3_accel_stream_fail(SMMUv3AccelStream *st, const char *reason)
-{
-    smmuv3_accel_log(st, "%s; it aborts", reason);
-    smmuv3_accel_block(st);
-    st->failed = true;
+    smmuv3_accel_fail(st);
 }
 
 static void smmuv3_accel_retry(IOMMUFDBindingDevice *host)
@@ -353,12 +462,7 @@ static void smmuv3_accel_retry(IOMMUFDBindingDevice *host)
                                 false);
 }
 
-const IOMMUFDBindingOps smmuv3_accel_binding_ops = {
-    .model = TYPE_ARM_SMMUV3,
-    .retry = smmuv3_accel_retry,
-};
-
-bool smmuv3_accel_unstick(SMMUv3Accel *accel)
+bool smmuv3_accel_stream_unstick(SMMUv3Accel *accel)
 {
     SMMUv3AccelStream *st;
 
@@ -375,6 +479,18 @@ bool smmuv3_accel_unstick(SMMUv3Accel *accel)
 /*
  * Devices that come and go
  */
+
+void smmuv3_accel_stream_init(SMMUv3Accel *accel)
+{
+    static const IOMMUFDBindingOps ops = {
+        .model = TYPE_ARM_SMMUV3,
+        .retry = smmuv3_accel_retry,
+    };
+
+    accel->vsids = g_hash_table_new(NULL, NULL);
+    accel->bindings.ops = &ops;
+    QLIST_INIT(&accel->streams);
+}
 
 /* One host SMMU, one parent, and one device for each StreamID */
 static bool smmuv3_accel_check_shared(SMMUv3Accel *accel,
@@ -411,9 +527,9 @@ static bool smmuv3_accel_check_shared(SMMUv3Accel *accel,
 }
 
 /*
- * The kernel takes no device that has several StreamIDs in the host.  That is
- * better known now than when the guest wants translation, so ask by an id that
- * no guest can give.
+ * The kernel makes no vDEVICE for a device that has several StreamIDs in the
+ * host.  The user should hear that now and not when the guest wants
+ * translation: try it with a StreamID that no guest can give.
  */
 static bool smmuv3_accel_probe_vdev(SMMUv3AccelStream *st, Error **errp)
 {
@@ -431,17 +547,17 @@ static bool smmuv3_accel_probe_vdev(SMMUv3AccelStream *st, Error **errp)
     return true;
 }
 
-/* As for later changes, but a refusal is the caller's */
+/* As smmuv3_accel_stream_refresh(), but the caller reports a refusal */
 static bool smmuv3_accel_first_attach(SMMUv3AccelStream *st, Error **errp)
 {
-    uint32_t sid = smmuv3_accel_sid(st);
+    uint32_t sid = smmuv3_accel_stream_sid(st);
     SMMUv3AccelTarget t;
 
-    smmuv3_accel_read_target(st, sid, &t);
+    smmuv3_accel_ste_read(st, sid, &t);
     if (smmuv3_accel_install(st, sid, &t, errp)) {
         return false;
     }
-    smmuv3_accel_tell_bad(st, &t);
+    smmuv3_accel_tell_mistake(st, &t);
     return true;
 }
 
@@ -465,7 +581,7 @@ bool smmuv3_accel_stream_add(SMMUv3Accel *accel, PCIBus *bus, int devfn,
     st->devfn = devfn;
     st->state = SMMUV3_ACCEL_PARENT;
     iommufd_binding_device_init(&st->host, &accel->bindings, idev);
-    /* As its owner has attached it */
+    /* As VFIO has attached it */
     st->binding.dev = &st->host;
     st->binding.hwpt_id = idev->hwpt_id;
     QLIST_INSERT_HEAD(&accel->streams, st, next);
@@ -491,8 +607,8 @@ void smmuv3_accel_stream_del(SMMUv3Accel *accel, PCIBus *bus, int devfn)
         return;
     }
 
-    /* Its owner detaches it next: it has no business in guest memory */
-    smmuv3_accel_send(accel);
+    /* VFIO detaches it next: it must not get guest memory in between */
+    smmuv3_accel_stream_send(accel);
     if (iommufd_binding_detach(&st->binding)) {
         trace_smmuv3_accel_detach(smmuv3_accel_name(st));
     }

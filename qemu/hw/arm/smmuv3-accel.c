@@ -20,17 +20,16 @@
 #include "system/runstate.h"
 #include "system/system.h"
 #include "trace.h"
-#include "smmuv3-accel-internal.h"
+#include "smmuv3-accel.h"
+#include "smmuv3-accel-bits.h"
+#include "smmuv3-accel-cmd.h"
+#include "smmuv3-accel-event.h"
 #include "smmuv3-accel-msi.h"
+#include "smmuv3-accel-stream.h"
 
 #define SMMUV3_ACCEL_SSIDSIZE_MAX   20
 /* IDR5.OAS of 48 bits: what the model and 4-level stage-2 tables can do */
 #define SMMUV3_ACCEL_OAS_MAX        5
-
-#define IDR0_TTENDIAN_MIXED         0
-#define IDR0_TTENDIAN_LITTLE        2
-#define IDR0_TTF_AARCH64            2
-#define IDR0_STALL_FORCED           2
 
 static const uint8_t smmuv3_accel_oas_bits[] = { 32, 36, 40, 42, 44, 48, 52 };
 
@@ -436,7 +435,7 @@ static const PCIIOMMUOps smmuv3_accel_ops = {
 /* While the VM is stopped nothing happens on the guest's behalf */
 static void smmuv3_accel_vm_state(void *opaque, bool running, RunState state)
 {
-    smmuv3_accel_eventq_poll(opaque);
+    smmuv3_accel_event_poll(opaque);
 }
 
 static bool smmuv3_accel_check_props(SMMUv3State *s, SMMUv3AccelFeatures *f,
@@ -505,11 +504,7 @@ bool smmuv3_accel_realize(SMMUv3State *s, Error **errp)
         return false;
     }
     accel->veventq_fd = -1;
-    accel->vsids = g_hash_table_new(NULL, NULL);
-    accel->batch = g_new(struct iommu_viommu_arm_smmuv3_invalidate,
-                         SMMUV3_ACCEL_BATCH_MAX);
-    QLIST_INIT(&accel->streams);
-    accel->bindings.ops = &smmuv3_accel_binding_ops;
+    smmuv3_accel_stream_init(accel);
     accel->machine_done.notify = smmuv3_accel_machine_done;
     qemu_add_machine_init_done_notifier(&accel->machine_done);
     qemu_add_vm_change_state_handler(smmuv3_accel_vm_state, accel);
@@ -535,6 +530,26 @@ void smmuv3_accel_refresh_all(SMMUv3State *s)
     }
 }
 
+void smmuv3_accel_update_eventq(SMMUv3State *s)
+{
+    if (s->s_accel) {
+        smmuv3_accel_event_update(s->s_accel);
+    }
+}
+
+SMMUCmdError smmuv3_accel_command(SMMUv3State *s, const Cmd *cmd)
+{
+    return s->s_accel ? smmuv3_accel_cmd_run(s->s_accel, cmd)
+                      : SMMU_CERROR_NONE;
+}
+
+void smmuv3_accel_flush(SMMUv3State *s)
+{
+    if (s->s_accel) {
+        smmuv3_accel_stream_send(s->s_accel);
+    }
+}
+
 char *smmuv3_accel_describe(SMMUv3State *s)
 {
     static const char *const states[] = {
@@ -557,8 +572,8 @@ char *smmuv3_accel_describe(SMMUv3State *s)
         g_string_append_printf(str, "%s%s: host IDR0 0x%x IDR1 0x%x IDR3 0x%x "
                                "IDR5 0x%x, StreamID 0x%x, %s",
                                str->len ? "; " : "", hiod->name, idr[0],
-                               idr[1], idr[3], idr[5], smmuv3_accel_sid(st),
-                               states[st->state]);
+                               idr[1], idr[3], idr[5],
+                               smmuv3_accel_stream_sid(st), states[st->state]);
         if (st->state == SMMUV3_ACCEL_S1) {
             g_string_append_printf(str, " (STE 0x%" PRIx64 " 0x%" PRIx64
                                    ", HWPT %u on vIOMMU %u)", st->ste[0],

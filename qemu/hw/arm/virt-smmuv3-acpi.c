@@ -11,6 +11,7 @@
 #include "qemu/osdep.h"
 #include "hw/acpi/aml-build.h"
 #include "virt-smmuv3.h"
+#include "virt-smmuv3-acpi.h"
 #include "smmuv3-internal.h"
 
 #define ARM_SPI_BASE 32
@@ -29,13 +30,6 @@
 
 /* Bits 9:2 of an RMR's flags are its memory type; remapping is not permitted */
 #define RMR_DEVICE_NGNRE    (1 << 2)
-
-/*
- * Where Linux's iommufd maps the MSI doorbells of the host, in every second
- * stage: a device's MSIs have to come out of the first stage unchanged.
- */
-#define MSI_WINDOW_BASE     0x08000000
-#define MSI_WINDOW_SIZE     0x00100000
 
 typedef struct IortBuilder {
     VirtMachineState *vms;
@@ -190,8 +184,8 @@ static void add_rmr(IortBuilder *b, SMMUv3State *smmu)
     build_append_int_noprefix(b->data, RMR_DEVICE_NGNRE, 4); /* Flags */
     build_append_int_noprefix(b->data, 1, 4); /* Memory Range Descriptors */
     build_append_int_noprefix(b->data, RMR_HEAD_SIZE, 4); /* Reference to it */
-    build_append_int_noprefix(b->data, MSI_WINDOW_BASE, 8);
-    build_append_int_noprefix(b->data, MSI_WINDOW_SIZE, 8);
+    build_append_int_noprefix(b->data, SMMUV3_MSI_WINDOW_BASE, 8);
+    build_append_int_noprefix(b->data, SMMUV3_MSI_WINDOW_SIZE, 8);
     build_append_int_noprefix(b->data, 0, 4); /* Reserved */
     for (i = 0; i < b->ranges->len; i++) {
         range = &g_array_index(b->ranges, VirtSMMUv3Range, i);

@@ -11,7 +11,6 @@
 #ifndef HW_ARM_VIRT_SMMUV3_H
 #define HW_ARM_VIRT_SMMUV3_H
 
-#include "hw/acpi/bios-linker-loader.h"
 #include "hw/arm/smmuv3.h"
 #include "hw/arm/virt.h"
 
@@ -106,17 +105,5 @@ GArray *virt_smmuv3_ranges(const VirtMachineState *vms);
  * @vms: the machine; its device tree has the node of the platform bus
  */
 void virt_smmuv3_add_fdt_nodes(VirtMachineState *vms);
-
-/**
- * virt_smmuv3_build_iort - the IORT of a machine with such SMMUs
- *
- * IO Remapping Table, Document number: ARM DEN 0049E.
- *
- * @vms: the machine
- * @table_data: where the table is appended
- * @linker: gets the command that computes the checksum
- */
-void virt_smmuv3_build_iort(VirtMachineState *vms, GArray *table_data,
-                            BIOSLinker *linker);
 
 #endif

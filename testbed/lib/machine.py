@@ -54,7 +54,11 @@ def _kexec_files(scenario):
 
 
 def qut_command(scenario, tag):
-    """Return the argument vector of the QEMU under test, as L1 runs it."""
+    """Return the argument vector of the QEMU under test, as L1 runs it, or of
+    what it runs instead."""
+    if scenario["l1"]["tests"]:
+        return ["sh", "-c", "status=0; for test in %s; do /bin/$test || status=1; done; exit $status"
+                % " ".join(scenario["l1"]["tests"])]
     qut, arch = scenario["qut"], ARCHS[scenario["arch"]]
     command = [
         "/bin/qemu", "-L", "/firmware", "-nodefaults", "-no-user-config", "-nographic",
@@ -83,6 +87,8 @@ def qut_command(scenario, tag):
 def scenario_archive(scenario, tag, interactive=False):
     """Return the archive that L1 finds as /scenario."""
     env = dict(scenario["qut"]["env"])
+    if scenario["l1"]["tests"]:
+        env["DIRECT_DEVICES"] = scenario["l1"]["names"]
     if "fakehost" in scenario["needs"]:
         env = {"LD_PRELOAD": "/lib/libfakehost.so", "FAKEHOST_MODE": "real",
                "FAKEHOST_LOG": "/run/calls", **env}

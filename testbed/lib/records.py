@@ -288,6 +288,22 @@ def read_qut_log(lines):
              "viommus": objects.viommus, "devices": objects.devices}, other)
 
 
+def read_cases(lines):
+    """What became of each case of the test programs that ran in L1 (TAP): "ok",
+    "skip" or "not ok", and why."""
+    cases, said = {}, []
+    for line in lines:
+        match = re.match(r"(not ok|ok) \d+ (\S+)(?: # SKIP (.*))?", line)
+        if match:
+            outcome = "skip" if match[3] is not None else match[1]
+            more = " and %d more" % (len(said) - 1) if len(said) > 1 else ""
+            cases[match[2]] = {"outcome": outcome, "why": match[3] or "".join(said[:1]) + more}
+            said = []
+        elif line.startswith("# ERROR:") and "code should not be reached" not in line:
+            said.append(line.rpartition("/")[2])
+    return cases
+
+
 def read_qut_commands(lines):
     """Count the commands in the guest's SMMUv3 queue by name, if traced."""
     found = {}
@@ -328,6 +344,7 @@ def collect(files, since):
         "report": report, "devices": devices, "objects": objects,
         "qut_status": int(status[-1]) if status else None,
         "qut_messages": other[-20:],
+        "cases": read_cases(qut_log),
         "qut_walks": read_qut_walks(qut_log),
         "qut_commands": read_qut_commands(qut_log),
         "l0": read_l0_trace(files["trace"], since),

@@ -22,12 +22,15 @@ DEFAULTS = {
     "l0": {"nesting": True, "one_slot": False, "machine": "", "uefi": False},
     "qut": {"iommu": None, "iommufd": True, "env": {}, "places": [], "nics": [],
             "trace": []},
+    "l1": {"tests": [], "names": ""},
     "l2": {"cmdline": "iommu.strict=1", "program": ["read", "write"], "net_mib": 8},
     "on": {},
     "fails": {},
     "holds": [],
 }
 NEEDS = ("fakehost",)
+# Programs of the build's tests/qtest that can run on a real host
+TESTS = ("fakehost-test", "fakehost-dirty-test", "fakehost-smmuv3-test")
 
 
 # The words of guest/l2-init: what may follow the colon (None: no colon), and the names
@@ -100,6 +103,8 @@ def _check(name, scenario, known_checks):
              "unknown place '%s'", place)
     for item in scenario["needs"]:
         need(item in NEEDS, "unknown need '%s'", item)
+    for test in scenario["l1"]["tests"]:
+        need(test in TESTS, "l1.tests: unknown program '%s'", test)
     need(scenario["checks"] or scenario["fails"], "no check: a test that cannot fail")
     for check in scenario["checks"] + scenario["holds"] + list(scenario["fails"]):
         need(check in known_checks, "unknown check '%s'", check)

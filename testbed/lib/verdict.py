@@ -64,6 +64,18 @@ def qut_exit(record, _scenario):
 
 
 @check
+def contract_kept(record, scenario):
+    """L1's kernel did what fakehost does in its stead, in so many cases."""
+    cases, wanted = record["cases"], _limit(scenario, "cases", 0)
+    by = {outcome: [name for name, case in cases.items() if case["outcome"] == outcome]
+          for outcome in ("ok", "not ok", "skip")}
+    text = "%d cases held on the real kernel, %d wanted; %d need what only fakehost has" % (
+        len(by["ok"]), wanted, len(by["skip"]))
+    text += "".join("; %s: %s" % (name, cases[name]["why"]) for name in by["not ok"])
+    return wanted > 0 and len(by["ok"]) == wanted and not by["not ok"], text
+
+
+@check
 def l2_hash(record, scenario):
     """What L2 read by DMA is what the disk holds: by hash and by block."""
     reads = _l2(record, "read")

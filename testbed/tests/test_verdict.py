@@ -49,7 +49,7 @@ def good_record():
         "devices": [{"index": 0, "host": "0000:01:00.0", "sid": "0x100"}],
         "objects": objects, "qut_status": 0, "qut_messages": messages,
         "l0": {"0x100": {"two_stage": 7, "interrupts": 5}}, "qut_walks": {},
-        "l1_trouble": [], "l2_trouble": [], "timeout": None,
+        "l1_trouble": [], "l2_trouble": [], "timeout": None, "cases": {},
         "disks": {"disk0": {"sha256": HASH, "unchanged": True, "slots": [0]}},
     }
 
@@ -367,6 +367,24 @@ class Verdict(unittest.TestCase):
             record["qut_messages"] = [said]
             held, _ = verdict.CHECKS["vhost_used"](record, make_scenario())
             self.assertEqual(held, holds)
+
+    def test_contract_needs_all_its_cases(self):
+        log = ["1..3", "ok 1 /a/kept", "ok 2 /a/fake # SKIP no such host", "ok 3 /a/too"]
+
+        def judge(lines, cases):
+            return verdict.CHECKS["contract_kept"]({"cases": records.read_cases(lines)},
+                                                   make_scenario(limits={"cases": cases}))
+        self.assertTrue(judge(log, 2)[0])
+        self.assertIn("1 need what only fakehost has", judge(log, 2)[1])
+        for wrong in (0, 1, 3):
+            self.assertFalse(judge(log, wrong)[0])
+        self.assertFalse(judge([], 0)[0])
+        self.assertFalse(judge(log[:-1], 2)[0])
+        failed = ["# ERROR:../x/y.c:7:f: assertion failed (a == b): (0 == 22)",
+                  "# ERROR:../x/y.c:8:f: code should not be reached", "not ok 4 /a/broken"]
+        held, text = judge(log + failed, 2)
+        self.assertFalse(held)
+        self.assertIn("/a/broken: y.c:7:f: assertion failed (a == b): (0 == 22)", text)
 
     def test_leak_over_reboots_fails(self):
         record = good_record()

@@ -30,7 +30,7 @@ static void fh_pci_init_bar(FhVfioDev *dev)
         return;
     }
     fh_put(dev->config, PCI_BASE_ADDRESS_0,
-           PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH, 4);
+           PCI_BASE_ADDRESS_MEM_TYPE_64, 4);
     fh_put(dev->wmask, PCI_BASE_ADDRESS_0, ~(dev->bar0_size - 1), 8);
 }
 

@@ -42,7 +42,7 @@ static void direct_reexec(const char *host, char **argv)
     g_error("cannot run again: %s", strerror(errno));
 }
 
-void direct_start(const char *host, char **argv)
+static void direct_start(const char *host, char **argv)
 {
     const char *control;
     int fd;
@@ -66,9 +66,100 @@ void direct_start(const char *host, char **argv)
     g_unsetenv("LD_PRELOAD");
 }
 
-int direct_end(int status)
+/* The number of the device's file; -1: a real host that has none such */
+static int direct_number(const char *name)
 {
-    g_rmdir(g_getenv("FAKEHOST_EVENTS"));
+    g_auto(GStrv) names = g_strsplit(g_getenv("DIRECT_DEVICES"), ",", 0);
+
+    for (int i = 0; names[i]; i++) {
+        if (g_str_equal(names[i], name)) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+/* What GET_HW_INFO calls the IOMMU */
+static unsigned direct_iommu(const DirectHost *f)
+{
+    struct fh_iommu_hw_info cmd = { .size = sizeof(cmd), .dev_id = f->dev_id };
+
+    direct_ok(f->iommufd, FH_IOMMU_GET_HW_INFO, &cmd);
+    return cmd.data_type;
+}
+
+/* Why the case cannot run on a real kernel, or NULL. Free with g_free() */
+static char *direct_excuse(const DirectCase *c)
+{
+    g_auto(GStrv) names = g_strsplit(c->devices, " ", 0);
+
+    if (c->fake_only) {
+        return g_strdup(c->fake_only);
+    }
+    for (int i = 0; names[i]; i++) {
+        if (direct_number(names[i]) < 0) {
+            return g_strdup_printf("the host has no %s", names[i]);
+        }
+    }
+    return NULL;
+}
+
+static void direct_case(const void *opaque)
+{
+    const DirectCase *c = opaque;
+    g_autofree char *excuse = direct_page ? NULL : direct_excuse(c);
+    g_auto(GStrv) names = g_strsplit(c->devices, " ", 0);
+    DirectHost f = { .name = names[0] };
+
+    if (excuse) {
+        g_test_skip(excuse);
+        return;
+    }
+    f.iommufd = direct_open("iommufd0");
+    f.dev = direct_open(f.name);
+    f.dev_id = direct_bind_ok(f.dev, f.iommufd);
+    if (c->iommu && !direct_page && direct_iommu(&f) != c->iommu) {
+        g_test_skip("the case is about another IOMMU");
+    } else {
+        f.ioas = direct_ioas_alloc(f.iommufd);
+        if (c->s2) {
+            f.s2 = direct_hwpt_ok(f.iommufd, f.dev_id, f.ioas,
+                                  FH_HWPT_NEST_PARENT, NULL);
+        }
+        c->test(&f);
+    }
+    if (direct_page) {
+        memset(direct_page->rules, 0, sizeof(direct_page->rules));
+    }
+    close(f.dev);
+    close(f.iommufd);
+    for (unsigned i = 0; i < FAKEHOST_OBJ_TYPES; i++) {
+        direct_expect_objects(i, 0);
+    }
+}
+
+int direct_run(int argc, char **argv, const char *host, const char *prefix,
+               const DirectCase *cases, size_t num)
+{
+    int status;
+
+    if (!g_getenv("DIRECT_DEVICES")) {
+        direct_start(host, argv);
+    }
+    g_test_init(&argc, &argv, NULL);
+    if (!direct_page) {
+        /* One run is to tell of every difference */
+        g_test_set_nonfatal_assertions();
+    }
+    for (size_t i = 0; i < num; i++) {
+        g_autofree char *path = g_strconcat(prefix, cases[i].name, NULL);
+
+        g_test_add_data_func(path, &cases[i], direct_case);
+    }
+    status = g_test_run();
+    if (direct_page) {
+        g_rmdir(g_getenv("FAKEHOST_EVENTS"));
+    }
     return status;
 }
 
@@ -77,12 +168,21 @@ int direct_raw(int fd, unsigned long cmd, void *arg)
     return ioctl(fd, cmd, arg) ? errno : 0;
 }
 
-
 int direct_open(const char *name)
 {
     g_autofree char *full = g_strdup_printf("fakehost:%s", name);
-    int fd = memfd_create(full, MFD_CLOEXEC);
+    int fd;
 
+    if (direct_page) {
+        fd = memfd_create(full, MFD_CLOEXEC);
+    } else if (g_str_has_prefix(name, "iommufd")) {
+        fd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+    } else {
+        g_autofree char *path = g_strdup_printf("/dev/vfio/devices/vfio%d",
+                                                direct_number(name));
+
+        fd = open(path, O_RDWR | O_CLOEXEC);
+    }
     g_assert_cmpint(fd, >=, 0);
     return fd;
 }
@@ -95,6 +195,29 @@ struct FakehostDevice *direct_state(const char *name)
         }
     }
     g_assert_not_reached();
+}
+
+void direct_expect_state(const char *name, uint32_t books,
+                         uint32_t hardware)
+{
+    if (direct_page) {
+        g_assert_cmpuint(direct_state(name)->pt_id, ==, books);
+        g_assert_cmpuint(direct_state(name)->hw_pt_id, ==, hardware);
+    }
+}
+
+void direct_expect_objects(unsigned type, uint32_t num)
+{
+    if (direct_page) {
+        g_assert_cmpuint(direct_page->objects[type], ==, num);
+    }
+}
+
+void direct_expect_areas(uint32_t num)
+{
+    if (direct_page) {
+        g_assert_cmpuint(direct_page->areas, ==, num);
+    }
 }
 
 int direct_raw_bind(int dev, int iommufd, uint32_t *id)
@@ -130,7 +253,6 @@ int direct_raw_destroy(int iommufd, uint32_t id)
 
     return direct_raw(iommufd, IOMMU_DESTROY, &cmd);
 }
-
 
 int direct_raw_hwpt(int iommufd, uint32_t dev_id, uint32_t pt_id,
                     uint32_t flags, const struct fh_hwpt_vtd_s1 *s1,
@@ -225,11 +347,4 @@ void direct_detach(int dev)
     struct fh_vfio_detach_pt cmd = { .argsz = sizeof(cmd) };
 
     direct_ok(dev, FH_VFIO_DETACH_IOMMUFD_PT, &cmd);
-}
-
-void direct_expect_state(const char *name, uint32_t books,
-                         uint32_t hardware)
-{
-    g_assert_cmpuint(direct_state(name)->pt_id, ==, books);
-    g_assert_cmpuint(direct_state(name)->hw_pt_id, ==, hardware);
 }

@@ -4,6 +4,12 @@
  * There are up to three of each: raw returns 0 or an errno, ok must succeed,
  * fails must fail with the errno given.
  *
+ * A program of such cases runs on fakehost or on a real kernel.  DIRECT_DEVICES
+ * in the environment asks for the latter: the names, with commas in between,
+ * of the devices /dev/vfio/devices/vfio0 and up.  What fakehost claims of the
+ * kernel is so held against the kernel.  A case that needs what only fakehost
+ * has says why, and is skipped there.
+ *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
@@ -13,19 +19,37 @@
 #include "tests/qtest/fakehost/fakehost-control.h"
 #include "tests/qtest/fakehost/fakehost-uapi.h"
 
-/* What the library shares with us */
+/* What the library shares with us; NULL on a real kernel */
 extern struct FakehostControl *direct_page;
 
+/* What each case begins with: one iommufd, a device bound to it, an IOAS */
+typedef struct DirectHost {
+    const char *name;           /* of the device */
+    int iommufd;
+    int dev;
+    uint32_t dev_id;
+    uint32_t ioas;
+    uint32_t s2;                /* if the case asks for a nesting parent */
+} DirectHost;
+
+typedef struct DirectCase {
+    const char *name;
+    const char *devices;        /* that it needs; the first one is bound */
+    unsigned iommu;             /* FH_HW_INFO_… that it is about; 0: any */
+    void (*test)(DirectHost *f);
+    bool s2;
+    const char *fake_only;      /* why no real kernel will do */
+} DirectCase;
+
 /**
- * direct_start: get the library under this very program
+ * direct_run: main() of a program of cases
  * @host: the host's description
- * @argv: main()'s
+ * @prefix: of the cases' names
  *
- * Call it first in main(). The program starts again, once.
+ * On fakehost the program starts again, once, with the library under it.
  */
-void direct_start(const char *host, char **argv);
-/* Tidy up; returns @status */
-int direct_end(int status);
+int direct_run(int argc, char **argv, const char *host, const char *prefix,
+               const DirectCase *cases, size_t num);
 /* Path of the library */
 const char *direct_library(void);
 
@@ -38,9 +62,14 @@ int direct_raw(int fd, unsigned long cmd, void *arg);
 /* Open a device of the description, or an iommufd */
 int direct_open(const char *name);
 struct FakehostDevice *direct_state(const char *name);
+
+/* The books of fakehost; a real kernel's are not open to us */
+
 /* What the books and the hardware say the device translates by */
 void direct_expect_state(const char *name, uint32_t books,
                          uint32_t hardware);
+void direct_expect_objects(unsigned type, uint32_t num);
+void direct_expect_areas(uint32_t num);
 
 int direct_raw_bind(int dev, int iommufd, uint32_t *id);
 uint32_t direct_bind_ok(int dev, int iommufd);

@@ -7,10 +7,10 @@
 
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
-#include "libqtest.h"
 #include "qobject/qdict.h"
-#include "arm-smmuv3-guest.h"
 #include "libqos/await.h"
+#include "libqos/edu.h"
+#include "arm-smmuv3-guest.h"
 
 #define SMMU_ON(bus, id) "-device arm-smmuv3,primary-bus=" bus ",id=" id " "
 #define PXB(id, nr) "-device pxb-pcie,id=" id ",bus=pcie.0,bus_nr=" nr " "
@@ -276,9 +276,6 @@ static void test_told(const void *opaque)
 
 /* --- what the devices do -------------------------------------------------- */
 
-#define IDR0_S2P    1
-#define IDR0_S1P    2
-
 typedef struct StageCase {
     const char *name;
     const char *machine;
@@ -287,11 +284,11 @@ typedef struct StageCase {
 } StageCase;
 
 static const StageCase stage_cases[] = {
-    { "default", "virt", "", IDR0_S1P | IDR0_S2P },
-    { "default-of-9.1", "virt-9.1", "", IDR0_S1P },
-    { "first", "virt", ",stage=1", IDR0_S1P },
-    { "second", "virt", ",stage=2", IDR0_S2P },
-    { "nested-on-9.1", "virt-9.1", ",stage=nested", IDR0_S1P | IDR0_S2P },
+    { "default", "virt", "", SMMUV3_IDR0_STAGES },
+    { "default-of-9.1", "virt-9.1", "", SMMUV3_IDR0_S1P },
+    { "first", "virt", ",stage=1", SMMUV3_IDR0_S1P },
+    { "second", "virt", ",stage=2", SMMUV3_IDR0_S2P },
+    { "nested-on-9.1", "virt-9.1", ",stage=nested", SMMUV3_IDR0_STAGES },
 };
 
 static void test_stage(const void *opaque)
@@ -305,7 +302,7 @@ static void test_stage(const void *opaque)
     smmuv3_read_iort(qts, &iort);
     g_assert_cmpuint(iort.smmus, ==, 1);
     g_assert_cmphex(qtest_readl(qts, iort.smmu[0].base + SMMUV3_IDR0) &
-                    (IDR0_S1P | IDR0_S2P), ==, c->stages);
+                    SMMUV3_IDR0_STAGES, ==, c->stages);
     qtest_quit(qts);
 }
 
@@ -379,7 +376,7 @@ static void check_dma(QTestState *qts, const DmaCase *c)
             qtest_writeq(qts, smmuv3_target(j) + 0x1000, j);
         }
         /* untranslated DMA uses an address that no table maps */
-        smmuv3_edu_copy(qts, bar, iova, iova + 0x1000);
+        edu_copy(qts, bar, iova, iova + 0x1000);
         for (j = 0; j < 4; j++) {
             uint64_t mark = qtest_readq(qts, smmuv3_target(j) + 0x1000);
 
@@ -425,17 +422,7 @@ static void test_dma(const void *opaque)
 /* CR0 to EVENTQ_IRQ_CFG2 on page 0, EVENTQ_PROD and _CONS on page 1 */
 #define REGS_FIRST          0x20
 #define REGS_END            0xc0
-#define EVENTQ_PROD         0x100a8
 #define NUM_REGS            ((REGS_END - REGS_FIRST) / 4 + 2)
-
-#define SMMUV3_CR0          0x20
-#define SMMUV3_CR2          0x2c
-#define SMMUV3_GBPA         0x44
-#define SMMUV3_IRQ_CTRL     0x50
-#define SMMUV3_GERROR_CFG0  0x68
-#define SMMUV3_EVENTQ_BASE  0xa0
-#define SMMUV3_EVENTQ_CONS  0x100ac
-#define SMMUV3_EVENTQ_CFG0  0xb0
 
 static void read_regs(QTestState *qts, uint64_t base, uint32_t *regs)
 {
@@ -444,7 +431,7 @@ static void read_regs(QTestState *qts, uint64_t base, uint32_t *regs)
     for (i = REGS_FIRST; i < REGS_END; i += 4) {
         regs[n++] = qtest_readl(qts, base + i);
     }
-    regs[n++] = qtest_readl(qts, base + EVENTQ_PROD);
+    regs[n++] = qtest_readl(qts, base + SMMUV3_EVENTQ_PROD);
     regs[n++] = qtest_readl(qts, base + SMMUV3_EVENTQ_CONS);
     g_assert_cmpint(n, ==, NUM_REGS);
 }
@@ -458,7 +445,7 @@ static void write_regs(QTestState *qts, uint64_t base, int index)
     qtest_writeq(qts, base + SMMUV3_EVENTQ_CFG0, 0x9000000 + index * 0x1000);
     qtest_writeq(qts, base + SMMUV3_EVENTQ_BASE,
                  (smmuv3_target(4 + index) & ~0x1full) | (5 + index));
-    qtest_writel(qts, base + EVENTQ_PROD, 3 + index);
+    qtest_writel(qts, base + SMMUV3_EVENTQ_PROD, 3 + index);
     qtest_writel(qts, base + SMMUV3_EVENTQ_CONS, 3 + index);
     if (index) {
         /* Its command queue stops at an error that nobody has seen yet */

@@ -8,6 +8,7 @@
 #include <libfdt.h>
 #include "qemu/bswap.h"
 #include "qemu/bitops.h"
+#include "libqos/edu.h"
 #include "arm-smmuv3-guest.h"
 
 #define FW_CFG_DMA          0x09020010ull
@@ -287,16 +288,6 @@ void smmuv3_read_fdt(FdtSMMUs *smmus, const char *format, ...)
 
 /* --- registers ------------------------------------------------------------ */
 
-#define SMMUV3_CR0              0x20
-#define SMMUV3_IRQ_CTRL         0x50
-#define SMMUV3_STRTAB_BASE      0x80
-#define SMMUV3_STRTAB_BASE_CFG  0x88
-#define SMMUV3_CMDQ_BASE        0x90
-#define SMMUV3_CMDQ_PROD        0x98
-
-#define CR0_SMMUEN      0x1
-#define CR0_CMDQEN      0x8
-
 #define GICD_ISPENDR    0x200
 #define GICD_ICFGR      0xc00
 
@@ -307,7 +298,7 @@ void smmuv3_wrong_command(QTestState *qts, uint64_t base)
     qtest_memset(qts, queue, 0, 16 * 16);
     qtest_writeq(qts, base + SMMUV3_CMDQ_BASE, queue | 4);
     qtest_writel(qts, base + SMMUV3_IRQ_CTRL, 1 /* GERROR */);
-    qtest_writel(qts, base + SMMUV3_CR0, CR0_CMDQEN);
+    qtest_writel(qts, base + SMMUV3_CR0, SMMUV3_CR0_CMDQEN);
     qtest_writel(qts, base + SMMUV3_CMDQ_PROD, 1);
 }
 
@@ -332,52 +323,22 @@ uint64_t smmuv3_target(int index)
     return RAM + 0x2000000 + index * 0x200000ull;
 }
 
-/* Arm SMMU architecture, 5.2 Stream Table Entry, 5.4 Context Descriptor */
-#define STE_VALID       0x1
-#define STE_S1_ONLY     (5 << 1)
-#define CD_VALID        (1u << 31)
-#define CD_EPD1         (1u << 30)
-#define CD_T0SZ_39_BITS 25
-#define CD1_IPS_44_BITS 4
-#define CD1_AA64        (1 << 9)
-#define CD1_R           (1 << 13)
-#define CD1_A           (1 << 14)
-#define DESC_TABLE      3
-#define DESC_BLOCK      1
-#define DESC_AF         (1 << 10)
-
 void smmuv3_map_all(QTestState *qts, uint64_t base, int index,
                     uint64_t target)
 {
     static const uint32_t streams[] = { 0x020, 0x900 };
-    uint64_t streams_at = RAM + 0x1000000 + index * 0x100000;
-    uint64_t cd = streams_at + 0x80000;
-    uint64_t level1 = cd + 0x1000, level2 = cd + 0x2000;
-    int i;
+    Smmuv3Guest g;
+    uint64_t cd;
 
-    qtest_memset(qts, streams_at, 0, 0x83000);
-    for (i = 0; i < ARRAY_SIZE(streams); i++) {
-        qtest_writeq(qts, streams_at + streams[i] * 64,
-                     cd | STE_S1_ONLY | STE_VALID);
+    smmuv3_guest_init(&g, qts, base, RAM + 0x1000000 + index * 0x200000);
+    cd = smmuv3_guest_add_cd(&g, target);
+    for (int i = 0; i < ARRAY_SIZE(streams); i++) {
+        smmuv3_guest_write_ste(&g, streams[i], SMMUV3_STE_S1 | cd, 0);
     }
-    qtest_writel(qts, cd, CD_VALID | CD_EPD1 | CD_T0SZ_39_BITS);
-    qtest_writel(qts, cd + 4, CD1_IPS_44_BITS | CD1_AA64 | CD1_R | CD1_A);
-    qtest_writeq(qts, cd + 8, level1);
-    qtest_writeq(qts, level1, level2 | DESC_TABLE);
-    qtest_writeq(qts, level2, target | DESC_AF | DESC_BLOCK);
-
-    qtest_writeq(qts, base + SMMUV3_STRTAB_BASE, streams_at);
-    qtest_writel(qts, base + SMMUV3_STRTAB_BASE_CFG, 12 /* linear, 4096 */);
-    qtest_writel(qts, base + SMMUV3_CR0, CR0_SMMUEN);
+    smmuv3_guest_enable(&g);
 }
 
 /* --- edu ------------------------------------------------------------------ */
-
-#define EDU_SRC     0x80
-#define EDU_DST     0x88
-#define EDU_COUNT   0x90
-#define EDU_COMMAND 0x98
-#define EDU_BUFFER  0x40000
 
 void smmuv3_write_config(QTestState *qts, int bus, int slot, int offset,
                          uint32_t value)
@@ -404,22 +365,4 @@ uint64_t smmuv3_edu_init(QTestState *qts, int bus, int slot, int index)
     qtest_writel(qts, config + 0x10, bar);
     qtest_writew(qts, config + 4, 6 /* memory, bus master */);
     return bar;
-}
-
-static void edu_transfer(QTestState *qts, uint64_t bar, uint64_t src,
-                         uint64_t dst, int command)
-{
-    qtest_writeq(qts, bar + EDU_SRC, src);
-    qtest_writeq(qts, bar + EDU_DST, dst);
-    qtest_writeq(qts, bar + EDU_COUNT, 8);
-    qtest_writeq(qts, bar + EDU_COMMAND, command);
-    qtest_clock_step(qts, 200 * 1000 * 1000);
-    g_assert_cmphex(qtest_readq(qts, bar + EDU_COMMAND) & 1, ==, 0);
-}
-
-void smmuv3_edu_copy(QTestState *qts, uint64_t bar, uint64_t from,
-                     uint64_t to)
-{
-    edu_transfer(qts, bar, from, EDU_BUFFER, 1);
-    edu_transfer(qts, bar, EDU_BUFFER, to, 3);
 }

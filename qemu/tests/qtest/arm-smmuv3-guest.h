@@ -8,13 +8,12 @@
 #ifndef TESTS_QTEST_ARM_SMMUV3_GUEST_H
 #define TESTS_QTEST_ARM_SMMUV3_GUEST_H
 
-#include "libqtest.h"
+#include "libqos/smmuv3.h"
 
 #define VIRT_PLATFORM_BUS_BASE  0x0c000000ull
 #define VIRT_PLATFORM_BUS_SIZE  0x02000000ull
 
 #define SMMUV3_FRAME_SIZE       0x20000ull
-#define SMMUV3_IDR0             0x0
 
 enum {
     SMMUV3_IRQ_EVTQ,
@@ -152,9 +151,5 @@ void smmuv3_root_port_init(QTestState *qts, int bus, int slot, int index);
  * Returns the address of its registers.
  */
 uint64_t smmuv3_edu_init(QTestState *qts, int bus, int slot, int index);
-
-/* Let an edu device copy 8 bytes from one I/O address to another */
-void smmuv3_edu_copy(QTestState *qts, uint64_t bar, uint64_t from,
-                     uint64_t to);
 
 #endif

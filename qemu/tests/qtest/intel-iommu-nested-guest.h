@@ -14,7 +14,7 @@
 #ifndef INTEL_IOMMU_NESTED_GUEST_H
 #define INTEL_IOMMU_NESTED_GUEST_H
 
-#include "libqtest.h"
+#include "libqos/intel-iommu.h"
 #include "libqos/pci.h"
 #include "hw/i386/intel_iommu_internal.h"
 
@@ -28,9 +28,7 @@
 #define PASID           5
 #define DOMAIN_ID       0x123       /* of the first device, then ascending */
 
-#define FS_RW           (VTD_FL_P | VTD_FL_RW | VTD_FL_US)
-#define PS              VTD_PT_PAGE_SIZE_MASK
-#define TOP             VTD_PML4_LEVEL
+#define TOP             4           /* levels, unless a test wants other ones */
 
 #define NG_MAX_DEVS     4
 
@@ -38,10 +36,10 @@ typedef struct NGDev {
     QPCIDevice *pci;
     QPCIBar bar;
     uint16_t sid;
+    uint64_t dir;
     uint64_t pe[8];
-    uint64_t fs_root;       /* HPA */
-    uint64_t ss_root;
-    int ss_top;             /* levels of the second stage */
+    VtdGuestTable fs, ss;
+    int ss_top;             /* levels of the second stage, 0 for TOP */
 } NGDev;
 
 typedef struct NGMachine {
@@ -49,16 +47,9 @@ typedef struct NGMachine {
     QPCIBus *bus;
     NGDev devs[NG_MAX_DEVS];
     unsigned int nr_devs;
-    uint64_t next_table;
-    uint32_t iq_tail;
-    uint32_t nr_waits;
+    VtdGuest g;
+    uint64_t scratch;
 } NGMachine;
-
-/* Registers */
-uint64_t ng_readq(NGMachine *m, uint64_t reg);
-uint32_t ng_readl(NGMachine *m, uint64_t reg);
-void ng_writeq(NGMachine *m, uint64_t reg, uint64_t val);
-void ng_writel(NGMachine *m, uint64_t reg, uint32_t val);
 
 /* Put one descriptor and a wait descriptor on the queue, see both done */
 void ng_submit(NGMachine *m, uint64_t qw0, uint64_t qw1);
@@ -68,20 +59,11 @@ void ng_flush_pasid_cache(NGMachine *m);
 uint64_t ng_fault_record(NGMachine *m);
 void ng_clear_fault(NGMachine *m);
 
-/* Of a page that an entry of @level maps */
-uint64_t ng_page_mask(int level);
-uint64_t ng_page_size(int level);
-
-/* The HPA of an entry of @level, tables are made on the way */
-uint64_t ng_ss_entry(NGMachine *m, NGDev *dev, uint64_t gpa, int level);
-uint64_t ng_fs_entry(NGMachine *m, NGDev *dev, uint64_t iova, int level);
-
-/* Map a page of @level, overwriting what is there */
-void ng_map_ss(NGMachine *m, NGDev *dev, uint64_t gpa, uint64_t hpa,
-               int level);
-void ng_map_fs(NGMachine *m, NGDev *dev, uint64_t iova, uint64_t gpa,
-               int level);
-/* Both, the bits below the page sizes are those of @iova; returns the HPA */
+/*
+ * Map a page in both stages; the bits below the page sizes are those of @iova.
+ *
+ * Returns: the HPA
+ */
 uint64_t ng_map_both(NGMachine *m, NGDev *dev, uint64_t iova,
                      uint64_t gpa_base, uint64_t hpa_base,
                      int fs_level, int ss_level);
@@ -94,7 +76,6 @@ void ng_write_pe(NGMachine *m, unsigned int n, const uint64_t *pe);
 void ng_start(NGMachine *m, unsigned int nr_devs);
 /* The same with other properties of the IOMMU than those for nesting */
 void ng_start_with(NGMachine *m, unsigned int nr_devs, const char *props);
-void ng_enable(NGMachine *m);
 void ng_stop(NGMachine *m);
 
 /* One access of 8 bytes between the device's buffer and @addr */

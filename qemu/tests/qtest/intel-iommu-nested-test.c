@@ -54,6 +54,7 @@ typedef struct AccessCase {
 #define A       VTD_FL_A
 #define D       VTD_FL_D
 #define RW      VTD_SL_RW_MASK
+#define PS      VTD_PTE_PS
 
 static const AccessCase access_cases[] = {
     { "fs/leaf-absent-read-faults", "first-stage page entry not present",
@@ -171,14 +172,15 @@ static void apply_tweak(NGMachine *m, NGDev *dev, uint64_t iova, uint64_t gpa,
 
     switch (t->where) {
     case FS:
-        entry = ng_fs_entry(m, dev, iova, t->level);
+        entry = vtd_guest_pte(&m->g, &dev->fs, iova, t->level);
         break;
     case SS:
-        entry = ng_ss_entry(m, dev, gpa, t->level);
+        entry = vtd_guest_pte(&m->g, &dev->ss, gpa, t->level);
         break;
     case FS_TABLE:
-        entry = ng_fs_entry(m, dev, iova, t->level) & VTD_PAGE_MASK_4K;
-        entry = ng_ss_entry(m, dev, entry + TABLE_GPA_OFFSET, 1);
+        entry = vtd_guest_pte(&m->g, &dev->fs, iova, t->level);
+        entry = vtd_guest_pte(&m->g, &dev->ss,
+                              (entry & VTD_PAGE_MASK_4K) + TABLE_GPA_OFFSET, 1);
         break;
     case PE:
         dev->pe[t->level] = (dev->pe[t->level] & ~t->clear) | t->set;
@@ -204,7 +206,8 @@ static void check_fault(NGMachine *m, NGDev *dev, uint64_t iova, bool is_write,
     g_assert_cmphex((hi >> 32) & 0xff, ==, fault);
     g_assert_cmphex(hi & VTD_FRCD_SID_MASK, ==, dev->sid);
     g_assert_cmphex(hi & VTD_FRCD_T, ==, is_write ? 0 : VTD_FRCD_T);
-    g_assert_cmphex(ng_readq(m, DMAR_FRCD_REG_0_0), ==, VTD_FRCD_FI(iova));
+    g_assert_cmphex(vtd_guest_readq(&m->g, DMAR_FRCD_REG_0_0), ==,
+                    VTD_FRCD_FI(iova));
     ng_clear_fault(m);
 }
 
@@ -224,10 +227,10 @@ static void test_access(const void *data)
     dev->ss_top = c->ss_top;
     ng_setup_pe(&m, 0, VTD_SM_PASID_ENTRY_NESTED);
     hpa = ng_map_both(&m, dev, iova, GPA_BASE, HPA_BASE, fs_level, ss_level);
-    gpa = (GPA_BASE & ng_page_mask(fs_level)) |
-          (iova & ~ng_page_mask(fs_level));
+    gpa = (GPA_BASE & vtd_guest_page_mask(fs_level)) |
+          (iova & ~vtd_guest_page_mask(fs_level));
     for (i = fs_level; i <= TOP; i++) {
-        entries[i] = ng_fs_entry(&m, dev, iova, i);
+        entries[i] = vtd_guest_pte(&m.g, &dev->fs, iova, i);
     }
     for (i = 0; i < ARRAY_SIZE(c->tweaks); i++) {
         apply_tweak(&m, dev, iova, gpa, &c->tweaks[i]);
@@ -236,7 +239,7 @@ static void test_access(const void *data)
         before[i] = qtest_readq(m.qts, entries[i]);
     }
     qtest_writeq(m.qts, hpa, PAT1);
-    ng_enable(&m);
+    vtd_guest_enable(&m.g);
 
     if (c->is_write) {
         ng_dma_write(&m, dev, iova, PAT_WRITE);
@@ -333,7 +336,7 @@ static void test_flush(const void *data)
     ng_setup_pe(&m, 0, VTD_SM_PASID_ENTRY_NESTED);
     hpa = ng_map_both(&m, dev, IOVA, GPA_BASE, HPA_BASE, level, level);
     qtest_writeq(m.qts, hpa, PAT1);
-    ng_enable(&m);
+    vtd_guest_enable(&m.g);
     g_assert_cmphex(ng_dma_read(&m, dev, IOVA), ==, PAT1);
 
     hpa2 = ng_map_both(&m, dev, IOVA, c->change_ss ? GPA_BASE : GPA2_BASE,
@@ -357,10 +360,10 @@ static void test_page_size(const void *data)
 {
     int fs_level = GPOINTER_TO_INT(data) / 4;
     int ss_level = GPOINTER_TO_INT(data) % 4;
-    int min = MIN(fs_level, ss_level);
+    uint64_t size = ~vtd_guest_page_mask(MIN(fs_level, ss_level)) + 1;
     /* The end of the page, or of what RAM has of it */
-    uint64_t last = MIN(ng_page_size(min), 64 * MiB) - 8;
-    uint64_t outside = IOVA ^ ng_page_size(min);
+    uint64_t last = MIN(size, 64 * MiB) - 8;
+    uint64_t outside = IOVA ^ size;
     uint64_t hpa, hpa2;
     NGMachine m;
     NGDev *dev = &m.devs[0];
@@ -370,7 +373,7 @@ static void test_page_size(const void *data)
     hpa = ng_map_both(&m, dev, IOVA, GPA_BASE, HPA_BASE, fs_level, ss_level);
     qtest_writeq(m.qts, hpa, PAT1);
     qtest_writeq(m.qts, hpa | last, ~PAT1);
-    ng_enable(&m);
+    vtd_guest_enable(&m.g);
     g_assert_cmphex(ng_dma_read(&m, dev, IOVA), ==, PAT1);
 
     /* Another mapping, not announced */
@@ -419,13 +422,13 @@ static void test_write_after_read(const void *data)
     ng_start(&m, 1);
     ng_setup_pe(&m, 0, VTD_SM_PASID_ENTRY_NESTED);
     hpa = ng_map_both(&m, dev, IOVA, GPA_BASE, HPA_BASE, 1, 1);
-    entry = ng_fs_entry(&m, dev, IOVA, 1);
+    entry = vtd_guest_pte(&m.g, &dev->fs, IOVA, 1);
     apply_tweak(&m, dev, IOVA, GPA, &dirty);
     if (c->readonly_level) {
         apply_tweak(&m, dev, IOVA, GPA, &readonly);
     }
     qtest_writeq(m.qts, hpa, PAT1);
-    ng_enable(&m);
+    vtd_guest_enable(&m.g);
 
     g_assert_cmphex(ng_dma_read(&m, dev, IOVA), ==, PAT1);
     g_assert_cmphex(qtest_readq(m.qts, entry) & (A | D), ==, A | c->flags);
@@ -449,22 +452,21 @@ static void test_mixed_types(void)
     int turn, n;
 
     ng_start(&m, NG_MAX_DEVS);
-    ng_enable(&m);
+    vtd_guest_enable(&m.g);
     for (turn = 0; turn < ARRAY_SIZE(types); turn++) {
         for (n = 0; n < NG_MAX_DEVS; n++) {
             uint64_t type = types[(n + turn) % ARRAY_SIZE(types)];
             NGDev *dev = &m.devs[n];
 
-            dev->fs_root = dev->ss_root = 0;
             addr[n] = IOVA + n * 0x1000;
             hpa[n] = HPA_BASE + (turn * NG_MAX_DEVS + n) * 0x1000;
             ng_setup_pe(&m, n, type);
             if (type == VTD_SM_PASID_ENTRY_NESTED) {
                 ng_map_both(&m, dev, addr[n], GPA_BASE, hpa[n], 1, 1);
             } else if (type == VTD_SM_PASID_ENTRY_FLT) {
-                ng_map_fs(&m, dev, addr[n], hpa[n], 1);
+                vtd_guest_map(&m.g, &dev->fs, addr[n], hpa[n], 1);
             } else if (type == VTD_SM_PASID_ENTRY_SLT) {
-                ng_map_ss(&m, dev, addr[n], hpa[n], 1);
+                vtd_guest_map(&m.g, &dev->ss, addr[n], hpa[n], 1);
             } else {
                 addr[n] = hpa[n];
             }
@@ -587,7 +589,7 @@ static void test_leave_pass_through(void)
     NGMachine m;
 
     ng_start_with(&m, 1, ",x-flts=on");
-    ng_enable(&m);
+    vtd_guest_enable(&m.g);
     ng_setup_pe(&m, 0, VTD_SM_PASID_ENTRY_PT);
     ng_flush_pasid_cache(&m);
     qtest_writeq(m.qts, hpa, PAT1);
@@ -597,7 +599,7 @@ static void test_leave_pass_through(void)
     g_assert_cmphex(qtest_readq(m.qts, hpa), ==, PAT1);
 
     ng_setup_pe(&m, 0, VTD_SM_PASID_ENTRY_FLT);
-    ng_map_fs(&m, &m.devs[0], addr, hpa, 1);
+    vtd_guest_map(&m.g, &m.devs[0].fs, addr, hpa, 1);
     ng_flush_pasid_cache(&m);
     qtest_writeq(m.qts, hpa, PAT2);
     ng_dma(&m, &m.devs[0], hpa, true);
@@ -618,10 +620,11 @@ static void start_five_levels(NGMachine *m, const char *props)
     NGDev *dev = &m->devs[0];
 
     ng_start_with(m, 1, props);
-    ng_enable(m);
+    vtd_guest_enable(&m->g);
     ng_setup_pe(m, 0, VTD_SM_PASID_ENTRY_FLT);
-    ng_map_fs(m, dev, IOVA, HPA_BASE, 1);
-    qtest_writeq(m->qts, FIFTH_LEVEL + 5 * 8, dev->fs_root | FS_RW);
+    vtd_guest_map(&m->g, &dev->fs, IOVA, HPA_BASE, 1);
+    qtest_writeq(m->qts, FIFTH_LEVEL + 5 * 8,
+                 dev->fs.root | VTD_PTE_FIRST_STAGE);
     dev->pe[2] = FIFTH_LEVEL | 1 << 2;
     ng_write_pe(m, 0, dev->pe);
     ng_flush_pasid_cache(m);
@@ -642,7 +645,7 @@ static void test_five_levels(void)
     NGDev *dev = &m.devs[0];
 
     start_five_levels(&m, ",x-flts=on,aw-bits=57");
-    g_assert_cmphex(ng_readq(&m, DMAR_CAP_REG) & VTD_CAP_FS5LP, !=, 0);
+    g_assert_cmphex(vtd_guest_readq(&m.g, DMAR_CAP_REG) & VTD_CAP_FS5LP, !=, 0);
     qtest_writeq(m.qts, hpa, PAT1);
     ng_dma(&m, dev, addr, false);
     qtest_writeq(m.qts, hpa, 0);
@@ -655,7 +658,8 @@ static void test_five_levels(void)
     expect_fault(&m, VTD_FR_FS_NON_CANONICAL);
 
     /* There are no pages of 256 TiB */
-    qtest_writeq(m.qts, FIFTH_LEVEL + 6 * 8, dev->fs_root | FS_RW | PS);
+    qtest_writeq(m.qts, FIFTH_LEVEL + 6 * 8,
+                 dev->fs.root | VTD_PTE_FIRST_STAGE | PS);
     ng_dma(&m, dev, addr + (1ULL << 48), true);
     expect_fault(&m, VTD_FR_FS_PAGING_ENTRY_RSVD);
     ng_stop(&m);
@@ -667,7 +671,7 @@ static void test_five_levels_not_offered(void)
     NGMachine m;
 
     start_five_levels(&m, ",x-flts=on");
-    g_assert_cmphex(ng_readq(&m, DMAR_CAP_REG) & VTD_CAP_FS5LP, ==, 0);
+    g_assert_cmphex(vtd_guest_readq(&m.g, DMAR_CAP_REG) & VTD_CAP_FS5LP, ==, 0);
     qtest_writeq(m.qts, HPA_BASE, PAT1);
     ng_dma(&m, &m.devs[0], FIVE_LEVELS_IOVA, true);
     g_assert_cmphex(qtest_readq(m.qts, HPA_BASE), ==, PAT1);

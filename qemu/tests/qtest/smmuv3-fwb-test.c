@@ -5,13 +5,9 @@
  */
 
 #include "qemu/osdep.h"
-#include "libqtest.h"
+#include "libqos/smmuv3.h"
 
-#define SMMU_BASE 0x09050000
-#define SMMU_IDR0 (SMMU_BASE + 0x00)
-#define SMMU_IDR3 (SMMU_BASE + 0x0c)
-#define IDR0_STAGES 0x3
-#define IDR3_FWB (1u << 8)
+#define SMMU(reg) (0x09050000 + SMMUV3_##reg)
 
 typedef struct FwbCase {
     const char *name;
@@ -33,13 +29,14 @@ static void test_fwb(const void *data)
     g_autofree char *args = g_strdup_printf("-accel qtest -nodefaults %s",
                                             c->args);
     QTestState *qts = qtest_init(args);
-    uint32_t idr3 = qtest_readl(qts, SMMU_IDR3);
+    uint32_t idr3 = qtest_readl(qts, SMMU(IDR3));
 
-    g_assert_cmphex(qtest_readl(qts, SMMU_IDR0) & IDR0_STAGES, ==, c->stages);
-    g_assert_cmphex(idr3 & IDR3_FWB, ==, c->fwb ? IDR3_FWB : 0);
+    g_assert_cmphex(qtest_readl(qts, SMMU(IDR0)) & SMMUV3_IDR0_STAGES, ==,
+                    c->stages);
+    g_assert_cmphex(idr3 & SMMUV3_IDR3_FWB, ==, c->fwb ? SMMUV3_IDR3_FWB : 0);
     /* It is a property of the device: a reset keeps it */
     qtest_system_reset(qts);
-    g_assert_cmphex(qtest_readl(qts, SMMU_IDR3), ==, idr3);
+    g_assert_cmphex(qtest_readl(qts, SMMU(IDR3)), ==, idr3);
     qtest_quit(qts);
 }
 
@@ -53,9 +50,9 @@ static void test_nothing_else(void)
                                 "-global arm-smmuv3.x-fwb=on");
     uint64_t reg;
 
-    for (reg = SMMU_IDR0; reg < SMMU_BASE + 0x20; reg += 4) {
+    for (reg = SMMU(IDR0); reg < SMMU(CR0); reg += 4) {
         g_assert_cmphex(qtest_readl(on, reg), ==, qtest_readl(off, reg) |
-                        (reg == SMMU_IDR3 ? IDR3_FWB : 0));
+                        (reg == SMMU(IDR3) ? SMMUV3_IDR3_FWB : 0));
     }
     qtest_quit(off);
     qtest_quit(on);

@@ -174,7 +174,8 @@ bool vtd_accel_start(VtdAccelTest *t, const VtdAccelSetup *setup)
     if (!setup->incoming) {
         number_busses(t);
     }
-    vtd_guest_init(&t->guest, t->host->qts, setup->width ?: 32);
+    vtd_guest_init(&t->guest, t->host->qts, VTD_GUEST_TABLES,
+                   setup->width ?: 32);
     for (unsigned i = 0; i < setup->devices; i++) {
         vtd_accel_plug(t, i);
     }

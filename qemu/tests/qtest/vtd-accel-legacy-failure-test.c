@@ -587,7 +587,7 @@ static void make_superpages(VtdLegacy *l)
     uint64_t table = vtd_guest_alloc(&l->t.guest);
 
     fill_table(l, table, LEGACY_RW | LEGACY_SUPERPAGE);
-    fill_table(l, l->table, table | LEGACY_RW);
+    fill_table(l, l->table.root, table | LEGACY_RW);
 }
 
 typedef struct Hostile {
@@ -625,7 +625,7 @@ static void test_hostile(const void *data)
     g_assert_cmpuint(fakehost_err_lines(l.t.host, 0, h->message), ==, 1);
 
     /* The guest comes to its senses */
-    fill_table(&l, l.table, 0);
+    fill_table(&l, l.table.root, 0);
     vtd_legacy_write_entry(&l, 0x10000, 1, PAGE | LEGACY_RW);
     vtd_legacy_flush(&l);
     g_assert_cmpint(vtd_legacy_state(&l, 0), ==, SHADOW);
@@ -653,7 +653,8 @@ static bool start_large(VtdLegacy *l)
     g_assert_cmpint(vtd_legacy_state(l, 0), ==, BLOCKED);
 
     for (unsigned i = 0; i < LARGE_PAGES; i += TABLE_ENTRIES) {
-        uint64_t table = vtd_legacy_entry(l, LARGE_BASE + i * 0x1000ull, 1);
+        uint64_t table = vtd_guest_pte(&l->t.guest, &l->table,
+                                       LARGE_BASE + i * 0x1000ull, 1);
         unsigned num = MIN(LARGE_PAGES - i, TABLE_ENTRIES);
         uint64_t entries[TABLE_ENTRIES];
 

@@ -397,6 +397,7 @@ static const Case cases[] = {
 static void act(VtdLegacy *l, const Step *step)
 {
     VtdGuest *g = &l->t.guest;
+    uint64_t pte;
 
     switch (step->act) {
     case ACT_NOTHING:
@@ -405,20 +406,18 @@ static void act(VtdLegacy *l, const Step *step)
         vtd_legacy_write_entry(l, step->iova, step->level, step->value);
         break;
     case ACT_CLEAR:
-        vtd_legacy_write_entry(l, step->iova, step->level,
-                    qtest_readq(g->qts, vtd_legacy_entry(l, step->iova,
-                                                   step->level)) &
-                    ~step->value);
+        pte = vtd_guest_pte(g, &l->table, step->iova, step->level);
+        qtest_writeq(g->qts, pte, qtest_readq(g->qts, pte) & ~step->value);
         break;
     case ACT_CONTEXT:
         vtd_legacy_use_table(l, 0, DID);
         break;
     case ACT_CONTEXT_RAW:
         vtd_legacy_write_context(l, 0, step->value ?
-                                 step->value | l->table : 0, step->iova);
+                                 step->value | l->table.root : 0, step->iova);
         break;
     case ACT_NEW_TABLE:
-        l->table = vtd_guest_alloc(g);
+        vtd_guest_add_table(g, &l->table);
         vtd_legacy_write_entry(l, step->iova, step->level, step->value);
         vtd_legacy_use_table(l, 0, DID);
         break;
@@ -598,7 +597,7 @@ static void test_upper_device(void)
     qtest_writeq(qts, l.root, contexts | 1);
     qtest_writeq(qts, contexts + PCI_DEVFN(0x18, 0) * 16 + 8, DID << 8 | 2);
     qtest_writeq(qts, contexts + PCI_DEVFN(0x18, 0) * 16,
-                 l.table | VTD_CONTEXT_TT_MULTI_LEVEL | 1);
+                 l.table.root | VTD_CONTEXT_TT_MULTI_LEVEL | 1);
     vtd_legacy_enter(&l);
     check(&l, SHADOW, MAPS_ONE, 0);
     vtd_accel_end(&l.t);

@@ -11,23 +11,12 @@
 
 /* --- the guest --- */
 
-static uint64_t legacy_context(VtdLegacy *l, unsigned n)
-{
-    QTestState *qts = l->t.guest.qts;
-    uint64_t entry = l->root + vtd_accel_bus(n) * 16;
-    uint64_t table = qtest_readq(qts, entry);
-
-    if (!table) {
-        table = vtd_guest_alloc(&l->t.guest);
-        qtest_writeq(qts, entry, table | 1);
-    }
-    return (table & ~0xfffull) + (vtd_accel_sid(n) & 0xff) * 16;
-}
-
 void vtd_legacy_write_context(VtdLegacy *l, unsigned n, uint64_t lo,
                               uint64_t hi)
 {
-    uint64_t addr = legacy_context(l, n);
+    uint16_t sid = vtd_accel_sid(n);
+    uint64_t addr = vtd_guest_legacy_context(&l->t.guest, l->root, sid >> 8,
+                                             sid & 0xff);
 
     qtest_writeq(l->t.guest.qts, addr + 8, hi);
     qtest_writeq(l->t.guest.qts, addr, lo);
@@ -35,35 +24,17 @@ void vtd_legacy_write_context(VtdLegacy *l, unsigned n, uint64_t lo,
 
 void vtd_legacy_use_table(VtdLegacy *l, unsigned n, uint16_t domain_id)
 {
-    vtd_legacy_write_context(l, n, l->table | VTD_CONTEXT_TT_MULTI_LEVEL | 1,
-                  (uint64_t)domain_id << 8 | (l->levels - 2));
-}
-
-/* Address of the entry for @iova, with the tables that lead to it */
-uint64_t vtd_legacy_entry(VtdLegacy *l, uint64_t iova, unsigned level)
-{
-    QTestState *qts = l->t.guest.qts;
-    uint64_t table = l->table;
-
-    for (unsigned i = l->levels;; i--) {
-        uint64_t addr = table + (iova >> (12 + 9 * (i - 1)) & 0x1ff) * 8;
-
-        if (i == level) {
-            return addr;
-        }
-        table = qtest_readq(qts, addr);
-        if (!(table & LEGACY_RW) || table & LEGACY_SUPERPAGE) {
-            table = vtd_guest_alloc(&l->t.guest);
-            qtest_writeq(qts, addr, table | LEGACY_RW);
-        }
-        table &= 0xfffffffff000ull;
-    }
+    vtd_legacy_write_context(l, n,
+                             l->table.root | VTD_CONTEXT_TT_MULTI_LEVEL | 1,
+                             (uint64_t)domain_id << 8 | (l->table.levels - 2));
 }
 
 void vtd_legacy_write_entry(VtdLegacy *l, uint64_t iova, unsigned level,
-                        uint64_t value)
+                            uint64_t value)
 {
-    qtest_writeq(l->t.guest.qts, vtd_legacy_entry(l, iova, level), value);
+    VtdGuest *g = &l->t.guest;
+
+    qtest_writeq(g->qts, vtd_guest_pte(g, &l->table, iova, level), value);
 }
 
 /* Program the root table of legacy mode, without an invalidation */
@@ -107,8 +78,10 @@ bool vtd_legacy_start(VtdLegacy *l, const VtdAccelSetup *setup,
         return false;
     }
     l->root = vtd_guest_alloc(&l->t.guest);
-    l->table = vtd_guest_alloc(&l->t.guest);
-    l->levels = levels;
+    l->table = (VtdGuestTable) {
+        .levels = levels, .flags = VTD_PTE_SECOND_STAGE,
+    };
+    vtd_guest_add_table(&l->t.guest, &l->table);
     return true;
 }
 

@@ -13,14 +13,13 @@
 /* Permissions of an entry, and the flag of a page in a directory (VT-d 9.8) */
 #define LEGACY_R            1ull
 #define LEGACY_W            2ull
-#define LEGACY_RW           (LEGACY_R | LEGACY_W)
-#define LEGACY_SUPERPAGE    (1ull << 7)
+#define LEGACY_RW           VTD_PTE_SECOND_STAGE
+#define LEGACY_SUPERPAGE    VTD_PTE_PS
 
 typedef struct VtdLegacy {
     VtdAccelTest t;
     uint64_t root;              /* of legacy mode; guest.root is the other */
-    uint64_t table;             /* second-level table of all devices */
-    unsigned levels;
+    VtdGuestTable table;        /* second-level table of all devices */
 } VtdLegacy;
 
 /* Where a device is */
@@ -42,11 +41,7 @@ void vtd_legacy_write_context(VtdLegacy *l, unsigned n, uint64_t lo,
                               uint64_t hi);
 /* Have device @n translate by the table, in a domain */
 void vtd_legacy_use_table(VtdLegacy *l, unsigned n, uint16_t domain_id);
-/*
- * Address of the entry for @iova in the table at @level; tables that lead to it
- * are created.
- */
-uint64_t vtd_legacy_entry(VtdLegacy *l, uint64_t iova, unsigned level);
+/* Write the entry for @iova at @level; tables on the way are created */
 void vtd_legacy_write_entry(VtdLegacy *l, uint64_t iova, unsigned level,
                             uint64_t value);
 

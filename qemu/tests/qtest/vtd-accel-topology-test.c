@@ -11,6 +11,7 @@
 #include "qemu/osdep.h"
 #include "hw/i386/intel_iommu_internal.h"
 #include "hw/pci/pci_regs.h"
+#include "libqos/edu.h"
 #include "vtd-accel-common.h"
 
 #define DID             5       /* of dev0, dev1 has the next one … */
@@ -22,18 +23,9 @@
 #define EDU_BDF         0x00f0  /* unless the case says otherwise */
 #define EDU_BAR         0xfd000000u
 #define EDU             "-device edu,id=edu0,dma_mask=0xffffffffffffffff,"
-#define EDU_SRC         0x80
-#define EDU_DST         0x88
-#define EDU_CNT         0x90
-#define EDU_CMD         0x98
-#define EDU_BUF         0x40000
-#define EDU_RUN         1
-#define EDU_TO_PCI      2
-#define EDU_DMA_NS      (200 * 1000 * 1000)
 
 #define IOVA            0x14321000ull     /* beyond the end of RAM */
 #define UNMAPPED        (IOVA + 0x1000)
-#define FST_RW          7       /* present, writable, user */
 
 typedef struct Bridge {
     uint16_t bdf;               /* when those above it have their numbers */
@@ -163,29 +155,6 @@ static const Case cases[] = {
 
 /* --- the emulated device --- */
 
-static void edu_writeq(VtdAccelTest *t, unsigned reg, uint64_t value)
-{
-    qtest_writeq(t->host->qts, EDU_BAR + reg, value);
-}
-
-static void edu_dma(VtdAccelTest *t, uint64_t src, uint64_t dst, unsigned cmd)
-{
-    edu_writeq(t, EDU_SRC, src);
-    edu_writeq(t, EDU_DST, dst);
-    edu_writeq(t, EDU_CNT, sizeof(uint64_t));
-    edu_writeq(t, EDU_CMD, cmd | EDU_RUN);
-    qtest_clock_step(t->host->qts, EDU_DMA_NS);
-    g_assert_cmphex(qtest_readq(t->host->qts, EDU_BAR + EDU_CMD) & EDU_RUN,
-                    ==, 0);
-}
-
-/* Copy 8 bytes by DMA, both addresses as the device sees them */
-static void edu_copy(VtdAccelTest *t, uint64_t src, uint64_t dst)
-{
-    edu_dma(t, src, EDU_BUF, 0);
-    edu_dma(t, EDU_BUF, dst, EDU_TO_PCI);
-}
-
 /* BAR, and the windows of all bridges: open on the way to it, else closed */
 static void edu_setup(VtdAccelTest *t, uint16_t bdf, const Bridge *bridges)
 {
@@ -209,17 +178,11 @@ static void edu_setup(VtdAccelTest *t, uint16_t bdf, const Bridge *bridges)
 static void map_page(VtdAccelTest *t, uint64_t table, uint64_t iova,
                      uint64_t gpa)
 {
-    for (unsigned shift = 39; shift > 12; shift -= 9) {
-        uint64_t slot = table + (iova >> shift & 0x1ff) * 8;
-        uint64_t entry = qtest_readq(t->host->qts, slot);
+    VtdGuestTable fs = {
+        .root = table, .levels = 4, .flags = VTD_PTE_FIRST_STAGE,
+    };
 
-        if (!entry) {
-            entry = vtd_guest_alloc(&t->guest) | FST_RW;
-            qtest_writeq(t->host->qts, slot, entry);
-        }
-        table = entry & ~0xfffull;
-    }
-    qtest_writeq(t->host->qts, table + (iova >> 12 & 0x1ff) * 8, gpa | FST_RW);
+    vtd_guest_map(&t->guest, &fs, iova, gpa, 1);
 }
 
 /* --- one case --- */
@@ -296,7 +259,7 @@ static void check_edu(VtdAccelTest *t, const Case *c, uint64_t table)
 
     map_page(t, table, IOVA, a);
     qtest_writeq(qts, a, 0x1122334455667788);
-    edu_copy(t, IOVA, IOVA + 8);
+    edu_copy(qts, EDU_BAR, IOVA, IOVA + 8);
     g_assert_cmphex(qtest_readq(qts, a + 8), ==, 0x1122334455667788);
 
     map_page(t, table, IOVA, b);
@@ -304,7 +267,7 @@ static void check_edu(VtdAccelTest *t, const Case *c, uint64_t table)
     vtd_guest_post_piotlb(&t->guest, VTD_PIOTLB_PAGE, EDU_DID, 0, IOVA, 0,
                           false);
     vtd_guest_sync(&t->guest);
-    edu_copy(t, IOVA, IOVA + 8);
+    edu_copy(qts, EDU_BAR, IOVA, IOVA + 8);
     g_assert_cmphex(qtest_readq(qts, a + 8), ==, 0x1122334455667788);
     g_assert_cmphex(qtest_readq(qts, b + 8), ==, 0x99aabbccddeeff00);
     /* The host has to know about it just if it walks the same tables */
@@ -314,7 +277,7 @@ static void check_edu(VtdAccelTest *t, const Case *c, uint64_t table)
     g_assert_cmphex(vtd_guest_readl(&t->guest, DMAR_FSTS_REG) & VTD_FSTS_PPF,
                     ==, 0);
     qtest_writeq(qts, a, 0);
-    edu_dma(t, EDU_BUF, UNMAPPED, EDU_TO_PCI);
+    edu_dma(qts, EDU_BAR, UNMAPPED, true);
     g_assert_cmphex(vtd_guest_readl(&t->guest, DMAR_FSTS_REG) & VTD_FSTS_PPF,
                     ==, VTD_FSTS_PPF);
 }
@@ -454,7 +417,7 @@ static void test_emulated_rounds(void)
         vtd_accel_set_power(&t, 1, true);
         edu_setup(&t, vtd_accel_sid(1), port);
         qtest_writeq(t.host->qts, page, i + 1);
-        edu_copy(&t, IOVA, IOVA + 8);
+        edu_copy(t.host->qts, EDU_BAR, IOVA, IOVA + 8);
         g_assert_cmphex(qtest_readq(t.host->qts, page + 8), ==, i + 1);
         vtd_accel_unplug(&t, 1);
         vtd_accel_expect_s1(&t, 0);

@@ -23,7 +23,7 @@
 
 #define PAGE            4096ull
 #define PAGES           32
-#define FIRST_PAGE      0x200000ull     /* what vtd_guest_init() hands out */
+#define FIRST_PAGE      VTD_GUEST_TABLES
 #define FIRST_SLOT      4               /* device number of root port 0 */
 #define SLOW_STEPS      4
 #define RCU_INPUTS      16              /* memory is freed after so many */
@@ -524,7 +524,7 @@ static void set_up(VtdFuzz *f, QTestState *s, unsigned width)
     VtdGuest *g = &f->guest;
 
     qtest_memset(s, FIRST_PAGE, 0, PAGES * PAGE);
-    vtd_guest_init(g, s, width);
+    vtd_guest_init(g, s, FIRST_PAGE, width);
     for (unsigned n = 0; n < VTD_FUZZ_DEVICES; n++) {
         VtdPasidEntry entry = {
             .pgtt = VTD_PGTT_FIRST_STAGE,

@@ -5,56 +5,77 @@
  */
 
 #include "qemu/osdep.h"
-#include "hw/i386/intel_iommu_internal.h"
 #include "await.h"
 #include "intel-iommu.h"
 
-#define VTD_GUEST_BASE          Q35_HOST_BRIDGE_IOMMU_ADDR
-#define VTD_GUEST_FIRST_PAGE    0x200000ull
-#define VTD_GUEST_PAGE          4096ull
-#define VTD_GUEST_ENTRY         64      /* bytes of a PASID entry */
+#define BASE                    0xfed90000ull   /* of the registers on q35 */
+#define PAGE                    4096ull
+#define ADDR_MASK               0x000ffffffffff000ull
+
+/* Registers (VT-d 11.4) */
+#define REG_GCMD                0x18
+#define REG_GSTS                0x1c
+#define REG_RTADDR              0x20
+#define REG_IQT                 0x88
+#define REG_IQA                 0x90
+
+/* Of GCMD and GSTS alike */
+#define CMD_TE                  (1u << 31)
+#define CMD_SRTP                (1u << 30)
+#define CMD_QIE                 (1u << 26)
+#define CMD_IRE                 (1u << 25)
 
 /* RTADDR: translation table mode (VT-d 11.4.5) */
-#define VTD_RTADDR_SCALABLE     (1ull << 10)
+#define RTADDR_SCALABLE         (1ull << 10)
 /* IQA: 256-bit descriptors (VT-d 11.4.9.4) */
-#define VTD_IQA_DW              (1ull << 11)
+#define IQA_WIDE                (1ull << 11)
+
+/* Descriptors (VT-d 6.5.2) */
+#define DESC_CC                 1
+#define DESC_IOTLB              2
+#define DESC_WAIT               5
+#define DESC_PIOTLB             6
+#define DESC_PC                 7
+#define DESC_WAIT_STATUS        (1 << 5)
+#define DESC_WAIT_FENCE         (1 << 6)
 
 uint32_t vtd_guest_readl(VtdGuest *g, uint32_t reg)
 {
-    return qtest_readl(g->qts, VTD_GUEST_BASE + reg);
+    return qtest_readl(g->qts, BASE + reg);
 }
 
 uint64_t vtd_guest_readq(VtdGuest *g, uint32_t reg)
 {
-    return qtest_readq(g->qts, VTD_GUEST_BASE + reg);
+    return qtest_readq(g->qts, BASE + reg);
 }
 
 void vtd_guest_writel(VtdGuest *g, uint32_t reg, uint32_t value)
 {
-    qtest_writel(g->qts, VTD_GUEST_BASE + reg, value);
+    qtest_writel(g->qts, BASE + reg, value);
 }
 
 void vtd_guest_writeq(VtdGuest *g, uint32_t reg, uint64_t value)
 {
-    qtest_writeq(g->qts, VTD_GUEST_BASE + reg, value);
+    qtest_writeq(g->qts, BASE + reg, value);
 }
 
 uint64_t vtd_guest_alloc(VtdGuest *g)
 {
     uint64_t page = g->next_page;
 
-    g->next_page += VTD_GUEST_PAGE;
-    qtest_memset(g->qts, page, 0, VTD_GUEST_PAGE);
+    g->next_page += PAGE;
+    qtest_memset(g->qts, page, 0, PAGE);
     return page;
 }
 
-void vtd_guest_init(VtdGuest *g, QTestState *qts, unsigned width)
+void vtd_guest_init(VtdGuest *g, QTestState *qts, uint64_t tables,
+                    unsigned width)
 {
     *g = (VtdGuest) {
         .qts = qts,
-        .next_page = VTD_GUEST_FIRST_PAGE,
+        .next_page = tables,
         .queue_width = width,
-        .queue_slots = VTD_GUEST_PAGE / width,
+        .queue_slots = PAGE / width,
     };
     g->root = vtd_guest_alloc(g);
     g->queue = vtd_guest_alloc(g);
@@ -64,58 +85,69 @@ void vtd_guest_init(VtdGuest *g, QTestState *qts, unsigned width)
 void vtd_guest_gcmd(VtdGuest *g, uint32_t bit, bool on)
 {
     /* One-shot bits read as status, and must be 0 unless meant */
-    uint32_t gsts = vtd_guest_readl(g, DMAR_GSTS_REG) &
-                    (VTD_GSTS_TES | VTD_GSTS_QIES | VTD_GSTS_IRES);
+    uint32_t gsts = vtd_guest_readl(g, REG_GSTS) & (CMD_TE | CMD_QIE | CMD_IRE);
 
     gsts = on ? gsts | bit : gsts & ~bit;
-    vtd_guest_writel(g, DMAR_GCMD_REG, gsts);
+    vtd_guest_writel(g, REG_GCMD, gsts);
     /* Software has to wait for it; it takes longer the more PASIDs are bound */
-    QTEST_AWAIT((vtd_guest_readl(g, DMAR_GSTS_REG) & bit) == (on ? bit : 0));
+    QTEST_AWAIT((vtd_guest_readl(g, REG_GSTS) & bit) == (on ? bit : 0));
 }
 
 void vtd_guest_set_translation(VtdGuest *g, bool on)
 {
-    vtd_guest_gcmd(g, VTD_GCMD_TE, on);
+    vtd_guest_gcmd(g, CMD_TE, on);
 }
 
 bool vtd_guest_translates(VtdGuest *g)
 {
-    return vtd_guest_readl(g, DMAR_GSTS_REG) & VTD_GSTS_TES;
+    return vtd_guest_readl(g, REG_GSTS) & CMD_TE;
 }
 
 void vtd_guest_set_root(VtdGuest *g, uint64_t root, bool scalable)
 {
-    vtd_guest_writeq(g, DMAR_RTADDR_REG,
-                     root | (scalable ? VTD_RTADDR_SCALABLE : 0));
-    vtd_guest_gcmd(g, VTD_GCMD_SRTP, true);
+    vtd_guest_writeq(g, REG_RTADDR,
+                     root | (scalable ? RTADDR_SCALABLE : 0));
+    vtd_guest_gcmd(g, CMD_SRTP, true);
 }
 
 void vtd_guest_enable(VtdGuest *g)
 {
     vtd_guest_set_root(g, g->root, true);
-    if (!(vtd_guest_readl(g, DMAR_GSTS_REG) & VTD_GSTS_QIES)) {
+    if (!(vtd_guest_readl(g, REG_GSTS) & CMD_QIE)) {
         g->tail = 0;
-        vtd_guest_writeq(g, DMAR_IQT_REG, 0);
-        vtd_guest_writeq(g, DMAR_IQA_REG,
-                         g->queue | (g->queue_width == 32 ? VTD_IQA_DW : 0));
-        vtd_guest_gcmd(g, VTD_GCMD_QIE, true);
+        vtd_guest_writeq(g, REG_IQT, 0);
+        vtd_guest_writeq(g, REG_IQA,
+                         g->queue | (g->queue_width == 32 ? IQA_WIDE : 0));
+        vtd_guest_gcmd(g, CMD_QIE, true);
     }
     vtd_guest_set_translation(g, true);
 }
 
 /* --- tables --- */
 
-uint64_t vtd_guest_context(VtdGuest *g, uint8_t bus, uint8_t devfn)
+/* The table to which an entry leads, created if need be */
+static uint64_t next_table(VtdGuest *g, uint64_t entry)
 {
-    /* The root entry has a table for the lower devices, one for the upper */
-    uint64_t entry = g->root + bus * 16 + (devfn & 0x80 ? 8 : 0);
     uint64_t table = qtest_readq(g->qts, entry);
 
     if (!table) {
         table = vtd_guest_alloc(g);
         qtest_writeq(g->qts, entry, table | 1);
     }
-    return (table & ~0xfffull) + (devfn & 0x7f) * 32;
+    return table & ADDR_MASK;
+}
+
+uint64_t vtd_guest_context(VtdGuest *g, uint8_t bus, uint8_t devfn)
+{
+    /* The root entry has a table for the lower devices, one for the upper */
+    return next_table(g, g->root + bus * 16 + (devfn & 0x80 ? 8 : 0)) +
+           (devfn & 0x7f) * 32;
+}
+
+uint64_t vtd_guest_legacy_context(VtdGuest *g, uint64_t root, uint8_t bus,
+                                  uint8_t devfn)
+{
+    return next_table(g, root + bus * 16) + devfn * 16;
 }
 
 uint64_t vtd_guest_add_context(VtdGuest *g, uint8_t bus, uint8_t devfn,
@@ -131,14 +163,7 @@ uint64_t vtd_guest_add_context(VtdGuest *g, uint8_t bus, uint8_t devfn,
 
 uint64_t vtd_guest_pasid(VtdGuest *g, uint64_t dir, uint32_t pasid)
 {
-    uint64_t entry = dir + (pasid >> 6) * 8;
-    uint64_t table = qtest_readq(g->qts, entry);
-
-    if (!table) {
-        table = vtd_guest_alloc(g);
-        qtest_writeq(g->qts, entry, table | 1);
-    }
-    return (table & ~0xfffull) + (pasid & 0x3f) * VTD_GUEST_ENTRY;
+    return next_table(g, dir + (pasid >> 6) * 8) + (pasid & 0x3f) * 64;
 }
 
 void vtd_guest_write_pasid(VtdGuest *g, uint64_t dir, uint32_t pasid,
@@ -155,6 +180,50 @@ void vtd_guest_write_pasid(VtdGuest *g, uint64_t dir, uint32_t pasid,
 void vtd_guest_clear_pasid(VtdGuest *g, uint64_t dir, uint32_t pasid)
 {
     qtest_writeq(g->qts, vtd_guest_pasid(g, dir, pasid), 0);
+}
+
+static uint64_t alloc_table(VtdGuest *g, const VtdGuestTable *t)
+{
+    uint64_t table = vtd_guest_alloc(g);
+
+    if (t->below) {
+        vtd_guest_map(g, t->below, table + t->offset, table, 1);
+    }
+    return table;
+}
+
+void vtd_guest_add_table(VtdGuest *g, VtdGuestTable *t)
+{
+    t->root = alloc_table(g, t);
+}
+
+uint64_t vtd_guest_pte(VtdGuest *g, const VtdGuestTable *t, uint64_t addr,
+                       unsigned level)
+{
+    uint64_t table = t->root;
+
+    for (unsigned i = t->levels;; i--) {
+        uint64_t pte = table + (addr >> (3 + 9 * i) & 0x1ff) * 8;
+        uint64_t value;
+
+        if (i == level) {
+            return pte;
+        }
+        value = qtest_readq(g->qts, pte);
+        if (!(value & t->flags) || value & VTD_PTE_PS) {
+            value = (alloc_table(g, t) + t->offset) | t->flags;
+            qtest_writeq(g->qts, pte, value);
+        }
+        table = (value & ADDR_MASK) - t->offset;
+    }
+}
+
+void vtd_guest_map(VtdGuest *g, const VtdGuestTable *t, uint64_t addr,
+                   uint64_t target, unsigned level)
+{
+    qtest_writeq(g->qts, vtd_guest_pte(g, t, addr, level),
+                 (target & vtd_guest_page_mask(level)) | t->flags |
+                 (level > 1 ? VTD_PTE_PS : 0));
 }
 
 /* --- queue --- */
@@ -175,21 +244,21 @@ void vtd_guest_post(VtdGuest *g, uint64_t lo, uint64_t hi)
 void vtd_guest_post_cc(VtdGuest *g, unsigned granularity, uint16_t domain_id,
                        uint16_t source_id)
 {
-    vtd_guest_post(g, VTD_INV_DESC_CC | granularity << 4 |
+    vtd_guest_post(g, DESC_CC | granularity << 4 |
                    (uint64_t)domain_id << 16 | (uint64_t)source_id << 32, 0);
 }
 
 void vtd_guest_post_pc(VtdGuest *g, unsigned granularity, uint16_t domain_id,
                        uint32_t pasid)
 {
-    vtd_guest_post(g, VTD_INV_DESC_PC | granularity << 4 |
+    vtd_guest_post(g, DESC_PC | granularity << 4 |
                    (uint64_t)domain_id << 16 | (uint64_t)pasid << 32, 0);
 }
 
 void vtd_guest_post_iotlb(VtdGuest *g, unsigned granularity,
                           uint16_t domain_id, uint64_t addr, unsigned am)
 {
-    vtd_guest_post(g, VTD_INV_DESC_IOTLB | granularity << 4 |
+    vtd_guest_post(g, DESC_IOTLB | granularity << 4 |
                    (uint64_t)domain_id << 16, addr | am);
 }
 
@@ -197,7 +266,7 @@ void vtd_guest_post_piotlb(VtdGuest *g, unsigned granularity,
                            uint16_t domain_id, uint32_t pasid, uint64_t addr,
                            unsigned am, bool ih)
 {
-    vtd_guest_post(g, VTD_INV_DESC_PIOTLB | granularity << 4 |
+    vtd_guest_post(g, DESC_PIOTLB | granularity << 4 |
                    (uint64_t)domain_id << 16 | (uint64_t)pasid << 32,
                    addr | am | (ih ? 1 << 6 : 0));
 }
@@ -205,17 +274,15 @@ void vtd_guest_post_piotlb(VtdGuest *g, unsigned granularity,
 uint32_t vtd_guest_post_wait(VtdGuest *g)
 {
     g->cookie++;
-    vtd_guest_post(g, VTD_INV_DESC_WAIT | VTD_INV_DESC_WAIT_SW |
-                   VTD_INV_DESC_WAIT_FN |
-                   (uint64_t)g->cookie << VTD_INV_DESC_WAIT_DATA_SHIFT,
-                   g->status);
+    vtd_guest_post(g, DESC_WAIT | DESC_WAIT_STATUS | DESC_WAIT_FENCE |
+                   (uint64_t)g->cookie << 32, g->status);
     return g->cookie;
 }
 
 void vtd_guest_ring(VtdGuest *g)
 {
     /* The index is in units of 16 bytes, whatever the width */
-    vtd_guest_writeq(g, DMAR_IQT_REG, g->tail * g->queue_width);
+    vtd_guest_writeq(g, REG_IQT, g->tail * g->queue_width);
 }
 
 bool vtd_guest_waited(VtdGuest *g)

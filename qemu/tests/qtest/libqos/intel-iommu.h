@@ -50,15 +50,33 @@ typedef struct VtdGuest {
 } VtdGuest;
 
 #define VTD_GUEST_RAM_MB        64
+#define VTD_GUEST_TABLES        0x200000ull
 #define VTD_GUEST_FSTS_DIR      0x40000000  /* any address: nobody walks it */
+
+/* Entries of page tables: permissions are the flags of every entry */
+#define VTD_PTE_FIRST_STAGE     7ull
+#define VTD_PTE_SECOND_STAGE    3ull
+#define VTD_PTE_PS              (1ull << 7)
+
+/* A page table of either stage */
+typedef struct VtdGuestTable {
+    uint64_t root;
+    unsigned levels;
+    uint64_t flags;             /* VTD_PTE_…_STAGE */
+    /* Its tables are reached through this second stage, at a distance */
+    const struct VtdGuestTable *below;
+    uint64_t offset;
+} VtdGuestTable;
 
 /**
  * vtd_guest_init: a guest with an empty root table and a queue
+ * @tables: where its memory for tables begins
  * @width: bytes per descriptor, 16 or 32
  *
  * Nothing is told to the hardware yet.
  */
-void vtd_guest_init(VtdGuest *g, QTestState *qts, unsigned width);
+void vtd_guest_init(VtdGuest *g, QTestState *qts, uint64_t tables,
+                    unsigned width);
 
 /*
  * Program root table and queue, enable both and translation. May be repeated,
@@ -92,6 +110,24 @@ uint64_t vtd_guest_pasid(VtdGuest *g, uint64_t dir, uint32_t pasid);
 void vtd_guest_write_pasid(VtdGuest *g, uint64_t dir, uint32_t pasid,
                            const VtdPasidEntry *entry);
 void vtd_guest_clear_pasid(VtdGuest *g, uint64_t dir, uint32_t pasid);
+
+/* The same in a root table of legacy mode */
+uint64_t vtd_guest_legacy_context(VtdGuest *g, uint64_t root, uint8_t bus,
+                                  uint8_t devfn);
+
+/* Give @t, whose other members are set, an empty root */
+void vtd_guest_add_table(VtdGuest *g, VtdGuestTable *t);
+/* Address of the entry for @addr at @level; tables are created on the way */
+uint64_t vtd_guest_pte(VtdGuest *g, const VtdGuestTable *t, uint64_t addr,
+                       unsigned level);
+/* Map a page of @level, overwriting what is there */
+void vtd_guest_map(VtdGuest *g, const VtdGuestTable *t, uint64_t addr,
+                   uint64_t target, unsigned level);
+/* Of a page that an entry of @level maps */
+static inline uint64_t vtd_guest_page_mask(unsigned level)
+{
+    return ~0ull << (3 + 9 * level);
+}
 
 /* Descriptors; none rings the doorbell */
 void vtd_guest_post(VtdGuest *g, uint64_t lo, uint64_t hi);

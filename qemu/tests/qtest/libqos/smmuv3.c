@@ -109,6 +109,32 @@ void smmuv3_guest_write_ste(Smmuv3Guest *g, uint32_t sid, uint64_t word0,
     qtest_writeq(g->qts, addr, word0);
 }
 
+/* Context descriptor (SMMUv3 5.4), descriptors of its tables (Arm ARM D8.3) */
+#define CD_VALID        (1ull << 31)
+#define CD_EPD1         (1ull << 30)
+#define CD_T0SZ_39_BITS 25
+#define CD_IPS_44_BITS  (4ull << 32)
+#define CD_AA64         (1ull << 41)
+#define CD_R            (1ull << 45)
+#define CD_A            (1ull << 46)
+#define DESC_TABLE      3
+#define DESC_BLOCK      1
+#define DESC_AF         (1 << 10)
+
+uint64_t smmuv3_guest_add_cd(Smmuv3Guest *g, uint64_t target)
+{
+    uint64_t cd = smmuv3_guest_alloc(g, 4096);
+    uint64_t level1 = smmuv3_guest_alloc(g, 4096);
+    uint64_t level2 = smmuv3_guest_alloc(g, 4096);
+
+    qtest_writeq(g->qts, level2, target | DESC_AF | DESC_BLOCK);
+    qtest_writeq(g->qts, level1, level2 | DESC_TABLE);
+    qtest_writeq(g->qts, cd + 8, level1);
+    qtest_writeq(g->qts, cd, CD_VALID | CD_EPD1 | CD_T0SZ_39_BITS |
+                 CD_IPS_44_BITS | CD_AA64 | CD_R | CD_A);
+    return cd;
+}
+
 void smmuv3_guest_post(Smmuv3Guest *g, uint64_t cmd0, uint64_t cmd1)
 {
     unsigned mask = (1 << SMMUV3_GUEST_CMDQ_LOG2) - 1;

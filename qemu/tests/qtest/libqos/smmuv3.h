@@ -13,14 +13,18 @@
 enum {
     SMMUV3_IDR0 = 0x0, SMMUV3_IDR1 = 0x4, SMMUV3_IDR3 = 0xc,
     SMMUV3_IDR5 = 0x14, SMMUV3_CR0 = 0x20, SMMUV3_CR0ACK = 0x24,
-    SMMUV3_GBPA = 0x44, SMMUV3_IRQ_CTRL = 0x50, SMMUV3_GERROR = 0x60,
-    SMMUV3_GERRORN = 0x64, SMMUV3_STRTAB_BASE = 0x80,
-    SMMUV3_STRTAB_BASE_CFG = 0x88, SMMUV3_CMDQ_BASE = 0x90,
-    SMMUV3_CMDQ_PROD = 0x98, SMMUV3_CMDQ_CONS = 0x9c,
-    SMMUV3_EVENTQ_BASE = 0xa0, SMMUV3_EVENTQ_PROD = 0x100a8,
-    SMMUV3_EVENTQ_CONS = 0x100ac,
+    SMMUV3_CR2 = 0x2c, SMMUV3_GBPA = 0x44, SMMUV3_IRQ_CTRL = 0x50,
+    SMMUV3_GERROR = 0x60, SMMUV3_GERRORN = 0x64, SMMUV3_GERROR_CFG0 = 0x68,
+    SMMUV3_STRTAB_BASE = 0x80, SMMUV3_STRTAB_BASE_CFG = 0x88,
+    SMMUV3_CMDQ_BASE = 0x90, SMMUV3_CMDQ_PROD = 0x98, SMMUV3_CMDQ_CONS = 0x9c,
+    SMMUV3_EVENTQ_BASE = 0xa0, SMMUV3_EVENTQ_CFG0 = 0xb0,
+    SMMUV3_EVENTQ_PROD = 0x100a8, SMMUV3_EVENTQ_CONS = 0x100ac,
 };
 
+#define SMMUV3_IDR0_S2P         (1u << 0)
+#define SMMUV3_IDR0_S1P         (1u << 1)
+#define SMMUV3_IDR0_STAGES      (SMMUV3_IDR0_S1P | SMMUV3_IDR0_S2P)
+#define SMMUV3_IDR3_FWB         (1u << 8)
 #define SMMUV3_CR0_SMMUEN       (1u << 0)
 #define SMMUV3_CR0_EVENTQEN     (1u << 2)
 #define SMMUV3_CR0_CMDQEN       (1u << 3)
@@ -99,6 +103,13 @@ uint64_t smmuv3_guest_ste(Smmuv3Guest *g, uint32_t sid);
 /* Write an entry, valid bit last; nothing is told to the SMMU */
 void smmuv3_guest_write_ste(Smmuv3Guest *g, uint32_t sid, uint64_t word0,
                             uint64_t word1);
+
+/*
+ * Context descriptor and tables that map 2 MiB at I/O address 0 to @target
+ *
+ * Returns: what a stream table entry has for it beside SMMUV3_STE_S1
+ */
+uint64_t smmuv3_guest_add_cd(Smmuv3Guest *g, uint64_t target);
 
 /* Commands; none rings the doorbell */
 void smmuv3_guest_post(Smmuv3Guest *g, uint64_t cmd0, uint64_t cmd1);

@@ -2,7 +2,7 @@
 # A thin front door: the work is done by tools/ and testbed/.
 
 .PHONY: help demo demo-arm check check-quick build tree refresh export check-patches \
-	check-each vm bench fuzz clean python
+	check-each vm bench fuzz clean python host-check
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,10 @@ check-patches: ## check patches/ and qemu/ without any QEMU source
 
 check-each: ## build every commit of the series (slow)
 	@tools/check-each
+
+host-check: python ## tell of each PCI device whether this host can nest it (ARGS=)
+	@tools/deps > /dev/null
+	@$$(tools/build contrib/viommu-host-check/viommu-host-check)/contrib/viommu-host-check/viommu-host-check $(ARGS)
 
 vm: ## run one scenario: RUN=name; with L1=shell a shell in L1 instead
 	@testbed/run $(if $(filter shell,$(L1)),--shell) $(or $(RUN),--list)

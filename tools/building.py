@@ -35,7 +35,8 @@ ASAN = ["--enable-asan", "--enable-ubsan", "-Doptimization=1", "--disable-debug-
 FUZZ_DEVICES = {"x86_64": "viommu-fuzz", "aarch64": "viommu-fuzz-aarch64"}
 FUZZ = [*ASAN, "--enable-fuzzing", "--cxx=clang++"]
 
-TARGETS = ["qemu-system-x86_64", "qemu-system-aarch64"]
+HOST_CHECK = "contrib/viommu-host-check/viommu-host-check"
+TARGETS = ["qemu-system-x86_64", "qemu-system-aarch64", HOST_CHECK]
 
 
 def build(tree, version, targets, asan=False, fuzz=False):

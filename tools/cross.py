@@ -36,7 +36,8 @@ UEFI = "qemu-efi-aarch64"
 DEVICES = ROOT / "tools/viommu-arm64.mak"
 FEATURES = ["--target-list=aarch64-softmmu", "--enable-tcg", "--without-default-devices",
             f"--with-devices-aarch64={DEVICES.stem}", "--disable-debug-info"]
-TARGETS = ["qemu-system-aarch64", "tests/qtest/fakehost/libfakehost.so",
+TARGETS = ["qemu-system-aarch64", building.HOST_CHECK,
+           "tests/qtest/fakehost/libfakehost.so",
            # What testbed/lib/scenario.py names TESTS
            *(f"tests/qtest/fakehost-{name}test" for name in ("", "dirty-", "smmuv3-"))]
 

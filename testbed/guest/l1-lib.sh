@@ -31,6 +31,17 @@ bind_devices() {
     done
 }
 
+# What viommu-host-check says of each device
+check_host() {
+    for dev in /sys/bus/pci/drivers/vfio-pci/0000:*; do
+        host=${dev##*/}
+        viommu-host-check "$host" > /run/host-check 2>&1
+        status=$?
+        why=$(sed -n 's/^ *- //p' /run/host-check | tr '\n' ';')
+        say "host-check host=$host status=$status $(grep "^$host" /run/host-check) $why"
+    done
+}
+
 # L1's ends of the networks of passed-through NICs, and what serves all
 # networks: port 5000 sends random data, port 5001 returns the hash of what comes.
 set_networks() {

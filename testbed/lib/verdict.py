@@ -64,6 +64,16 @@ def qut_exit(record, _scenario):
 
 
 @check
+def host_check(record, _scenario):
+    """viommu-host-check finds L1's devices ready to be nested."""
+    entries = [entry for entry in record["report"]["l1"] if entry["word"] == "host-check"]
+    text = "; ".join(entry["text"] for entry in entries)
+    ready = [entry for entry in entries
+             if entry["f_status"] == "0" and ": ready" in entry["text"]]
+    return len(entries) == len(record["devices"]) > 0 and ready == entries, text or "not run"
+
+
+@check
 def contract_kept(record, scenario):
     """L1's kernel did what fakehost does in its stead, in so many cases."""
     cases, wanted = record["cases"], _limit(scenario, "cases", 0)

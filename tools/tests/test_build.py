@@ -25,6 +25,7 @@ rule make
   command = $MAKE_COMMAND
 build qemu-system-x86_64: make
 build qemu-system-aarch64: make
+build contrib/viommu-host-check/viommu-host-check: make
 END
 """
 
@@ -51,7 +52,7 @@ class Build(Sandbox):
         super().setUp()
         self.write(self.qemu / "configure", CONFIGURE)
         (self.qemu / "configure").chmod(0o755)
-        self.env["MAKE_COMMAND"] = "touch $out"
+        self.env["MAKE_COMMAND"] = "mkdir -p $$(dirname $out); touch $out"
         self.marks = self.root / "build/configured"
 
     def configured(self):
@@ -106,7 +107,7 @@ class Build(Sandbox):
 
     def test_every_commit_must_build(self):
         self.two_patches()
-        self.good("check-each", MAKE_COMMAND="touch $out")
+        self.good("check-each", MAKE_COMMAND="mkdir -p $$(dirname $out); touch $out")
         shutil.rmtree(self.root / "build/each")
         self.assertIn("1/2 hw/a: Say one failed", self.run_tool(
             "check-each", MAKE_COMMAND="! grep five ../hw/a.c").stderr)

@@ -1,0 +1,396 @@
+/*
+ * viommu-host-check: what procfs and sysfs tell
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <zlib.h>
+#include "host-check.h"
+
+/* Capability and extended capability registers (VT-d 11.4.2, 11.4.3) */
+#define CAP_MGAW(cap)   ((((cap) >> 16) & 0x3f) + 1)
+#define ECAP_NEST       (1ULL << 26)
+#define ECAP_SMTS       (1ULL << 43)
+#define ECAP_SSTS       (1ULL << 46)
+#define ECAP_FSTS       (1ULL << 47)
+
+#define CONFIG_REMEDY \
+    "install a kernel that has it (Debian's own have not)"
+
+static void problem_free(void *opaque)
+{
+    HostProblem *problem = opaque;
+
+    g_free(problem->what);
+    g_free(problem->remedy);
+    g_free(problem);
+}
+
+void host_add_problem(GPtrArray *problems, bool unknown, const char *remedy,
+                      const char *fmt, ...)
+{
+    HostProblem *problem = g_new0(HostProblem, 1);
+    va_list ap;
+
+    va_start(ap, fmt);
+    problem->what = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    problem->remedy = g_strdup(remedy);
+    problem->unknown = unknown;
+    g_ptr_array_add(problems, problem);
+}
+
+/* The contents of a file without the last newline, or NULL */
+static char *read_file(const char *root, const char *dir, const char *name)
+{
+    g_autofree char *path = g_build_filename("/", root, dir, name, NULL);
+    char *text;
+
+    return g_file_get_contents(path, &text, NULL, NULL) ? g_strchomp(text)
+                                                        : NULL;
+}
+
+/* The last part of what a symbolic link points to, or NULL */
+static char *read_link(const char *root, const char *dir, const char *name)
+{
+    g_autofree char *path = g_build_filename("/", root, dir, name, NULL);
+    g_autofree char *target = g_file_read_link(path, NULL);
+
+    return target ? g_path_get_basename(target) : NULL;
+}
+
+static int compare_names(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The names in a directory, sorted; an empty array if there is none */
+static GPtrArray *list_dir(const char *root, const char *dir)
+{
+    g_autofree char *path = g_build_filename("/", root, dir, NULL);
+    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+    GDir *d = g_dir_open(path, 0, NULL);
+    const char *name;
+
+    while (d && (name = g_dir_read_name(d))) {
+        g_ptr_array_add(names, g_strdup(name));
+    }
+    if (d) {
+        g_dir_close(d);
+    }
+    g_ptr_array_sort(names, compare_names);
+    return names;
+}
+
+/* Options of the kernel, or NULL.  gzopen() reads files that are not packed */
+static GHashTable *read_config(const char *root, const char *release)
+{
+    g_autofree char *proc = g_build_filename("/", root, "proc/config.gz", NULL);
+    g_autofree char *boot = g_strdup_printf("%s/boot/config-%s", root, release);
+    gzFile file = gzopen(proc, "rb") ?: gzopen(boot, "rb");
+    GHashTable *config;
+    char line[4096];
+
+    if (!file) {
+        return NULL;
+    }
+    config = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    while (gzgets(file, line, sizeof(line))) {
+        g_auto(GStrv) pair = g_strsplit(g_strchomp(line), "=", 2);
+
+        if (pair[0] && pair[0][0] != '#' && pair[1]) {
+            g_hash_table_insert(config, g_strdup(pair[0]), g_strdup(pair[1]));
+        }
+    }
+    gzclose(file);
+    return config;
+}
+
+/* True if an option is on, built in or as a module; also if that is unknown */
+static bool config_on(HostState *host, const char *option)
+{
+    return !host->config || g_hash_table_contains(host->config, option);
+}
+
+static void check_config(HostState *host, GPtrArray *problems,
+                         const char *option, const char *why)
+{
+    if (!config_on(host, option)) {
+        host_add_problem(problems, false, CONFIG_REMEDY,
+                         "the kernel has no %s: %s", option, why);
+    }
+}
+
+/* Is @word one of the words of a kernel parameter, as in a=x,word,y? */
+static bool cmdline_has(HostState *host, const char *parameter,
+                        const char *word)
+{
+    g_auto(GStrv) parts = g_strsplit(host->cmdline, " ", -1);
+    size_t len = strlen(parameter);
+
+    for (char **part = parts; *part; part++) {
+        if (!strncmp(*part, parameter, len) && (*part)[len] == '=') {
+            g_auto(GStrv) words = g_strsplit(*part + len + 1, ",", -1);
+
+            if (g_strv_contains((const char *const *)words, word)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+HostState *host_read(const char *root)
+{
+    HostState *host = g_new0(HostState, 1);
+    g_autofree char *iommu = g_build_filename("/", root, "dev/iommu", NULL);
+    struct rlimit limit;
+    struct utsname uts;
+
+    host->problems = g_ptr_array_new_with_free_func(problem_free);
+    host->release = read_file(root, "proc/sys/kernel", "osrelease");
+    if (!host->release) {
+        host->release = g_strdup(uname(&uts) ? "unknown" : uts.release);
+    }
+    host->cmdline = read_file(root, "proc", "cmdline") ?: g_strdup("");
+    host->config = read_config(root, host->release);
+    host->memlock = getrlimit(RLIMIT_MEMLOCK, &limit) ||
+                    limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX
+                                                    : limit.rlim_cur;
+    host->iommufd = g_file_test(iommu, G_FILE_TEST_EXISTS);
+
+    check_config(host, host->problems, "CONFIG_IOMMUFD",
+                 "there is no /dev/iommu without it");
+    check_config(host, host->problems, "CONFIG_VFIO_DEVICE_CDEV",
+                 "QEMU cannot open a device for an iommufd without it");
+    if (!host->iommufd && config_on(host, "CONFIG_IOMMUFD")) {
+        host_add_problem(host->problems, false, "modprobe iommufd",
+                         "/dev/iommu does not exist");
+    }
+    return host;
+}
+
+void host_free(HostState *host)
+{
+    g_free(host->release);
+    g_free(host->cmdline);
+    g_clear_pointer(&host->config, g_hash_table_destroy);
+    g_ptr_array_unref(host->problems);
+    g_free(host);
+}
+
+static void device_free(void *opaque)
+{
+    HostDevice *dev = opaque;
+
+    g_free(dev->address);
+    g_free(dev->ids);
+    g_free(dev->driver);
+    g_free(dev->group);
+    g_free(dev->iommu);
+    g_free(dev->cdev);
+    g_ptr_array_unref(dev->problems);
+    g_free(dev);
+}
+
+static uint64_t read_hex(const char *root, const char *dir, const char *name)
+{
+    g_autofree char *text = read_file(root, dir, name);
+
+    return text ? g_ascii_strtoull(text, NULL, 16) : 0;
+}
+
+static void read_iommu(const char *root, const char *dir, HostDevice *dev)
+{
+    g_autofree char *regs = NULL;
+
+    dev->iommu = read_link(root, dir, "iommu");
+    if (!dev->iommu) {
+        return;
+    }
+    dev->kind = HOST_IOMMU_OTHER;
+    regs = g_strdup_printf("sys/class/iommu/%s/intel-iommu", dev->iommu);
+    dev->cap = read_hex(root, regs, "cap");
+    dev->ecap = read_hex(root, regs, "ecap");
+    if (dev->cap) {
+        dev->kind = HOST_IOMMU_VTD;
+    } else if (g_str_has_prefix(dev->iommu, "smmu3")) {
+        dev->kind = HOST_IOMMU_SMMUV3;
+    }
+}
+
+static void check_vtd(HostState *host, HostDevice *dev)
+{
+    static const struct {
+        uint64_t bit;
+        const char *name;
+    } needed[] = {
+        { ECAP_SMTS, "scalable mode (ECAP.SMTS)" },
+        { ECAP_NEST, "nested translation (ECAP.NEST)" },
+        { ECAP_FSTS, "first-stage translation (ECAP.FSTS)" },
+        { ECAP_SSTS, "second-stage translation (ECAP.SSTS)" },
+    };
+
+    for (int i = 0; i < ARRAY_SIZE(needed); i++) {
+        if (!(dev->ecap & needed[i].bit)) {
+            host_add_problem(dev->problems, false, NULL, "%s has no %s",
+                             dev->iommu, needed[i].name);
+        }
+    }
+    if (CAP_MGAW(dev->cap) < 48) {
+        host_add_problem(dev->problems, false, NULL, "%s has addresses of %u "
+                         "bits, 48 are needed", dev->iommu,
+                         (unsigned)CAP_MGAW(dev->cap));
+    }
+    /* The registers are there in legacy mode as well */
+    if (!dev->problems->len && !cmdline_has(host, "intel_iommu", "sm_on") &&
+        !(host->config &&
+          g_hash_table_contains(host->config,
+                         "CONFIG_INTEL_IOMMU_SCALABLE_MODE_DEFAULT_ON"))) {
+        host_add_problem(dev->problems, !host->config,
+                         "boot with intel_iommu=on,sm_on", "the kernel %s "
+                         "VT-d in legacy mode",
+                         host->config ? "runs" : "may run");
+    }
+}
+
+static void check_iommu(HostState *host, HostDevice *dev)
+{
+    switch (dev->kind) {
+    case HOST_IOMMU_VTD:
+        check_vtd(host, dev);
+        break;
+    case HOST_IOMMU_SMMUV3:
+        check_config(host, dev->problems, "CONFIG_ARM_SMMU_V3_IOMMUFD",
+                     "it hands out no stage 1 without it");
+        break;
+    case HOST_IOMMU_OTHER:
+        host_add_problem(dev->problems, false, NULL, "its IOMMU (%s) is "
+                         "neither VT-d nor an SMMUv3", dev->iommu);
+        break;
+    case HOST_IOMMU_NONE:
+        host_add_problem(dev->problems, true, "switch the IOMMU on in the "
+                         "firmware, and boot with intel_iommu=on,sm_on if it "
+                         "is Intel's", "it has no IOMMU, or that is off");
+        break;
+    }
+}
+
+/* Only one device of a group can be nested; bridges do not count */
+static void check_group(const char *root, HostDevice *dev)
+{
+    g_autofree char *dir = g_strdup_printf("sys/kernel/iommu_groups/%s/devices",
+                                           dev->group);
+    g_autoptr(GPtrArray) names = list_dir(root, dir);
+
+    for (guint i = 0; i < names->len; i++) {
+        const char *name = g_ptr_array_index(names, i);
+        g_autofree char *pci = g_strdup_printf("sys/bus/pci/devices/%s", name);
+        g_autofree char *driver = read_link(root, pci, "driver");
+
+        if (strcmp(name, dev->address) &&
+            read_hex(root, pci, "class") >> 16 != 0x06 &&
+            driver && !g_str_has_prefix(driver, "vfio")) {
+            g_autofree char *remedy =
+                g_strdup_printf("echo %s > /sys/bus/pci/devices/%s/driver/"
+                                "unbind", name, name);
+
+            host_add_problem(dev->problems, false, remedy, "%s, in the same "
+                             "IOMMU group %s, is in use by %s", name,
+                             dev->group, driver);
+        }
+    }
+}
+
+static void check_driver(const char *root, const char *dir, HostDevice *dev)
+{
+    g_autofree char *vfio = g_strdup_printf("%s/vfio-dev", dir);
+    g_autoptr(GPtrArray) cdevs = list_dir(root, vfio);
+
+    if (cdevs->len) {
+        dev->cdev = g_strdup(g_ptr_array_index(cdevs, 0));
+        return;
+    }
+    if (dev->driver && g_str_has_prefix(dev->driver, "vfio")) {
+        host_add_problem(dev->problems, false, NULL, "%s gives it no device "
+                         "file (CONFIG_VFIO_DEVICE_CDEV)", dev->driver);
+    } else {
+        g_autofree char *remedy = g_strdup_printf("driverctl set-override %s "
+                                                  "vfio-pci", dev->address);
+
+        host_add_problem(dev->problems, false, remedy, "it is bound to %s, "
+                         "not to vfio-pci", dev->driver ?: "no driver");
+    }
+}
+
+static HostDevice *read_device(const char *root, HostState *host,
+                               const char *address)
+{
+    g_autofree char *dir = g_strdup_printf("sys/bus/pci/devices/%s", address);
+    HostDevice *dev = g_new0(HostDevice, 1);
+
+    dev->address = g_strdup(address);
+    dev->problems = g_ptr_array_new_with_free_func(problem_free);
+    dev->ids = g_strdup_printf("%04x:%04x",
+                               (unsigned)read_hex(root, dir, "vendor"),
+                               (unsigned)read_hex(root, dir, "device"));
+    dev->driver = read_link(root, dir, "driver");
+    dev->group = read_link(root, dir, "iommu_group");
+    read_iommu(root, dir, dev);
+    check_iommu(host, dev);
+    if (dev->kind != HOST_IOMMU_NONE) {
+        if (dev->group) {
+            check_group(root, dev);
+        }
+        check_driver(root, dir, dev);
+    }
+    return dev;
+}
+
+GPtrArray *host_read_devices(const char *root, HostState *host)
+{
+    g_autoptr(GPtrArray) names = list_dir(root, "sys/bus/pci/devices");
+    GPtrArray *devices = g_ptr_array_new_with_free_func(device_free);
+
+    for (guint i = 0; i < names->len; i++) {
+        const char *name = g_ptr_array_index(names, i);
+        g_autofree char *dir = g_strdup_printf("sys/bus/pci/devices/%s", name);
+        HostDevice *dev;
+
+        if (read_hex(root, dir, "class") >> 16 == 0x06) {
+            continue;   /* a bridge */
+        }
+        dev = read_device(root, host, name);
+        if (dev->cdev && host->iommufd && !*root) {
+            probe_device(dev);
+        }
+        g_ptr_array_add(devices, dev);
+    }
+    return devices;
+}
+
+static HostVerdict problems_verdict(const GPtrArray *problems)
+{
+    HostVerdict verdict = VERDICT_READY;
+
+    for (guint i = 0; i < problems->len; i++) {
+        HostProblem *problem = g_ptr_array_index(problems, i);
+        HostVerdict v = problem->unknown ? VERDICT_UNKNOWN :
+                        problem->remedy ? VERDICT_MENDABLE :
+                                          VERDICT_IMPOSSIBLE;
+
+        verdict = MAX(verdict, v);
+    }
+    return verdict;
+}
+
+HostVerdict host_verdict(const HostState *host, const HostDevice *dev)
+{
+    HostVerdict verdict = MAX(problems_verdict(host->problems),
+                              problems_verdict(dev->problems));
+
+    return verdict == VERDICT_READY && !dev->probed ? VERDICT_UNKNOWN : verdict;
+}

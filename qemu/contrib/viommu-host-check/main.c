@@ -1,0 +1,288 @@
+/*
+ * viommu-host-check: can this host walk stage-1 tables of a guest?
+ *
+ * For each PCI device: whether a VM can have it behind a vIOMMU that nests,
+ * what stands in the way, and how to start QEMU.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qemu-version.h"
+#include "qobject/qdict.h"
+#include "qobject/qjson.h"
+#include "qobject/qlist.h"
+#include "host-check.h"
+
+static const char *const verdicts[] = {
+    [VERDICT_READY] = "ready",
+    [VERDICT_UNKNOWN] = "unknown",
+    [VERDICT_MENDABLE] = "mendable",
+    [VERDICT_IMPOSSIBLE] = "impossible",
+};
+
+/* Is there a way to start QEMU, once what can be mended is? */
+static bool has_command(const HostDevice *dev, HostVerdict verdict)
+{
+    return verdict != VERDICT_IMPOSSIBLE &&
+           (dev->kind == HOST_IOMMU_VTD || dev->kind == HOST_IOMMU_SMMUV3);
+}
+
+/* What the command line has for this device, and nothing that it must not */
+static char *device_command(const HostDevice *dev)
+{
+    const char *viommu;
+
+    if (dev->kind == HOST_IOMMU_SMMUV3) {
+        return g_strdup_printf("qemu-system-aarch64 -M virt,accel=kvm,"
+                               "gic-version=3 -cpu host -m 4G -bios "
+                               "QEMU_EFI.fd -device arm-smmuv3,"
+                               "primary-bus=pcie.0,id=smmuv3.0,accel=on "
+                               "-object iommufd,id=iommufd0 -device "
+                               "pcie-root-port,id=rp0,bus=pcie.0 -device "
+                               "vfio-pci,host=%s,iommufd=iommufd0,bus=rp0",
+                               dev->address);
+    }
+    viommu = dev->cap & CAP_FS1GP ? "" : ",fs1gp=off";
+    return g_strdup_printf("qemu-system-x86_64 -M q35,accel=kvm,"
+                           "kernel-irqchip=split -cpu host -m 4G -device "
+                           "intel-iommu,intremap=on,scalable-mode=on,fsts=on%s "
+                           "-object iommufd,id=iommufd0 -device "
+                           "pcie-root-port,id=rp0 -device vfio-pci,host=%s,"
+                           "iommufd=iommufd0,bus=rp0", viommu, dev->address);
+}
+
+/* Elements for libvirt's domain XML */
+static char *device_xml(const HostDevice *dev)
+{
+    unsigned int domain, bus, slot, function;
+    g_autofree char *hostdev = NULL;
+
+    if (sscanf(dev->address, "%x:%x:%x.%x", &domain, &bus, &slot,
+               &function) != 4) {
+        return NULL;
+    }
+    hostdev = g_strdup_printf(
+        "<hostdev mode='subsystem' type='pci' managed='yes'>\n"
+        "  <driver name='vfio' iommufd='yes'/>\n"
+        "  <source><address domain='0x%04x' bus='0x%02x' slot='0x%02x' "
+        "function='0x%x'/></source>\n"
+        "</hostdev>\n", domain, bus, slot, function);
+    if (dev->kind == HOST_IOMMU_SMMUV3) {
+        return g_strconcat("<iommu model='smmuv3'>\n"
+                           "  <driver pciBus='0' accel='on'/>\n"
+                           "</iommu>\n", hostdev, NULL);
+    }
+    return g_strconcat("<iommu model='intel'><driver intremap='on'/></iommu>\n",
+                       hostdev, "<qemu:commandline>\n"
+                       "  <qemu:arg value='-global'/>"
+                       "<qemu:arg value='intel-iommu.scalable-mode=on'/>\n"
+                       "  <qemu:arg value='-global'/>"
+                       "<qemu:arg value='intel-iommu.fsts=on'/>\n",
+                       dev->cap & CAP_FS1GP ? "" :
+                       "  <qemu:arg value='-global'/>"
+                       "<qemu:arg value='intel-iommu.fs1gp=off'/>\n",
+                       "</qemu:commandline>\n", NULL);
+}
+
+static void print_problems(const char *indent, const GPtrArray *problems)
+{
+    for (guint i = 0; i < problems->len; i++) {
+        HostProblem *problem = g_ptr_array_index(problems, i);
+
+        printf("%s- %s%s\n", indent, problem->what,
+               problem->unknown ? " (not certain)" : "");
+        if (problem->remedy) {
+            printf("%s    %s\n", indent, problem->remedy);
+        }
+    }
+}
+
+static void print_text(const HostState *host, const GPtrArray *devices)
+{
+    printf("Linux %s, %s/dev/iommu, QEMU %s\n", host->release,
+           host->iommufd ? "" : "no ", QEMU_FULL_VERSION);
+    if (host->memlock != UINT64_MAX) {
+        printf("limit of locked memory: %" PRIu64 " KiB; QEMU needs the "
+               "guest's memory and a little more\n", host->memlock / 1024);
+    }
+    print_problems("", host->problems);
+    for (guint i = 0; i < devices->len; i++) {
+        HostDevice *dev = g_ptr_array_index(devices, i);
+        HostVerdict verdict = host_verdict(host, dev);
+        g_autofree char *command = device_command(dev);
+        g_autofree char *xml = device_xml(dev);
+
+        printf("\n%s [%s] %s: %s\n", dev->address, dev->ids,
+               dev->driver ?: "no driver", verdicts[verdict]);
+        print_problems("  ", dev->problems);
+        if (has_command(dev, verdict)) {
+            printf("  %s\n%s", command, xml ?: "");
+        }
+    }
+    if (!devices->len) {
+        printf("no PCI devices\n");
+    }
+}
+
+static QList *json_problems(const GPtrArray *problems)
+{
+    QList *list = qlist_new();
+
+    for (guint i = 0; i < problems->len; i++) {
+        HostProblem *problem = g_ptr_array_index(problems, i);
+        QDict *d = qdict_new();
+
+        qdict_put_str(d, "what", problem->what);
+        qdict_put_bool(d, "certain", !problem->unknown);
+        if (problem->remedy) {
+            qdict_put_str(d, "remedy", problem->remedy);
+        }
+        qlist_append(list, d);
+    }
+    return list;
+}
+
+static void json_hex(QDict *d, const char *key, uint64_t val)
+{
+    g_autofree char *text = g_strdup_printf("0x%" PRIx64, val);
+
+    qdict_put_str(d, key, text);
+}
+
+static QDict *json_device(const HostState *host, const HostDevice *dev)
+{
+    HostVerdict verdict = host_verdict(host, dev);
+    QDict *d = qdict_new();
+
+    qdict_put_str(d, "address", dev->address);
+    qdict_put_str(d, "id", dev->ids);
+    qdict_put_str(d, "verdict", verdicts[verdict]);
+    if (dev->driver) {
+        qdict_put_str(d, "driver", dev->driver);
+    }
+    if (dev->group) {
+        qdict_put_str(d, "group", dev->group);
+    }
+    if (dev->iommu) {
+        qdict_put_str(d, "iommu", dev->iommu);
+    }
+    if (dev->kind == HOST_IOMMU_VTD) {
+        json_hex(d, "cap", dev->cap);
+        json_hex(d, "ecap", dev->ecap);
+    }
+    if (dev->kind == HOST_IOMMU_SMMUV3 && dev->probed) {
+        for (int i = 0; i < ARRAY_SIZE(dev->idr); i++) {
+            g_autofree char *key = g_strdup_printf("idr%d", i);
+
+            json_hex(d, key, dev->idr[i]);
+        }
+    }
+    if (dev->probed) {
+        qdict_put_int(d, "pasid-bits", dev->pasid_bits);
+    }
+    qdict_put(d, "problems", json_problems(dev->problems));
+    if (has_command(dev, verdict)) {
+        g_autofree char *command = device_command(dev);
+        g_autofree char *xml = device_xml(dev);
+
+        qdict_put_str(d, "command", command);
+        qdict_put_str(d, "libvirt", xml ?: "");
+    }
+    return d;
+}
+
+static void print_json(const HostState *host, const GPtrArray *devices)
+{
+    g_autoptr(QDict) d = qdict_new();
+    g_autoptr(GString) text = NULL;
+    QList *list = qlist_new();
+
+    qdict_put_str(d, "kernel", host->release);
+    qdict_put_str(d, "cmdline", host->cmdline);
+    qdict_put_str(d, "qemu", QEMU_FULL_VERSION);
+    qdict_put_bool(d, "iommufd", host->iommufd);
+    if (host->memlock != UINT64_MAX) {
+        qdict_put_int(d, "memlock", host->memlock);
+    }
+    qdict_put(d, "problems", json_problems(host->problems));
+    for (guint i = 0; i < devices->len; i++) {
+        qlist_append(list, json_device(host, g_ptr_array_index(devices, i)));
+    }
+    qdict_put(d, "devices", list);
+    text = qobject_to_json_pretty(QOBJECT(d), true);
+    printf("%s\n", text->str);
+}
+
+/* Keep the devices that were named, or all.  False if one does not exist */
+static bool select_devices(GPtrArray *devices, char **names)
+{
+    for (char **name = names; name && *name; name++) {
+        bool found = false;
+
+        for (guint i = 0; i < devices->len; i++) {
+            HostDevice *dev = g_ptr_array_index(devices, i);
+
+            found |= g_str_equal(dev->address, *name);
+        }
+        if (!found) {
+            fprintf(stderr, "viommu-host-check: there is no PCI device %s\n",
+                    *name);
+            return false;
+        }
+    }
+    for (guint i = devices->len; names && i--;) {
+        HostDevice *dev = g_ptr_array_index(devices, i);
+
+        if (!g_strv_contains((const char *const *)names, dev->address)) {
+            g_ptr_array_remove_index(devices, i);
+        }
+    }
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    g_auto(GStrv) names = NULL;
+    g_autofree char *root = NULL;
+    gboolean json = false;
+    GOptionEntry entries[] = {
+        { "json", 0, 0, G_OPTION_ARG_NONE, &json, "print JSON", NULL },
+        { "root", 0, 0, G_OPTION_ARG_FILENAME, &root,
+          "look at a copy of a host's /proc, /sys, /boot and /dev", "DIR" },
+        { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &names, NULL,
+          "[DOMAIN:BUS:SLOT.FUNCTION...]" },
+        { NULL }
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new(NULL);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GPtrArray) devices = NULL;
+    HostState *host;
+    int status = 0;
+
+    g_option_context_set_summary(context, "Tells for each PCI device whether "
+                                 "a VM can have it behind a vIOMMU whose "
+                                 "stage-1 tables the host's IOMMU walks.");
+    g_option_context_set_description(context, "Exit status: 0 if all devices "
+                                     "shown are ready, 1 if not, 2 if the "
+                                     "check itself failed.\n");
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, &argc, &argv, &error)) {
+        fprintf(stderr, "viommu-host-check: %s\n", error->message);
+        return 2;
+    }
+
+    host = host_read(root ?: "");
+    devices = host_read_devices(root ?: "", host);
+    if (!select_devices(devices, names)) {
+        host_free(host);
+        return 2;
+    }
+    for (guint i = 0; i < devices->len; i++) {
+        status |= host_verdict(host, g_ptr_array_index(devices, i)) != VERDICT_READY;
+    }
+    (json ? print_json : print_text)(host, devices);
+    status |= !devices->len;
+    host_free(host);
+    return status;
+}

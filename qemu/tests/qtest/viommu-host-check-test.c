@@ -1,0 +1,294 @@
+/*
+ * Test of viommu-host-check, on made-up hosts
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <glib/gstdio.h>
+#include "contrib/viommu-host-check/host-check.h"
+
+#define ADDRESS     "0000:01:00.0"
+#define PEER        "0000:01:00.1"
+
+/* What a VT-d that can nest says of itself */
+#define CAP         0x01400c405e2f0e86ULL   /* FS1GP, 48 bits */
+#define ECAP        0x0000c80804f050daULL   /* NEST, SMTS, SSTS, FSTS */
+
+#define CONFIG      "CONFIG_IOMMUFD=y\nCONFIG_VFIO_DEVICE_CDEV=y\n"
+
+typedef struct Host {
+    const char *name;
+    const char *config;     /* of the kernel; NULL: not to be read */
+    const char *cmdline;
+    const char *iommu;      /* name in sysfs; NULL: none */
+    uint64_t cap, ecap;
+    const char *driver;     /* NULL: none */
+    const char *peer;       /* driver of another device of the group */
+    bool peer_bridge;
+    bool no_cdev;
+    bool no_iommufd;
+    HostVerdict verdict;
+    const char *what;       /* part of a problem; NULL: there is none */
+    const char *remedy;     /* of the same problem; NULL: none */
+} Host;
+
+static const Host hosts[] = {
+    {
+        .name = "vtd/nothing-in-the-way", .config = CONFIG,
+        .cmdline = "quiet intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "vfio-pci", .verdict = VERDICT_UNKNOWN,
+    }, {
+        .name = "vtd/sm-by-default", .cmdline = "quiet", .iommu = "dmar0",
+        .config = CONFIG "CONFIG_INTEL_IOMMU_SCALABLE_MODE_DEFAULT_ON=y\n",
+        .cap = CAP, .ecap = ECAP, .driver = "vfio-pci",
+        .verdict = VERDICT_UNKNOWN,
+    }, {
+        .name = "vtd/legacy-mode", .config = CONFIG,
+        .cmdline = "intel_iommu=on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "vfio-pci", .verdict = VERDICT_MENDABLE,
+        .what = "runs VT-d in legacy mode", .remedy = "sm_on",
+    }, {
+        .name = "vtd/maybe-legacy-mode", .cmdline = "", .iommu = "dmar0",
+        .cap = CAP, .ecap = ECAP, .driver = "vfio-pci",
+        .verdict = VERDICT_UNKNOWN, .what = "may run VT-d in legacy mode",
+        .remedy = "sm_on",
+    }, {
+        .name = "vtd/no-nesting", .config = CONFIG,
+        .cmdline = "intel_iommu=sm_on,on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP & ~(1ULL << 26), .driver = "vfio-pci",
+        .verdict = VERDICT_IMPOSSIBLE, .what = "dmar0 has no nested",
+    }, {
+        .name = "vtd/39-bits", .config = CONFIG,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0",
+        .cap = (CAP & ~(0x3fULL << 16)) | 38ULL << 16, .ecap = ECAP,
+        .driver = "vfio-pci", .verdict = VERDICT_IMPOSSIBLE,
+        .what = "39 bits, 48 are needed",
+    }, {
+        .name = "vtd/other-driver", .config = CONFIG,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "nvme", .verdict = VERDICT_MENDABLE,
+        .what = "bound to nvme, not to vfio-pci",
+        .remedy = "set-override " ADDRESS " vfio-pci",
+    }, {
+        .name = "vtd/no-driver", .config = CONFIG,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .verdict = VERDICT_MENDABLE,
+        .what = "bound to no driver", .remedy = "set-override " ADDRESS,
+    }, {
+        .name = "vtd/group-in-use", .config = CONFIG,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "vfio-pci", .peer = "snd_hda_intel",
+        .verdict = VERDICT_MENDABLE,
+        .what = PEER ", in the same IOMMU group 7, is in use by snd_hda_intel",
+        .remedy = "echo " PEER " > ",
+    }, {
+        .name = "vtd/group-with-bridge", .config = CONFIG,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "vfio-pci", .peer = "pcieport",
+        .peer_bridge = true, .verdict = VERDICT_UNKNOWN,
+    }, {
+        .name = "vtd/group-with-vfio", .config = CONFIG,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "vfio-pci", .peer = "vfio-pci",
+        .verdict = VERDICT_UNKNOWN,
+    }, {
+        .name = "vtd/no-cdev", .config = CONFIG,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "vfio-pci", .no_cdev = true,
+        .verdict = VERDICT_IMPOSSIBLE, .what = "gives it no device file",
+    }, {
+        .name = "kernel/no-iommufd", .config = "CONFIG_VFIO_DEVICE_CDEV=y\n"
+        "# CONFIG_IOMMUFD is not set\n", .no_iommufd = true,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "vfio-pci", .verdict = VERDICT_MENDABLE,
+        .what = "no CONFIG_IOMMUFD", .remedy = "install a kernel",
+    }, {
+        .name = "kernel/iommufd-not-loaded", .config = "CONFIG_IOMMUFD=m\n"
+        "CONFIG_VFIO_DEVICE_CDEV=y\n", .no_iommufd = true,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "vfio-pci", .verdict = VERDICT_MENDABLE,
+        .what = "/dev/iommu does not exist", .remedy = "modprobe iommufd",
+    }, {
+        .name = "smmuv3/nothing-in-the-way", .cmdline = "",
+        .config = CONFIG "CONFIG_ARM_SMMU_V3_IOMMUFD=y\n",
+        .iommu = "smmu3.0x0000000009050000", .driver = "vfio-pci",
+        .verdict = VERDICT_UNKNOWN,
+    }, {
+        .name = "smmuv3/no-option", .config = CONFIG, .cmdline = "",
+        .iommu = "smmu3.0x0000000009050000", .driver = "vfio-pci",
+        .verdict = VERDICT_MENDABLE,
+        .what = "no CONFIG_ARM_SMMU_V3_IOMMUFD", .remedy = "install a kernel",
+    }, {
+        .name = "other/amd", .config = CONFIG, .cmdline = "",
+        .iommu = "ivhd0", .driver = "vfio-pci", .verdict = VERDICT_IMPOSSIBLE,
+        .what = "(ivhd0) is neither VT-d nor an SMMUv3",
+    }, {
+        .name = "none/no-iommu", .config = CONFIG, .cmdline = "",
+        .driver = "nvme", .verdict = VERDICT_UNKNOWN, .what = "has no IOMMU",
+        .remedy = "firmware",
+    },
+};
+
+static void put(const char *root, const char *name, const char *fmt, ...)
+    G_GNUC_PRINTF(3, 4);
+
+static void put(const char *root, const char *name, const char *fmt, ...)
+{
+    g_autofree char *path = g_build_filename(root, name, NULL);
+    g_autofree char *dir = g_path_get_dirname(path);
+    g_autofree char *text = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    g_assert_cmpint(g_mkdir_with_parents(dir, 0700), ==, 0);
+    g_assert_true(g_file_set_contents(path, text, -1, NULL));
+}
+
+/* A link of a device, to where only its last part matters */
+static void put_link(const char *root, const char *address, const char *name,
+                     const char *target)
+{
+    g_autofree char *dir = g_build_filename(root, "sys/bus/pci/devices",
+                                            address, NULL);
+    g_autofree char *path = g_build_filename(dir, name, NULL);
+    g_autofree char *to = g_build_filename("..", "..", target, NULL);
+
+    g_assert_cmpint(g_mkdir_with_parents(dir, 0700), ==, 0);
+    g_assert_cmpint(symlink(to, path), ==, 0);
+}
+
+static void put_device(const char *root, const Host *h, const char *address,
+                       const char *class, const char *driver)
+{
+    g_autofree char *member =
+        g_strdup_printf("sys/kernel/iommu_groups/7/devices/%s", address);
+    g_autofree char *file = g_strdup_printf("sys/bus/pci/devices/%s/class",
+                                            address);
+
+    put(root, file, "%s\n", class);
+    if (driver) {
+        put_link(root, address, "driver", driver);
+    }
+    if (h->iommu) {
+        put_link(root, address, "iommu", h->iommu);
+        put_link(root, address, "iommu_group", "7");
+        put(root, member, "%s", "");
+    }
+}
+
+static void put_host(const char *root, const Host *h)
+{
+    put(root, "proc/sys/kernel/osrelease", "7.3.0\n");
+    put(root, "proc/cmdline", "%s\n", h->cmdline);
+    if (h->config) {
+        put(root, "boot/config-7.3.0", "%s", h->config);
+    }
+    if (!h->no_iommufd) {
+        put(root, "dev/iommu", "%s", "");
+    }
+    if (h->cap) {
+        put(root, "sys/class/iommu/dmar0/intel-iommu/cap", "%" PRIx64 "\n",
+            h->cap);
+        put(root, "sys/class/iommu/dmar0/intel-iommu/ecap", "%" PRIx64 "\n",
+            h->ecap);
+    }
+    put_device(root, h, ADDRESS, "0x010802", h->driver);
+    put(root, "sys/bus/pci/devices/" ADDRESS "/vendor", "0x1b36\n");
+    put(root, "sys/bus/pci/devices/" ADDRESS "/device", "0x0010\n");
+    if (h->driver && g_str_equal(h->driver, "vfio-pci") && !h->no_cdev) {
+        put(root, "sys/bus/pci/devices/" ADDRESS "/vfio-dev/vfio0/dev",
+            "511:0\n");
+    }
+    if (h->peer) {
+        put_device(root, h, PEER, h->peer_bridge ? "0x060400" : "0x040300",
+                   h->peer);
+    }
+}
+
+static bool has_problem(const GPtrArray *problems, const Host *h)
+{
+    for (guint i = 0; i < problems->len; i++) {
+        HostProblem *problem = g_ptr_array_index(problems, i);
+
+        if (strstr(problem->what, h->what)) {
+            g_assert_true(!h->remedy == !problem->remedy);
+            g_assert_true(!h->remedy || strstr(problem->remedy, h->remedy));
+            return true;
+        }
+    }
+    return false;
+}
+
+static void remove_tree(const char *path)
+{
+    GDir *dir = g_file_test(path, G_FILE_TEST_IS_SYMLINK) ? NULL :
+                g_dir_open(path, 0, NULL);
+    const char *name;
+
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *child = g_build_filename(path, name, NULL);
+
+        remove_tree(child);
+    }
+    if (dir) {
+        g_dir_close(dir);
+    }
+    g_remove(path);
+}
+
+static void test_host(gconstpointer opaque)
+{
+    const Host *h = opaque;
+    g_autofree char *root = g_dir_make_tmp("host-check-XXXXXX", NULL);
+    g_autoptr(GPtrArray) devices = NULL;
+    HostState *host;
+    HostDevice *dev;
+
+    put_host(root, h);
+    host = host_read(root);
+    devices = host_read_devices(root, host);
+
+    g_assert_cmpuint(devices->len, ==, 1 + (h->peer && !h->peer_bridge));
+    dev = g_ptr_array_index(devices, 0);
+    g_assert_cmpstr(dev->address, ==, ADDRESS);
+    g_assert_cmpstr(dev->ids, ==, "1b36:0010");
+    g_assert_cmpint(host_verdict(host, dev), ==, h->verdict);
+    if (h->what) {
+        g_assert_true(has_problem(host->problems, h) ||
+                      has_problem(dev->problems, h));
+    } else {
+        g_assert_cmpuint(host->problems->len + dev->problems->len, ==, 0);
+    }
+    host_free(host);
+    remove_tree(root);
+}
+
+/* A host without PCI devices is no reason to fail */
+static void test_empty(void)
+{
+    g_autofree char *root = g_dir_make_tmp("host-check-XXXXXX", NULL);
+    HostState *host = host_read(root);
+    g_autoptr(GPtrArray) devices = host_read_devices(root, host);
+
+    g_assert_cmpuint(devices->len, ==, 0);
+    g_assert_cmpuint(host->problems->len, ==, 1);
+    host_free(host);
+    remove_tree(root);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+
+    for (int i = 0; i < ARRAY_SIZE(hosts); i++) {
+        g_autofree char *path = g_strdup_printf("/viommu-host-check/%s",
+                                                hosts[i].name);
+
+        g_test_add_data_func(path, &hosts[i], test_host);
+    }
+    g_test_add_func("/viommu-host-check/none/no-devices", test_empty);
+    return g_test_run();
+}

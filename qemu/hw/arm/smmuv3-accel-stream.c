@@ -68,6 +68,7 @@ static bool smmuv3_accel_alloc_objects(SMMUv3Accel *accel,
                                        HostIOMMUDeviceIOMMUFD *idev,
                                        Error **errp)
 {
+    ERRP_GUARD();
     const uint64_t bypass[2] = { STE0_V | STE0_MAKE_CFG(STE_CFG_BYPASS_ALL) };
     const uint64_t abort_all[2] = { STE0_V };
     bool repeat = HOST_IOMMU_DEVICE(idev)->caps.vendor_caps.smmuv3.flags &
@@ -79,9 +80,11 @@ static bool smmuv3_accel_alloc_objects(SMMUv3Accel *accel,
                                       IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
                                       idev->hwpt_id, &accel->viommu_id,
                                       errp)) {
-        error_append_hint(errp, "The host SMMU must have stage-2 forced "
-                          "write-back (IDR3.FWB), or its firmware must "
-                          "describe a coherent bus (IORT CANWBS).\n");
+        if (errno == EOPNOTSUPP) {
+            error_append_hint(errp, "The host SMMU must have stage-2 forced "
+                              "write-back (IDR3.FWB), or its firmware must "
+                              "describe a coherent bus (IORT CANWBS).\n");
+        }
         goto err_viommu;
     }
     if (!smmuv3_accel_alloc_nested(accel, idev->devid, bypass,
@@ -533,14 +536,17 @@ static bool smmuv3_accel_check_shared(SMMUv3Accel *accel,
  */
 static bool smmuv3_accel_probe_vdev(SMMUv3AccelStream *st, Error **errp)
 {
+    ERRP_GUARD();
     HostIOMMUDeviceIOMMUFD *hiodi = st->host.hiodi;
     uint32_t id;
 
     if (!iommufd_backend_alloc_vdev(hiodi->iommufd, hiodi->devid,
                                     st->accel->viommu_id,
                                     1u << SMMU_IDR1_SIDSIZE, &id, errp)) {
-        error_append_hint(errp, "The device must have exactly one StreamID in "
-                          "the host.\n");
+        if (errno == EOPNOTSUPP) {
+            error_append_hint(errp, "The device must have exactly one StreamID "
+                              "in the host.\n");
+        }
         return false;
     }
     iommufd_backend_free_id(hiodi->iommufd, id);

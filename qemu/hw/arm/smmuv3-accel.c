@@ -9,7 +9,6 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
-#include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "hw/boards.h"
 #include "hw/mem/memory-device.h"
@@ -28,7 +27,7 @@
 #include "smmuv3-accel-stream.h"
 
 #define SMMUV3_ACCEL_SSIDSIZE_MAX   20
-/* IDR5.OAS of 48 bits: what the model and 4-level stage-2 tables can do */
+/* 48 bits: what the emulated SMMU and 4-level stage-2 tables can do */
 #define SMMUV3_ACCEL_OAS_MAX        5
 
 static const uint8_t smmuv3_accel_oas_bits[] = { 32, 36, 40, 42, 44, 48, 52 };
@@ -45,51 +44,6 @@ static int smmuv3_accel_on_off(OnOffAuto value)
 {
     return value == ON_OFF_AUTO_AUTO ? SMMUV3_ACCEL_AUTO
                                      : value == ON_OFF_AUTO_ON;
-}
-
-static bool smmuv3_accel_is_auto(const char *value)
-{
-    return !value || !strcmp(value, "auto");
-}
-
-static bool smmuv3_accel_parse_oas(const char *value, int *oas, Error **errp)
-{
-    unsigned int bits;
-
-    *oas = SMMUV3_ACCEL_AUTO;
-    if (smmuv3_accel_is_auto(value)) {
-        return true;
-    }
-    if (!qemu_strtoui(value, NULL, 10, &bits)) {
-        for (int i = 0; i <= SMMUV3_ACCEL_OAS_MAX; i++) {
-            if (smmuv3_accel_oas_bits[i] == bits) {
-                *oas = i;
-                return true;
-            }
-        }
-    }
-    error_setg(errp, "oas=%s is not possible: use auto, 32, 36, 40, 42, 44 or "
-               "48", value);
-    return false;
-}
-
-static bool smmuv3_accel_parse_ssidsize(const char *value, int *ssidsize,
-                                        Error **errp)
-{
-    unsigned int bits;
-
-    *ssidsize = SMMUV3_ACCEL_AUTO;
-    if (smmuv3_accel_is_auto(value)) {
-        return true;
-    }
-    if (qemu_strtoui(value, NULL, 10, &bits) ||
-        bits > SMMUV3_ACCEL_SSIDSIZE_MAX) {
-        error_setg(errp, "ssidsize=%s is not possible: use auto or 0 to %d",
-                   value, SMMUV3_ACCEL_SSIDSIZE_MAX);
-        return false;
-    }
-    *ssidsize = bits;
-    return true;
 }
 
 /* A host that reports more than is known here can do at least that */
@@ -449,10 +403,13 @@ static bool smmuv3_accel_check_props(SMMUv3State *s, SMMUv3AccelFeatures *f,
                    "the host's", s->stage);
         return false;
     }
-    if (!smmuv3_accel_parse_oas(s->oas, &f->oas, errp) ||
-        !smmuv3_accel_parse_ssidsize(s->ssidsize, &f->ssidsize, errp)) {
-        return false;
-    }
+    /* Modes follow each other as the encodings of OAS and SSIDSIZE do */
+    QEMU_BUILD_BUG_ON(OAS_MODE_48 - OAS_MODE_32 != SMMUV3_ACCEL_OAS_MAX);
+    QEMU_BUILD_BUG_ON(OAS_MODE_AUTO - OAS_MODE_32 != SMMUV3_ACCEL_AUTO);
+    QEMU_BUILD_BUG_ON(SSID_SIZE_MODE_AUTO - SSID_SIZE_MODE_0 !=
+                      SMMUV3_ACCEL_AUTO);
+    f->oas = (int)s->oas - OAS_MODE_32;
+    f->ssidsize = (int)s->ssidsize - SSID_SIZE_MODE_0;
     f->ril = smmuv3_accel_on_off(s->ril);
     f->ats = smmuv3_accel_on_off(s->ats);
     f->asid16 = f->bbml = SMMUV3_ACCEL_AUTO;
@@ -475,8 +432,7 @@ bool smmuv3_accel_realize(SMMUv3State *s, Error **errp)
 
     if (!s->accel) {
         if (s->ril != ON_OFF_AUTO_AUTO || s->ats != ON_OFF_AUTO_AUTO ||
-            !smmuv3_accel_is_auto(s->oas) ||
-            !smmuv3_accel_is_auto(s->ssidsize)) {
+            s->oas != OAS_MODE_AUTO || s->ssidsize != SSID_SIZE_MODE_AUTO) {
             error_setg(errp, "ril=, ats=, oas= and ssidsize= need accel=on");
             return false;
         }

@@ -86,6 +86,7 @@ static bool is_root_complex(const VirtMachineState *vms, PCIBus *bus)
 static bool check_bus(const VirtMachineState *vms, DeviceState *dev,
                       PCIBus *bus, Error **errp)
 {
+    ERRP_GUARD();
     SMMUv3State *other;
 
     if (!bus) {
@@ -125,6 +126,7 @@ static bool check_bus(const VirtMachineState *vms, DeviceState *dev,
 static bool check_interrupts(const VirtMachineState *vms, DeviceState *dev,
                              Error **errp)
 {
+    ERRP_GUARD();
     PlatformBusDevice *pbus = PLATFORM_BUS_DEVICE(vms->platform_bus_dev);
     long left = pbus->num_irqs -
                 bitmap_count_one(pbus->used_irqs, pbus->num_irqs);
@@ -146,6 +148,7 @@ static bool check_interrupts(const VirtMachineState *vms, DeviceState *dev,
  */
 static bool check_accel(VirtMachineState *vms, DeviceState *dev, Error **errp)
 {
+    ERRP_GUARD();
     if (!virt_is_acpi_enabled(vms)) {
         error_setg(errp, "%s: accel=on needs ACPI, and the machine has "
                    "acpi=off", device_name(dev));
@@ -167,6 +170,7 @@ static bool check_accel(VirtMachineState *vms, DeviceState *dev, Error **errp)
 bool virt_smmuv3_pre_plug(VirtMachineState *vms, DeviceState *dev,
                           Error **errp)
 {
+    ERRP_GUARD();
     VirtMachineClass *vmc = VIRT_MACHINE_GET_CLASS(vms);
     SMMUv3State *smmu = ARM_SMMUV3(dev);
 

@@ -427,10 +427,15 @@ static const struct Start {
       { "smmu0", "ats=auto", "oas=auto", "ssidsize=auto" } },
     { "all-auto-no-device_refused", { .smmu_props = "ril=auto" }, "",
       { "ril=auto", "no host device" } },
-    { "oas_refused", { .smmu_props = "oas=43" }, "", { "oas=43", "44" } },
+    { "oas_refused", { .smmu_props = "oas=43" }, "",
+      { "oas=43", "auto/", "/44/", "/48" } },
     { "oas-text_refused", { .smmu_props = "oas=x" }, "", { "oas=x" } },
+    /* More than the emulated SMMU can have */
+    { "oas-52_refused", { .smmu_props = "oas=52" }, "", { "oas=52", "/48" } },
     { "ssidsize_refused", { .smmu_props = "ssidsize=21" }, "",
-      { "ssidsize=21", "20" } },
+      { "ssidsize=21", "auto", "20" } },
+    { "ssidsize-text_refused", { .smmu_props = "ssidsize=4x" }, "",
+      { "ssidsize=4x", "auto", "20" } },
     { "stage-2_refused", { .smmu_props = "stage=2," SMMUV3_ACCEL_FIXED }, "",
       { "stage=2", "accel=on" } },
     { "oas-below-memory_refused",
@@ -471,6 +476,60 @@ static void test_start(const void *data)
     for (size_t i = 0; i < PARTS && c->error[i]; i++) {
         g_assert_nonnull(strstr(err, c->error[i]));
     }
+}
+
+/* --- what helps depends on why the host refuses --- */
+
+#define ONE_STREAM  "must have exactly one StreamID in the host"
+#define NEEDS_FWB   "must have stage-2 forced write-back"
+
+static const struct Hint {
+    const char *name;
+    const char *call;
+    int err;
+    const char *hint;           /* NULL: none */
+} hints[] = {
+    { "vdevice-unsupported_hint", "VDEVICE_ALLOC", EOPNOTSUPP, ONE_STREAM },
+    { "vdevice-no-memory_no-hint", "VDEVICE_ALLOC", ENOMEM },
+    { "vdevice-in-use_no-hint", "VDEVICE_ALLOC", EEXIST },
+    { "viommu-unsupported_hint", "VIOMMU_ALLOC", EOPNOTSUPP, NEEDS_FWB },
+    { "viommu-no-memory_no-hint", "VIOMMU_ALLOC", ENOMEM },
+};
+
+static void test_hint(const void *data)
+{
+    const struct Hint *c = data;
+    g_autofree char *desc = NULL;
+    g_autofree char *err = NULL;
+    FakeHost *host;
+
+    if (!fakehost_available()) {
+        return;
+    }
+    desc = g_strdup_printf("iommu iommu0 type=smmuv3 idr0=0x%x idr1=0x%x "
+                           "idr3=0x%x idr5=0x%x\ndevice dev0 iommu=iommu0\n",
+                           HOST_IDR0, HOST_IDR1, HOST_IDR3, HOST_IDR5);
+    host = fakehost_new(desc);
+    fakehost_fail(host, c->call, 1, 0, c->err, 0);
+    g_assert_cmpint(fakehost_run(host, "-M virt,gic-version=3 -cpu cortex-a57 "
+                                 "-object iommufd,id=iommufd0,fd=%d "
+                                 "-device arm-smmuv3,primary-bus=pcie.0,"
+                                 "accel=on," SMMUV3_ACCEL_FIXED
+                                 " -device vfio-pci,id=dev0,fd=%d,bus=pcie.0,"
+                                 "iommufd=iommufd0",
+                                 fakehost_fd(host, "iommufd0"),
+                                 fakehost_fd(host, "dev0")), ==, 1);
+    err = fakehost_err_since(host, 0);
+    g_test_message("%s", err);
+    g_assert_nonnull(strstr(err, c->call));
+    g_assert_nonnull(strstr(err, strerror(c->err)));
+    for (size_t i = 0; i < ARRAY_SIZE(hints); i++) {
+        if (hints[i].hint) {
+            g_assert_cmpint(!!strstr(err, hints[i].hint), ==,
+                            c->hint == hints[i].hint);
+        }
+    }
+    fakehost_free(host);
 }
 
 /* --- a host device and an SMMU that are not made for each other --- */
@@ -595,6 +654,50 @@ static void test_described(void)
     smmuv3_accel_end(&t);
 }
 
+/* What a management layer finds out: the values, and which of them is set */
+static void test_values(void)
+{
+    Smmuv3AccelSetup setup = {
+        .cold = 1, .smmu_props = "oas=44,ssidsize=4,ril=on",
+    };
+    static const char *const values[][2] = {
+        { "oas", "44" }, { "ssidsize", "4" }, { "ril", "on" },
+        { "ats", "auto" },
+    };
+    Smmuv3AccelTest t;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+        QDict *resp = qtest_qmp(t.host->qts, "{ 'execute': 'qom-get',"
+                                " 'arguments': {"
+                                " 'path': '/machine/peripheral/smmu0',"
+                                " 'property': %s } }", values[i][0]);
+
+        g_assert_cmpstr(qdict_get_try_str(resp, "return"), ==, values[i][1]);
+        qobject_unref(resp);
+    }
+    smmuv3_accel_end(&t);
+}
+
+static void test_help(void)
+{
+    static const char *const parts[] = {
+        "oas=<OasMode>", "auto/32/36/40/42/44/48",
+        "ssidsize=<SsidSizeMode>", "auto, or 0 to 20",
+    };
+    g_autofree char *cmd = NULL;
+    g_autofree char *out = NULL;
+
+    cmd = g_strdup_printf("%s -M virt -device arm-smmuv3,help",
+                          g_getenv("QTEST_QEMU_BINARY"));
+    g_assert_true(g_spawn_command_line_sync(cmd, &out, NULL, NULL, NULL));
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        g_assert_nonnull(strstr(out, parts[i]));
+    }
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -621,6 +724,12 @@ int main(int argc, char **argv)
 
         qtest_add_data_func(path, &starts[i], test_start);
     }
+    for (size_t i = 0; i < ARRAY_SIZE(hints); i++) {
+        g_autofree char *path = g_strdup_printf("/smmuv3-accel/start/%s",
+                                                hints[i].name);
+
+        qtest_add_data_func(path, &hints[i], test_hint);
+    }
     for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
         g_autofree char *path = g_strdup_printf("/smmuv3-accel/start/%s",
                                                 orders[i].name);
@@ -640,5 +749,7 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-accel/pasids_smaller-width", test_pasids);
     qtest_add_func("/smmuv3-accel/migration_blocked", test_migration_blocked);
     qtest_add_func("/smmuv3-accel/qtree_described", test_described);
+    qtest_add_func("/smmuv3-accel/values_readable", test_values);
+    qtest_add_func("/smmuv3-accel/help_values", test_help);
     return g_test_run();
 }

@@ -106,7 +106,7 @@ static void setup_dev(NGMachine *m, unsigned int n, int slot)
     qpci_device_enable(dev->pci);
     dev->bar = qpci_iomap(dev->pci, 0, NULL);
     dev->sid = devfn;
-    dev->dir = vtd_guest_add_context(&m->g, 0, devfn, PASID);
+    dev->dir = vtd_guest_add_context(&m->g, devfn, PASID);
 }
 
 void ng_start(NGMachine *m, unsigned int nr_devs)

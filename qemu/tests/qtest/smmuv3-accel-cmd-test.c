@@ -152,7 +152,7 @@ static void test_command(const void *data)
     }
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
     smmuv3_accel_expect(&t, 1, SMMUV3_IS_S1);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- many commands --- */
@@ -173,7 +173,7 @@ static void test_burst(void)
     smmuv3_guest_sync(&t.guest);
     g_assert_cmpuint(fakehost_total_calls(t.host) - calls, ==, 1);
     g_assert_cmpuint(fakehost_entries(t.host) - entries, ==, 64);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Each CMD_SYNC completes what was before it, and only that */
@@ -206,7 +206,7 @@ static void test_syncs(void)
         calls++;
     }
     g_assert_cmpuint(calls, ==, 3);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Without CMD_SYNC: the guest could look at the index instead */
@@ -224,7 +224,7 @@ static void test_no_sync(void)
     smmuv3_guest_ring(&t.guest);
     g_assert_true(smmuv3_guest_consumed(&t.guest));
     g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE) - calls, ==, 1);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* A change of an entry comes after what was asked for before it */
@@ -254,7 +254,7 @@ static void test_order(void)
         g_error("missing in\n%s", log);
     }
     g_assert_true(first < alloc && alloc < second);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* An illegal one in the middle: those before it are carried out, then stop */
@@ -284,7 +284,7 @@ static void test_illegal_in_burst(void)
     /* Nothing moves until it is acknowledged */
     smmuv3_guest_ring(g);
     g_assert_false(smmuv3_guest_consumed(g));
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* The queue wraps many times */
@@ -306,7 +306,7 @@ static void test_wrap(void)
     }
     g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE) - calls, ==, 20);
     g_assert_cmpuint(fakehost_entries(t.host) - entries, ==, 20 * 99);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* More than fits a batch: a larger queue, and no CMD_SYNC */
@@ -336,7 +336,7 @@ static void test_full_batch(void)
     g_assert_cmpuint(smmuv3_guest_readl(g, SMMUV3_CMDQ_CONS), ==, NUM);
     g_assert_cmpuint(fakehost_entries(t.host) - entries, ==, NUM);
     g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE) - calls, ==, 3);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Without a device there is no host to tell */
@@ -354,7 +354,7 @@ static void test_no_device(void)
     smmuv3_guest_post(&t.guest, SMMUV3_ATC_INV | SID(SID0), 52);
     smmuv3_guest_cfgi_all(&t.guest);
     g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE), ==, 0);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* The host knows that a device has no ATS, whatever the guest's entry says */
@@ -383,7 +383,7 @@ static void test_device_without_ats(void)
     smmuv3_guest_post(&t.guest, SMMUV3_ATC_INV | SID(SID0), 52);
     smmuv3_guest_sync(&t.guest);
     g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE), ==, calls);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- a host that needs TLBI and CFGI twice --- */
@@ -463,7 +463,7 @@ static void test_errata(void)
     smmuv3_guest_cfgi(g, SID0);
     expect_calls(&t, mark, "[0x10000000006:0x0]\n[0x10000000006:0x0]\n");
     g_assert_cmpuint(t.host->page->unrepeated, ==, 0);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* What is done again after a refusal needs it, too, and so does a flush */
@@ -501,7 +501,7 @@ static void test_errata_refused(void)
     smmuv3_guest_cfgi(g, SID0);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
     expect_calls(&t, mark, "[0x30:0x0]\n[0x30:0x0]\n");
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* A queue that is not in memory cannot be read, whatever else is there */
@@ -520,7 +520,7 @@ static void test_queue_in_device(void)
     smmuv3_guest_set_cr0(g, SMMUV3_CR0_ALL);
     smmuv3_guest_writel(g, SMMUV3_CMDQ_PROD, 1);
     g_assert_cmpuint(smmuv3_guest_cmdq_error(g), ==, SMMUV3_CERROR_ABT);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Nobody reads the CDs of a stream that aborts, not even one that had some */
@@ -541,7 +541,7 @@ static void test_cd_of_abort(void)
     smmuv3_guest_post_sid(g, SMMUV3_CFGI_CD_ALL, SID0);
     smmuv3_guest_sync(g);
     g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE), ==, calls);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Where the host has ASIDs of 8 bits the guest's have no more, too */
@@ -565,7 +565,7 @@ static void test_asid8(void)
     line = fakehost_log_last(t.host, mark, INVALIDATE,
                              "[0x34000000000011:0x0,0x78000000000012:0x1000]");
     g_assert_nonnull(line);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* CMD_SYNC with an interrupt: pulsed when the work is done */
@@ -583,7 +583,7 @@ static void test_sync_irq(void)
     smmuv3_guest_ring(&t.guest);
     g_assert_true(smmuv3_guest_consumed(&t.guest));
     g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE) - calls, ==, 1);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 int main(int argc, char **argv)

@@ -5,122 +5,39 @@
  */
 
 #include "qemu/osdep.h"
-#include <glib/gstdio.h>
-#include "hw/pci/pci_regs.h"
 #include "smmuv3-accel-common.h"
 
-#define FIRST_SLOT      4           /* device number of root port 0 */
 #define ECAM_BASE       0x4010000000ull
 
 /* With the first user-created SMMU at the start of the platform bus */
 #define SMMU_BASE       0x0c000000ull
 #define GUEST_TABLES    (SMMUV3_GUEST_RAM + 0x100000)
 
-/* --- config space --- */
-
-static uint64_t cfg_addr(uint16_t bdf, unsigned reg)
-{
-    return ECAM_BASE + ((uint64_t)bdf << 12) + reg;
-}
-
-uint32_t smmuv3_accel_cfg_readl(Smmuv3AccelTest *t, uint16_t bdf, unsigned reg)
-{
-    return qtest_readl(t->host->qts, cfg_addr(bdf, reg));
-}
-
-void smmuv3_accel_cfg_writel(Smmuv3AccelTest *t, uint16_t bdf, unsigned reg,
-                             uint32_t value)
-{
-    qtest_writel(t->host->qts, cfg_addr(bdf, reg), value);
-}
-
-void smmuv3_accel_cfg_writew(Smmuv3AccelTest *t, uint16_t bdf, unsigned reg,
-                             uint16_t value)
-{
-    qtest_writew(t->host->qts, cfg_addr(bdf, reg), value);
-}
-
-static uint16_t port_bdf(unsigned port)
-{
-    /* One function in each of 28 slots, then a second one, … */
-    return (FIRST_SLOT + port % 28) << 3 | port / 28;
-}
+/* --- machine --- */
 
 void smmuv3_accel_number_bus(Smmuv3AccelTest *t, unsigned port, uint8_t bus)
 {
-    smmuv3_accel_cfg_writel(t, port_bdf(port), PCI_PRIMARY_BUS,
-                            bus << 8 | bus << 16);
-}
-
-/* There is no firmware to number the busses */
-static void number_busses(Smmuv3AccelTest *t)
-{
-    for (unsigned i = 0; i < t->ports; i++) {
-        smmuv3_accel_number_bus(t, i, i + 1);
-    }
-}
-
-static unsigned find_express(Smmuv3AccelTest *t, uint16_t bdf)
-{
-    unsigned pos = smmuv3_accel_cfg_readl(t, bdf, PCI_CAPABILITY_LIST) & 0xfc;
-
-    while (pos) {
-        uint32_t cap = smmuv3_accel_cfg_readl(t, bdf, pos);
-
-        if ((cap & 0xff) == PCI_CAP_ID_EXP) {
-            return pos;
-        }
-        pos = cap >> 8 & 0xfc;
-    }
-    g_assert_not_reached();
-}
-
-static void power_off(Smmuv3AccelTest *t, unsigned port)
-{
-    uint16_t bdf = port_bdf(port);
-    unsigned pos = find_express(t, bdf);
-
-    smmuv3_accel_cfg_writew(t, bdf, pos + PCI_EXP_SLTCTL,
-                            PCI_EXP_SLTCTL_PWR_IND_OFF |
-                            PCI_EXP_SLTCTL_PWR_OFF);
-}
-
-/* --- machine --- */
-
-const char *smmuv3_accel_dev(unsigned n)
-{
-    static char names[SMMUV3_ACCEL_PORTS_MAX][8];
-
-    g_assert_cmpuint(n, <, SMMUV3_ACCEL_PORTS_MAX);
-    g_snprintf(names[n], sizeof(names[n]), "dev%u", n);
-    return names[n];
-}
-
-uint32_t smmuv3_accel_sid(unsigned n)
-{
-    return (n + 1) << 8;
+    fakehost_number_bus(t->host, fakehost_port(port), bus, bus);
 }
 
 static char *describe_host(const Smmuv3AccelSetup *setup)
 {
-    GString *s = g_string_new(setup->host);
+    g_autofree char *iommu = NULL;
 
     if (setup->host) {
-        return g_string_free(s, false);
+        return g_strdup(setup->host);
     }
     if (setup->host_type) {
-        g_string_printf(s, "iommu iommu0 type=%s\n", setup->host_type);
+        iommu = g_strdup_printf("iommu iommu0 type=%s\n", setup->host_type);
     } else {
-        g_string_printf(s, "iommu iommu0 type=smmuv3 idr0=0x%x idr1=0x%x "
-                        "idr3=0x%x idr5=0x%x\n", HOST_IDR0 ^ setup->idr0,
-                        HOST_IDR1 ^ setup->idr1, HOST_IDR3 ^ setup->idr3,
-                        HOST_IDR5 ^ setup->idr5);
+        iommu = g_strdup_printf("iommu iommu0 type=smmuv3 idr0=0x%x idr1=0x%x "
+                                "idr3=0x%x idr5=0x%x\n",
+                                HOST_IDR0 ^ setup->idr0,
+                                HOST_IDR1 ^ setup->idr1,
+                                HOST_IDR3 ^ setup->idr3,
+                                HOST_IDR5 ^ setup->idr5);
     }
-    for (unsigned i = 0; i < SMMUV3_ACCEL_PORTS_MAX; i++) {
-        g_string_append_printf(s, "device %s iommu=iommu0\n",
-                               smmuv3_accel_dev(i));
-    }
-    return g_string_free(s, false);
+    return fakehost_describe(iommu);
 }
 
 static unsigned count_ports(const Smmuv3AccelSetup *setup)
@@ -131,7 +48,6 @@ static unsigned count_ports(const Smmuv3AccelSetup *setup)
 char *smmuv3_accel_args(const Smmuv3AccelSetup *setup)
 {
     GString *s = g_string_new(NULL);
-    unsigned ports = count_ports(setup);
 
     g_string_printf(s, "-M virt,gic-version=3 "
                     "-cpu cortex-a57 -m %dM %s ", SMMUV3_GUEST_RAM_MB,
@@ -141,35 +57,8 @@ char *smmuv3_accel_args(const Smmuv3AccelSetup *setup)
                            "accel=on,%s ", setup->bus ?: "pcie.0",
                            setup->smmu_props ?: setup->cold ? "ril=auto" :
                            SMMUV3_ACCEL_FIXED);
-    g_assert_cmpuint(ports, <=, SMMUV3_ACCEL_PORTS_MAX);
-    for (unsigned i = 0; i < ports; i++) {
-        g_string_append_printf(s, "-device pcie-root-port,id=rp%u,bus=%s,"
-                               "chassis=%u,multifunction=on,addr=%x.%x ", i,
-                               setup->bus ?: "pcie.0", i + 1,
-                               port_bdf(i) >> 3, port_bdf(i) & 7);
-    }
+    fakehost_add_ports(s, setup->bus ?: "pcie.0", count_ports(setup));
     g_string_append(s, setup->args ?: "");
-    return g_string_free(s, false);
-}
-
-/* The objects that a device may name, and the devices that are there at once */
-static char *describe_devices(FakeHost *host, const Smmuv3AccelSetup *setup)
-{
-    GString *s = g_string_new(NULL);
-
-    for (unsigned i = 0; i < MAX(setup->iommufds, 1); i++) {
-        g_autofree char *name = g_strdup_printf("iommufd%u", i);
-
-        g_string_append_printf(s, "-object iommufd,id=%s,fd=%d ", name,
-                               fakehost_fd(host, name));
-    }
-    for (unsigned i = 0; i < setup->cold; i++) {
-        const char *name = smmuv3_accel_dev(i);
-
-        g_string_append_printf(s, " -device vfio-pci,id=%s,fd=%d,bus=rp%u,"
-                               "iommufd=iommufd0", name,
-                               fakehost_fd(host, name), i);
-    }
     return g_string_free(s, false);
 }
 
@@ -177,74 +66,27 @@ bool smmuv3_accel_start(Smmuv3AccelTest *t, const Smmuv3AccelSetup *setup)
 {
     g_autofree char *description = describe_host(setup);
     g_autofree char *args = smmuv3_accel_args(setup);
-    g_autofree char *devices = NULL;
+    g_autoptr(GString) devices = g_string_new(NULL);
 
     if (!fakehost_available()) {
         return false;
     }
-    t->ports = count_ports(setup);
     t->host = fakehost_new(description);
-    t->events = g_dir_make_tmp("smmuv3-events-XXXXXX", NULL);
-    g_assert_nonnull(t->events);
-    g_setenv("FAKEHOST_EVENTS", t->events, true);
-    devices = describe_devices(t->host, setup);
-    fakehost_start(t->host, "%s %s", args, devices);
-    g_unsetenv("FAKEHOST_EVENTS");
-    number_busses(t);
+    t->host->ports = count_ports(setup);
+    t->host->ecam = ECAM_BASE;
+    fakehost_add_iommufds(t->host, devices, MAX(setup->iommufds, 1));
+    for (unsigned i = 0; i < setup->cold; i++) {
+        g_autofree char *bus = g_strdup_printf("bus=rp%u", i);
+
+        fakehost_add_device(t->host, devices, i, bus);
+    }
+    fakehost_start(t->host, "%s %s", args, devices->str);
+    fakehost_number_busses(t->host);
     smmuv3_guest_init(&t->guest, t->host->qts, SMMU_BASE, GUEST_TABLES);
     for (unsigned i = 0; i < setup->devices; i++) {
-        smmuv3_accel_plug(t, setup->cold + i);
+        fakehost_plug(t->host, setup->cold + i);
     }
     return true;
-}
-
-void smmuv3_accel_end(Smmuv3AccelTest *t)
-{
-    const char *name;
-    GDir *dir;
-
-    fakehost_free(t->host);
-    t->host = NULL;
-    dir = g_dir_open(t->events, 0, NULL);
-    while ((name = g_dir_read_name(dir))) {
-        g_autofree char *path = g_build_filename(t->events, name, NULL);
-
-        g_unlink(path);
-    }
-    g_dir_close(dir);
-    g_rmdir(t->events);
-    g_free(t->events);
-}
-
-char *smmuv3_accel_try_plug(Smmuv3AccelTest *t, unsigned n, const char *props)
-{
-    g_autofree char *all = g_strdup_printf(", 'bus': 'rp%u' %s", n, props);
-
-    return fakehost_plug(t->host, smmuv3_accel_dev(n), all);
-}
-
-void smmuv3_accel_plug(Smmuv3AccelTest *t, unsigned n)
-{
-    g_autofree char *error = smmuv3_accel_try_plug(t, n,
-                                                   ", 'iommufd': 'iommufd0'");
-
-    g_assert_cmpstr(error, ==, NULL);
-}
-
-void smmuv3_accel_unplug(Smmuv3AccelTest *t, unsigned n)
-{
-    qtest_qmp_assert_success(t->host->qts, "{ 'execute': 'device_del',"
-                             " 'arguments': { 'id': %s } }",
-                             smmuv3_accel_dev(n));
-    /* What a guest does that agrees */
-    power_off(t, n);
-    qtest_qmp_eventwait(t->host->qts, "DEVICE_DELETED");
-}
-
-void smmuv3_accel_reset(Smmuv3AccelTest *t)
-{
-    fakehost_reset(t->host);
-    number_busses(t);
 }
 
 uint64_t smmuv3_accel_s1_ste(unsigned n)
@@ -255,7 +97,7 @@ uint64_t smmuv3_accel_s1_ste(unsigned n)
 void smmuv3_accel_bind(Smmuv3AccelTest *t, unsigned n)
 {
     Smmuv3Guest *g = &t->guest;
-    uint32_t sid = smmuv3_accel_sid(n);
+    uint32_t sid = fakehost_sid(n);
 
     if (!(smmuv3_guest_readl(g, SMMUV3_CR0) & SMMUV3_CR0_SMMUEN)) {
         smmuv3_guest_enable(g);
@@ -280,7 +122,7 @@ static char *find_hwpt(Smmuv3AccelTest *t, uint32_t id)
 Smmuv3AccelState smmuv3_accel_state(Smmuv3AccelTest *t, unsigned n)
 {
     const struct FakehostDevice *dev = fakehost_device(t->host,
-                                                       smmuv3_accel_dev(n));
+                                                       fakehost_dev(n));
     g_autofree char *line = NULL;
     const char *ste;
     uint64_t word0;
@@ -324,7 +166,7 @@ static void explain(Smmuv3AccelTest *t, unsigned n, Smmuv3AccelState wanted,
 
     g_test_message("…%s", log + (len > 3000 ? len - 3000 : 0));
     g_test_message("%s", err);
-    g_error("%s: expected %s, has %s", smmuv3_accel_dev(n), names[wanted],
+    g_error("%s: expected %s, has %s", fakehost_dev(n), names[wanted],
             names[found]);
 }
 
@@ -347,31 +189,8 @@ unsigned smmuv3_accel_s1_hwpts(Smmuv3AccelTest *t)
     return nested - 2 * viommus;
 }
 
-void smmuv3_accel_expect_empty(Smmuv3AccelTest *t)
-{
-    for (unsigned type = FAKEHOST_OBJ_DEVICE; type < FAKEHOST_OBJ_TYPES;
-         type++) {
-        unsigned left = fakehost_objects(t->host, type);
-
-        if (left) {
-            g_error("%u objects of type %u are left in the host", left, type);
-        }
-    }
-    g_assert_cmpuint(t->host->page->areas, ==, 0);
-}
-
 void smmuv3_accel_expect_alive(Smmuv3AccelTest *t)
 {
     qtest_qmp_assert_success(t->host->qts, "{ 'execute': 'query-status' }");
     g_assert_cmphex(smmuv3_guest_readl(&t->guest, SMMUV3_IDR0), !=, 0);
-}
-
-uint64_t smmuv3_accel_calls_since(Smmuv3AccelTest *t, const char *call,
-                                  uint64_t *count)
-{
-    uint64_t now = fakehost_calls(t->host, call);
-    uint64_t since = now - *count;
-
-    *count = now;
-    return since;
 }

@@ -8,10 +8,8 @@
 #ifndef SMMUV3_ACCEL_COMMON_H
 #define SMMUV3_ACCEL_COMMON_H
 
-#include "viommu/harness.h"
 #include "libqos/smmuv3.h"
-
-#define SMMUV3_ACCEL_PORTS_MAX  32
+#include "viommu/devices.h"
 
 /* Values for a guest whose devices are all plugged later */
 #define SMMUV3_ACCEL_FIXED  "ril=on,ats=on,oas=44,ssidsize=4"
@@ -53,45 +51,21 @@ typedef struct Smmuv3AccelSetup {
 
 typedef struct Smmuv3AccelTest {
     FakeHost *host;
-    char *events;               /* directory of event queues */
-    unsigned ports;
     Smmuv3Guest guest;
 } Smmuv3AccelTest;
 
 /**
  * smmuv3_accel_start: start a machine with root ports, and plug devices
  *
- * Device N of the host is called devN and goes to root port N, which leads to
- * bus N + 1. Secondary bus numbers are programmed.
- *
  * Returns: false if the test is to be skipped
  */
 bool smmuv3_accel_start(Smmuv3AccelTest *t, const Smmuv3AccelSetup *setup);
-void smmuv3_accel_end(Smmuv3AccelTest *t);
 
 /* QEMU's arguments for the machine of @setup, but for host devices */
 char *smmuv3_accel_args(const Smmuv3AccelSetup *setup);
 
-/* Name and StreamID of device @n */
-const char *smmuv3_accel_dev(unsigned n);
-uint32_t smmuv3_accel_sid(unsigned n);
-
-/* Config space of the function at @bdf */
-uint32_t smmuv3_accel_cfg_readl(Smmuv3AccelTest *t, uint16_t bdf, unsigned reg);
-void smmuv3_accel_cfg_writel(Smmuv3AccelTest *t, uint16_t bdf, unsigned reg,
-                             uint32_t value);
-void smmuv3_accel_cfg_writew(Smmuv3AccelTest *t, uint16_t bdf, unsigned reg,
-                             uint16_t value);
 /* Have root port @port lead to bus @bus */
 void smmuv3_accel_number_bus(Smmuv3AccelTest *t, unsigned port, uint8_t bus);
-
-/* device_add dev@n; @props as for fakehost_plug(). Returns NULL or the error */
-char *smmuv3_accel_try_plug(Smmuv3AccelTest *t, unsigned n, const char *props);
-/* device_add that has to succeed */
-void smmuv3_accel_plug(Smmuv3AccelTest *t, unsigned n);
-void smmuv3_accel_unplug(Smmuv3AccelTest *t, unsigned n);
-/* system_reset, and number the busses again */
-void smmuv3_accel_reset(Smmuv3AccelTest *t);
 
 /* An entry of device @n with its own CD table, for smmuv3_guest_write_ste() */
 uint64_t smmuv3_accel_s1_ste(unsigned n);
@@ -113,12 +87,6 @@ void smmuv3_accel_expect(Smmuv3AccelTest *t, unsigned n,
                          Smmuv3AccelState state);
 /* How many nested HWPTs there are besides bypass and abort ones */
 unsigned smmuv3_accel_s1_hwpts(Smmuv3AccelTest *t);
-/* Nothing is left in the host but, if QEMU keeps it, the iommufd */
-void smmuv3_accel_expect_empty(Smmuv3AccelTest *t);
 void smmuv3_accel_expect_alive(Smmuv3AccelTest *t);
-
-/* How often @call was made since *@count, which is brought up to date */
-uint64_t smmuv3_accel_calls_since(Smmuv3AccelTest *t, const char *call,
-                                  uint64_t *count);
 
 #endif /* SMMUV3_ACCEL_COMMON_H */

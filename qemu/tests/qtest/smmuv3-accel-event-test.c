@@ -33,7 +33,7 @@ static int open_queue(Smmuv3AccelTest *t)
     int fd;
 
     g_assert_nonnull(line);
-    path = g_strdup_printf("%s/veventq-%d", t->events,
+    path = g_strdup_printf("%s/veventq-%d", t->host->events,
                            atoi(strstr(line, "out_veventq_id=") +
                                 strlen("out_veventq_id=")));
     fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
@@ -56,7 +56,7 @@ static void send_bytes(int fd, const void *data, size_t len)
 
 static void send_event(int fd, uint32_t sequence, uint64_t addr)
 {
-    HostEvent e = make_event(sequence, smmuv3_accel_sid(0), addr);
+    HostEvent e = make_event(sequence, fakehost_sid(0), addr);
 
     send_bytes(fd, &e, sizeof(e));
 }
@@ -102,7 +102,7 @@ static void test_event(void)
     g_assert_cmphex(evt[2], ==, 0xdead000);
     g_assert_false(smmuv3_guest_event(&t.guest, evt));
     close(fd);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 static void wait_lines(Smmuv3AccelTest *t, const char *text, unsigned wanted)
@@ -141,7 +141,7 @@ static void test_unknown(void)
     g_assert_true(smmuv3_guest_event(&t.guest, evt));
     g_assert_cmphex(evt[2], ==, 0x1000);
     close(fd);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Reads of the queue's descriptor are visible as trace events on stderr */
@@ -186,7 +186,7 @@ static void test_many(void)
         g_assert_cmphex(evt[2], ==, i * 0x1000ull);
     }
     close(fd);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* An event may come in two pieces */
@@ -212,7 +212,7 @@ static void test_pieces(void)
     g_assert_true(smmuv3_guest_event(&t.guest, evt));
     g_assert_cmphex(evt[2], ==, 0x2000);
     close(fd);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* The guest's queue is full: the rest is lost, which it learns once */
@@ -246,7 +246,7 @@ static void test_overflow(void)
     }
     wait_prod(&t, (2 * QUEUE_LEN + 1) & (2 * QUEUE_LEN - 1));
     close(fd);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* The host has lost some: in the middle, at the end */
@@ -275,7 +275,7 @@ static void test_lost(void)
     send_event(fd, 8, 0x5000);
     wait_prod(&t, 5);
     close(fd);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* After the largest sequence number comes 0 */
@@ -295,7 +295,7 @@ static void test_sequence_wraps(void)
     send_event(fd, 1, 0x3000);
     wait_prod(&t, 3 | SMMUV3_QUEUE_OVERFLOW);
     close(fd);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* The host's queue is there while a device is, whatever the guest's does */
@@ -308,7 +308,7 @@ static void test_lifetime(void)
     if (!smmuv3_accel_start(&t, &setup)) {
         return;
     }
-    smmuv3_accel_plug(&t, 0);
+    fakehost_plug(t.host, 0);
     g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VEVENTQ), ==, 1);
     smmuv3_guest_enable(g);
     for (unsigned i = 0; i < 5; i++) {
@@ -317,14 +317,14 @@ static void test_lifetime(void)
                          1);
         smmuv3_guest_set_cr0(g, SMMUV3_CR0_ALL);
     }
-    smmuv3_accel_reset(&t);
+    fakehost_reset(t.host);
     g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VEVENTQ), ==, 1);
     g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_VEVENTQ_ALLOC"), ==, 1);
-    smmuv3_accel_unplug(&t, 0);
-    smmuv3_accel_expect_empty(&t);
+    fakehost_unplug(t.host, 0);
+    fakehost_expect_empty(t.host);
     /* Nothing is destroyed that somebody still uses */
     g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_DESTROY"), ==, 0);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /*
@@ -346,7 +346,7 @@ static void test_poll(void)
     g_assert_cmpuint(t.host->page->queue_reads, >, 0);
     g_assert_cmpuint(t.host->page->queue_polls, ==, 0);
     close(fd);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* What happens while the guest's queue is off is not for it */
@@ -382,7 +382,7 @@ static void test_queue_off(void)
     g_assert_true(smmuv3_guest_event(&t.guest, evt));
     g_assert_cmphex(evt[2], ==, 0x5000);
     close(fd);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* A host without such queues: told once, and all else works */
@@ -397,7 +397,7 @@ static void test_refused_queue(void)
     }
     mark = fakehost_err_mark(t.host);
     fakehost_fail(t.host, "VEVENTQ_ALLOC", 1, 0, EOPNOTSUPP, 0);
-    smmuv3_accel_plug(&t, 0);
+    fakehost_plug(t.host, 0);
     smmuv3_accel_bind(&t, 0);
     for (unsigned i = 0; i < 5; i++) {
         smmuv3_guest_set_cr0(&t.guest, SMMUV3_CR0_ALL & ~SMMUV3_CR0_EVENTQEN);
@@ -409,9 +409,9 @@ static void test_refused_queue(void)
     g_assert_cmpuint(fakehost_err_lines(t.host, mark, "will not see faults"),
                      ==, 1);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
-    smmuv3_accel_unplug(&t, 0);
-    smmuv3_accel_expect_empty(&t);
-    smmuv3_accel_end(&t);
+    fakehost_unplug(t.host, 0);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 /* A read that fails is told once and tried again, but not without a pause */
@@ -444,7 +444,7 @@ static void test_read_error(void)
     g_assert_cmpuint(fakehost_err_lines(t.host, mark, "cannot read the host"),
                      ==, 2);
     close(fd);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* A guest that stands still gets no events, and all of them when it goes on */
@@ -469,7 +469,7 @@ static void test_stopped(void)
     qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
     wait_prod(&t, 2);
     close(fd);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* The guest's interrupts are lost without an RMR: that is said, once */
@@ -498,7 +498,7 @@ static void test_msi_window(void)
     fd = open_queue(&t);
     mark = fakehost_err_mark(t.host);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        HostEvent e = make_event(seq++, smmuv3_accel_sid(0), cases[i].addr);
+        HostEvent e = make_event(seq++, fakehost_sid(0), cases[i].addr);
 
         e.evt[0] = deposit64(e.evt[0], 0, 8, cases[i].type);
         send_bytes(fd, &e, sizeof(e));
@@ -517,7 +517,7 @@ static void test_msi_window(void)
     g_assert_cmpuint(fakehost_err_lines(t.host, mark, "StreamID 0x200"), ==,
                      1);
     close(fd);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* The guest's queue is nowhere: that is an error of its own */
@@ -535,7 +535,7 @@ static void test_bad_queue(void)
     QTEST_AWAIT(smmuv3_guest_readl(g, SMMUV3_GERROR) & 4);
     g_assert_cmphex(event_prod(&t), ==, 0);
     close(fd);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Nor is a device's register a queue: events do not change it */
@@ -551,14 +551,14 @@ static void test_queue_in_device(void)
     }
     /* The second word of an event is its StreamID */
     match = qtest_readl(g->qts, RTC_BASE + RTC_MATCH);
-    g_assert_cmphex(match, !=, smmuv3_accel_sid(0));
+    g_assert_cmphex(match, !=, fakehost_sid(0));
     smmuv3_guest_writeq(g, SMMUV3_EVENTQ_BASE, RTC_BASE | 5);
     send_event(fd, 0, 0x1000);
     QTEST_AWAIT(smmuv3_guest_readl(g, SMMUV3_GERROR) & 4 || event_prod(&t));
     g_assert_cmphex(event_prod(&t), ==, 0);
     g_assert_cmphex(qtest_readl(g->qts, RTC_BASE + RTC_MATCH), ==, match);
     close(fd);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* A storm of events does not keep QEMU from its other work */
@@ -584,7 +584,7 @@ static void test_storm(void)
     smmuv3_accel_expect_alive(&t);
     wait_prod(&t, SMMUV3_QUEUE_OVERFLOW | QUEUE_LEN);
     close(fd);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 int main(int argc, char **argv)

@@ -11,9 +11,9 @@
  */
 
 #include "qemu/osdep.h"
+#include "viommu/sweep.h"
 #include "smmuv3-accel-common.h"
 
-#define SWEEP_MAX       200     /* far more calls than any operation makes */
 #define INVALIDATE      "IOMMU_HWPT_INVALIDATE"
 #define ASID(a)         ((uint64_t)(a) << 48)
 #define SID0            0x100u
@@ -93,7 +93,7 @@ static void operate_off(Smmuv3AccelTest *t)
 
 static void operate_reset(Smmuv3AccelTest *t)
 {
-    smmuv3_accel_reset(t);
+    fakehost_reset(t->host);
 }
 
 static const Sweep sweeps[] = {
@@ -140,120 +140,117 @@ static void repair(Smmuv3AccelTest *t, const Sweep *sweep)
                      sweep->wanted == SMMUV3_IS_S1);
 }
 
-/* Returns false when there was no nth call to fail */
-static bool sweep_once(Smmuv3AccelTest *t, const Sweep *sweep, unsigned nth)
+typedef struct Run {
+    Smmuv3AccelTest t;
+    const Sweep *sweep;
+} Run;
+
+static void sweep_prepare(void *opaque)
 {
-    const struct FakehostRule *rule;
-    Smmuv3AccelState state;
-    size_t mark;
-    bool hit;
+    Run *run = opaque;
 
-    smmuv3_accel_plug(t, 0);
-    sweep->prepare(t);
-    mark = fakehost_err_mark(t->host);
-    rule = fakehost_fail(t->host, "*", nth, sweep->times, sweep->err, 0);
-    sweep->operate(t);
-    hit = rule->hits;
-    state = smmuv3_accel_state(t, 0);
-    fakehost_clear_rules(t->host);
+    fakehost_plug(run->t.host, 0);
+    run->sweep->prepare(&run->t);
+}
+
+static void sweep_operate(void *opaque)
+{
+    Run *run = opaque;
+
+    run->sweep->operate(&run->t);
+}
+
+static void sweep_check(void *opaque, const SweepRound *round)
+{
+    Run *run = opaque;
+    Smmuv3AccelTest *t = &run->t;
+    Smmuv3AccelState state = smmuv3_accel_state(t, 0);
+
     smmuv3_accel_expect_alive(t);
-
-    if (state != sweep->wanted) {
-        g_autofree char *err = fakehost_err_since(t->host, mark);
-
-        g_test_message("call %u: %s", nth, err);
-        g_assert_true(hit);
+    if (state != run->sweep->wanted) {
         g_assert_true(is_blocked(state));
         g_assert_cmpuint(smmuv3_accel_s1_hwpts(t), ==, 0);
-        g_assert_cmpuint(fakehost_err_lines(t->host, mark, "aborts"), >=, 1);
-        repair(t, sweep);
+        sweep_expect_told(round, "aborts", false);
+        repair(t, run->sweep);
     }
     smmuv3_guest_set_cr0(&t->guest, 0);
-    smmuv3_accel_unplug(t, 0);
-    smmuv3_accel_expect_empty(t);
-    return hit;
+    fakehost_unplug(t->host, 0);
+    fakehost_expect_empty(t->host);
 }
 
 static void test_sweep(const void *data)
 {
-    const Sweep *sweep = data;
+    static const SweepOps ops = { sweep_prepare, sweep_operate, sweep_check };
     Smmuv3AccelSetup setup = { 0 };
-    Smmuv3AccelTest t;
-    unsigned nth;
+    Run run = { .sweep = data };
 
-    if (!smmuv3_accel_start(&t, &setup)) {
+    if (!smmuv3_accel_start(&run.t, &setup)) {
         return;
     }
-    for (nth = 1; sweep_once(&t, sweep, nth); nth++) {
-        g_assert_cmpuint(nth, <, SWEEP_MAX);
+    g_assert_cmpuint(sweep(run.t.host, &ops, run.sweep->err, run.sweep->times,
+                           &run), >, 0);
+    fakehost_free(run.t.host);
+}
+
+static void check_plugged(void *opaque, bool plugged)
+{
+    if (plugged) {
+        smmuv3_accel_expect(opaque, 0, SMMUV3_IS_S1);
     }
-    g_test_message("%u calls failed, one at a time", nth - 1);
-    g_assert_cmpuint(nth, >, 1);
-    smmuv3_accel_end(&t);
 }
 
 /* Realize: either it works all the same, or the error says why not */
 static void test_realize_sweep(void)
 {
     Smmuv3AccelSetup setup = { 0 };
-    unsigned nth, refused = 0;
     Smmuv3AccelTest t;
-    bool hit = true;
 
     if (!smmuv3_accel_start(&t, &setup)) {
         return;
     }
     smmuv3_guest_enable(&t.guest);
     smmuv3_guest_write_ste(&t.guest, SID0, smmuv3_accel_s1_ste(0), 0);
-    for (nth = 1; hit; nth++) {
-        const struct FakehostRule *rule;
-        g_autofree char *error = NULL;
+    g_assert_cmpuint(sweep_plug(t.host, 0, check_plugged,
+                                fakehost_expect_empty, &t), >=, 8);
+    fakehost_free(t.host);
+}
 
-        g_assert_cmpuint(nth, <, SWEEP_MAX);
-        rule = fakehost_fail(t.host, "*", nth, 1, EIO, 0);
-        error = smmuv3_accel_try_plug(&t, 0, ", 'iommufd': 'iommufd0'");
-        hit = rule->hits;
-        fakehost_clear_rules(t.host);
-        if (error) {
-            refused++;
-            g_assert_true(hit);
-            g_test_message("call %u: %s", nth, error);
-        } else {
-            smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
-            smmuv3_accel_unplug(&t, 0);
-        }
-        smmuv3_accel_expect_empty(&t);
-    }
-    g_test_message("%u calls failed, %u of them refused", nth - 2, refused);
-    g_assert_cmpuint(refused, >=, 8);
-    smmuv3_accel_end(&t);
+static void unplug_prepare(void *opaque)
+{
+    Smmuv3AccelTest *t = opaque;
+
+    fakehost_plug(t->host, 0);
+    prepare_bound(t);
+}
+
+static void unplug_operate(void *opaque)
+{
+    Smmuv3AccelTest *t = opaque;
+
+    fakehost_unplug(t->host, 0);
+}
+
+static void unplug_check(void *opaque, const SweepRound *round)
+{
+    Smmuv3AccelTest *t = opaque;
+
+    fakehost_expect_empty(t->host);
+    smmuv3_guest_set_cr0(&t->guest, 0);
 }
 
 /* Unplug of a bound device: it goes, whatever the host says */
 static void test_unplug_sweep(void)
 {
+    static const SweepOps ops = { unplug_prepare, unplug_operate,
+                                  unplug_check };
     Smmuv3AccelSetup setup = { 0 };
     Smmuv3AccelTest t;
-    unsigned nth;
-    bool hit = true;
 
     if (!smmuv3_accel_start(&t, &setup)) {
         return;
     }
-    for (nth = 1; hit; nth++) {
-        const struct FakehostRule *rule;
-
-        g_assert_cmpuint(nth, <, SWEEP_MAX);
-        smmuv3_accel_plug(&t, 0);
-        prepare_bound(&t);
-        rule = fakehost_fail(t.host, "*", nth, 1, EIO, 0);
-        smmuv3_accel_unplug(&t, 0);
-        hit = rule->hits;
-        fakehost_clear_rules(t.host);
-        smmuv3_accel_expect_empty(&t);
-        smmuv3_guest_set_cr0(&t.guest, 0);
-    }
-    smmuv3_accel_end(&t);
+    sweep(t.host, &ops, EIO, 1, &t);
+    fakehost_free(t.host);
 }
 
 /* --- refused invalidations --- */
@@ -298,7 +295,7 @@ static void test_refused_stream(void)
     g_assert_nonnull(line);
     smmuv3_guest_cfgi(g, SID0);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* One of the TLB: nobody goes on with what may be stale */
@@ -344,7 +341,7 @@ static void test_refused_tlb(void)
     g_assert_nonnull(flush);
     g_assert_true(flush < alloc);
     g_assert_null(strstr(flush + 1, "[0x30:0x0]"));
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* A batch that is refused as a whole, but not command by command */
@@ -367,7 +364,7 @@ static void test_replayed(void)
     smmuv3_guest_sync(&t.guest);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
     g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE) - entries, ==, 101);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Nothing works: the device is detached, and can be attached again */
@@ -389,7 +386,7 @@ static void test_detached(void)
     fakehost_clear_rules(t.host);
     smmuv3_guest_cfgi(&t.guest, SID0);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_BYPASS);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* The kernel refuses while the device is being reset: try again by ourselves */
@@ -417,7 +414,7 @@ static void test_device_in_reset(void)
     dev->flags &= ~FAKEHOST_DEV_IN_RESET;
     QTEST_AWAIT(smmuv3_accel_state(&t, 0) == SMMUV3_IS_S1);
     g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==, 1);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* A VM that stands still has nothing done for it; it goes on afterwards */
@@ -446,7 +443,7 @@ static void test_stopped_in_reset(void)
     g_assert_cmpint(smmuv3_accel_state(&t, 0), !=, SMMUV3_IS_S1);
     qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
     QTEST_AWAIT(smmuv3_accel_state(&t, 0) == SMMUV3_IS_S1);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- a host that cannot even detach --- */
@@ -520,9 +517,9 @@ static void test_stuck_command(void)
     g_assert_true(smmuv3_guest_consumed(g));
     g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==, 0);
     smmuv3_guest_set_cr0(g, 0);
-    smmuv3_accel_unplug(&t, 0);
-    smmuv3_accel_expect_empty(&t);
-    smmuv3_accel_end(&t);
+    fakehost_unplug(t.host, 0);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 /*
@@ -555,7 +552,7 @@ static void test_stuck_entry(void)
     smmuv3_guest_clear_error(g);
     smmuv3_guest_ring(g);
     g_assert_true(smmuv3_guest_consumed(g));
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Without a command nobody could be told: it is tried until it works */
@@ -574,9 +571,9 @@ static void test_stuck_register(void)
     fakehost_clear_rules(t.host);
     wait_for_state(&t, SMMUV3_IS_BYPASS);
     g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==, 0);
-    smmuv3_accel_unplug(&t, 0);
-    smmuv3_accel_expect_empty(&t);
-    smmuv3_accel_end(&t);
+    fakehost_unplug(t.host, 0);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 /* Unplugged, its file is closed, which ends its DMA; others can follow */
@@ -589,17 +586,17 @@ static void test_stuck_unplug(void)
     }
     operate_off(&t);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_LOST);
-    smmuv3_accel_unplug(&t, 0);
+    fakehost_unplug(t.host, 0);
     smmuv3_accel_expect_alive(&t);
-    g_assert_true(fakehost_is_blocked(t.host, smmuv3_accel_dev(0)));
+    g_assert_true(fakehost_is_blocked(t.host, fakehost_dev(0)));
     fakehost_clear_rules(t.host);
     smmuv3_guest_set_cr0(&t.guest, 0);
-    smmuv3_accel_plug(&t, 0);
+    fakehost_plug(t.host, 0);
     prepare_bound(&t);
     smmuv3_guest_set_cr0(&t.guest, 0);
-    smmuv3_accel_unplug(&t, 0);
-    g_assert_true(fakehost_is_blocked(t.host, smmuv3_accel_dev(0)));
-    smmuv3_accel_end(&t);
+    fakehost_unplug(t.host, 0);
+    g_assert_true(fakehost_is_blocked(t.host, fakehost_dev(0)));
+    fakehost_free(t.host);
 }
 
 /* QEMU ends in order: fakehost_free() would tell */
@@ -612,7 +609,7 @@ static void test_stuck_quit(void)
     }
     operate_reset(&t);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_LOST);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* A refused entry: one event, one line, and a new attempt at each CFGI */
@@ -647,7 +644,7 @@ static void test_told_once(void)
         set_ste(&t, smmuv3_accel_s1_ste(i));
     }
     fakehost_expect_err_limited(t.host, mark, "", begin, 1);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 int main(int argc, char **argv)

@@ -36,15 +36,15 @@ static void check_recovers(Smmuv3AccelTest *t)
     Smmuv3Guest *g = &t->guest;
 
     smmuv3_accel_expect_alive(t);
-    smmuv3_accel_reset(t);
+    fakehost_reset(t->host);
     smmuv3_guest_enable(g);
     smmuv3_guest_write_ste(g, SID0, smmuv3_accel_s1_ste(0), 0);
     smmuv3_guest_cfgi(g, SID0);
     smmuv3_accel_expect(t, 0, SMMUV3_IS_S1);
-    smmuv3_accel_unplug(t, 0);
-    smmuv3_accel_unplug(t, 1);
-    smmuv3_accel_expect_empty(t);
-    smmuv3_accel_end(t);
+    fakehost_unplug(t->host, 0);
+    fakehost_unplug(t->host, 1);
+    fakehost_expect_empty(t->host);
+    fakehost_free(t->host);
 }
 
 /* --- stream tables --- */
@@ -312,11 +312,11 @@ static void test_unplug(void)
     }
     smmuv3_guest_post_sid(g, SMMUV3_CFGI_CD_ALL, SID0);
     smmuv3_guest_post_va(g, 1, 0x1000);
-    smmuv3_accel_unplug(&t, 0);
+    fakehost_unplug(t.host, 0);
     smmuv3_guest_post_sid(g, SMMUV3_CFGI_CD_ALL, SID0);
     smmuv3_guest_post_sid(g, SMMUV3_CFGI_STE, SID0);
     smmuv3_guest_sync(g);
-    smmuv3_accel_plug(&t, 0);
+    fakehost_plug(t.host, 0);
     check_recovers(&t);
 }
 

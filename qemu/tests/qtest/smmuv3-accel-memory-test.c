@@ -7,7 +7,6 @@
 
 #include "qemu/osdep.h"
 #include "hw/pci/pci_regs.h"
-#include "qobject/qdict.h"
 #include "smmuv3-accel-common.h"
 
 #define BAR             0x10000000ull   /* in the window of the root complex */
@@ -17,21 +16,6 @@
 #define READONLY_MAP    "IOMMU_IOAS_MAP flags=0x5"
 #define WITH_DIMM \
     "-m 512M,slots=2,maxmem=1G -object memory-backend-ram,id=mem1,size=128M "
-
-static char *plug_dimm(Smmuv3AccelTest *t)
-{
-    QDict *resp = qtest_qmp(t->host->qts, "{ 'execute': 'device_add',"
-                            " 'arguments': { 'driver': 'pc-dimm',"
-                            " 'id': 'dimm1', 'memdev': 'mem1' } }");
-    char *error = NULL;
-
-    if (qdict_haskey(resp, "error")) {
-        error = g_strdup(qdict_get_str(qdict_get_qdict(resp, "error"),
-                                       "desc"));
-    }
-    qobject_unref(resp);
-    return error;
-}
 
 static void test_dimm(void)
 {
@@ -48,7 +32,7 @@ static void test_dimm(void)
     areas = t.host->page->areas;
     mark = fakehost_err_mark(t.host);
     fakehost_fail(t.host, "IOAS_MAP", 1, 0, ENOMEM, 0);
-    error = plug_dimm(&t);
+    error = fakehost_plug_dimm(t.host);
     g_assert_nonnull(error);
     g_test_message("%s", error);
     g_assert_nonnull(strstr(error, "mem1"));
@@ -59,16 +43,16 @@ static void test_dimm(void)
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
     g_assert_cmpuint(t.host->page->areas, ==, areas);
 
-    none = plug_dimm(&t);
+    none = fakehost_plug_dimm(t.host);
     g_assert_cmpstr(none, ==, NULL);
     g_assert_cmpuint(t.host->page->areas, ==, areas + 1);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 static void set_memory(Smmuv3AccelTest *t, bool on)
 {
-    smmuv3_accel_cfg_writew(t, DISPLAY_BDF, PCI_COMMAND,
-                            on ? PCI_COMMAND_MEMORY : 0);
+    fakehost_cfg_writew(t->host, DISPLAY_BDF, PCI_COMMAND,
+                        on ? PCI_COMMAND_MEMORY : 0);
 }
 
 /* The display is on another root complex, its memory is the guest's alike */
@@ -85,7 +69,7 @@ static void test_ram_bar(void)
         return;
     }
     areas = t.host->page->areas;
-    smmuv3_accel_cfg_writel(&t, DISPLAY_BDF, PCI_BASE_ADDRESS_0, BAR);
+    fakehost_cfg_writel(t.host, DISPLAY_BDF, PCI_BASE_ADDRESS_0, BAR);
     mark = fakehost_err_mark(t.host);
     fakehost_fail(t.host, "IOAS_MAP", 1, 0, ENOMEM, 0);
     set_memory(&t, true);
@@ -97,7 +81,7 @@ static void test_ram_bar(void)
     set_memory(&t, false);
     set_memory(&t, true);
     g_assert_cmpuint(t.host->page->areas, ==, areas + 1);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* No SMMU has a reason to leave out what the guest must not write */
@@ -124,7 +108,7 @@ static void test_readonly(void)
         g_assert_nonnull(line);
         g_test_message("%s", line);
         g_assert_nonnull(strstr(line, NVDIMM_LENGTH));
-        smmuv3_accel_end(&t);
+        fakehost_free(t.host);
     }
     unlink(path);
 }

@@ -20,41 +20,26 @@
 #define TRACES "-trace gicv3_its_translation_write -trace smmuv3_find_ste " \
                "-trace smmuv3_get_ste -trace smmuv3_translate_* "
 
-static unsigned find_cap(Smmuv3AccelTest *t, uint8_t id)
-{
-    unsigned pos = smmuv3_accel_cfg_readl(t, PORT, PCI_CAPABILITY_LIST) & 0xfc;
-
-    while (pos) {
-        uint32_t cap = smmuv3_accel_cfg_readl(t, PORT, pos);
-
-        if ((cap & 0xff) == id) {
-            return pos;
-        }
-        pos = cap >> 8 & 0xfc;
-    }
-    g_assert_not_reached();
-}
-
 /* Have root port 0 send an MSI to @addr: there has been a hotplug event */
 static void program_port(Smmuv3AccelTest *t, uint64_t addr, uint32_t data,
                          bool master)
 {
     QTestState *qts = t->host->qts;
-    unsigned msix = find_cap(t, PCI_CAP_ID_MSIX);
-    unsigned express = find_cap(t, PCI_CAP_ID_EXP);
+    unsigned msix = fakehost_find_cap(t->host, PORT, PCI_CAP_ID_MSIX);
+    unsigned express = fakehost_find_cap(t->host, PORT, PCI_CAP_ID_EXP);
 
-    smmuv3_accel_cfg_writel(t, PORT, PCI_BASE_ADDRESS_0, PORT_BAR);
-    smmuv3_accel_cfg_writew(t, PORT, PCI_COMMAND, PCI_COMMAND_MEMORY |
-                            (master ? PCI_COMMAND_MASTER : 0));
+    fakehost_cfg_writel(t->host, PORT, PCI_BASE_ADDRESS_0, PORT_BAR);
+    fakehost_cfg_writew(t->host, PORT, PCI_COMMAND, PCI_COMMAND_MEMORY |
+                        (master ? PCI_COMMAND_MASTER : 0));
     qtest_writel(qts, PORT_BAR, addr);
     qtest_writel(qts, PORT_BAR + 4, addr >> 32);
     qtest_writel(qts, PORT_BAR + 8, data);
     qtest_writel(qts, PORT_BAR + 12, 0);
-    smmuv3_accel_cfg_writew(t, PORT, msix + PCI_MSIX_FLAGS,
-                            PCI_MSIX_FLAGS_ENABLE);
-    smmuv3_accel_cfg_writew(t, PORT, express + PCI_EXP_SLTCTL,
-                            PCI_EXP_SLTCTL_ABPE | PCI_EXP_SLTCTL_PDCE |
-                            PCI_EXP_SLTCTL_HPIE);
+    fakehost_cfg_writew(t->host, PORT, msix + PCI_MSIX_FLAGS,
+                        PCI_MSIX_FLAGS_ENABLE);
+    fakehost_cfg_writew(t->host, PORT, express + PCI_EXP_SLTCTL,
+                        PCI_EXP_SLTCTL_ABPE | PCI_EXP_SLTCTL_PDCE |
+                        PCI_EXP_SLTCTL_HPIE);
 }
 
 typedef struct Case {
@@ -104,7 +89,7 @@ static void test_msi(const void *data)
     }
     /* And nobody looked into the guest's tables for it */
     g_assert_cmpuint(fakehost_err_lines(t.host, mark, "smmuv3_"), ==, 0);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* A machine without ITS has its doorbell in the frame of a GICv2m */
@@ -129,7 +114,7 @@ static void test_gicv2m(void)
     g_assert_cmphex(qtest_readl(qts, pending) & 1u << irq % 32, ==, 0);
     program_port(&t, 0x41000000 | DOORBELL_OFFSET, irq, true);
     g_assert_cmphex(qtest_readl(qts, pending) & 1u << irq % 32, !=, 0);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 int main(int argc, char **argv)

@@ -10,7 +10,6 @@
 #include "hw/pci/pci_regs.h"
 #include "smmuv3-accel-common.h"
 
-#define WITH_IOMMUFD    ", 'iommufd': 'iommufd0'"
 #define PARTS           4
 #define ONE_COLD(p)     { .cold = 1, .smmu_props = p }
 
@@ -95,14 +94,14 @@ static void test_two_streams(void)
     if (!smmuv3_accel_start(&t, &setup)) {
         return;
     }
-    error = smmuv3_accel_try_plug(&t, 0, WITH_IOMMUFD);
+    error = fakehost_try_plug(t.host, 0, WITH_IOMMUFD);
     g_assert_nonnull(error);
-    smmuv3_accel_expect_empty(&t);
-    smmuv3_accel_plug(&t, 1);
+    fakehost_expect_empty(t.host);
+    fakehost_plug(t.host, 1);
     smmuv3_accel_bind(&t, 1);
-    smmuv3_accel_unplug(&t, 1);
-    smmuv3_accel_expect_empty(&t);
-    smmuv3_accel_end(&t);
+    fakehost_unplug(t.host, 1);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 static void test_realize(const void *data)
@@ -114,14 +113,14 @@ static void test_realize(const void *data)
     if (!smmuv3_accel_start(&t, &c->setup)) {
         return;
     }
-    error = smmuv3_accel_try_plug(&t, 0, c->props ?: WITH_IOMMUFD);
+    error = fakehost_try_plug(t.host, 0, c->props ?: WITH_IOMMUFD);
     if (!c->error[0]) {
         g_assert_cmpstr(error, ==, NULL);
         /* GBPA lets all pass after a reset */
         smmuv3_accel_expect(&t, 0, SMMUV3_IS_BYPASS);
         g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_IOAS), ==, 1);
         g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VIOMMU), ==, 1);
-        smmuv3_accel_unplug(&t, 0);
+        fakehost_unplug(t.host, 0);
     } else {
         g_assert_nonnull(error);
         g_test_message("error: %s", error);
@@ -131,9 +130,9 @@ static void test_realize(const void *data)
         }
     }
     smmuv3_accel_expect_alive(&t);
-    smmuv3_accel_expect_empty(&t);
+    fakehost_expect_empty(t.host);
     /* One that was refused does not spoil the next try of another */
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- what the guest is told --- */
@@ -180,13 +179,13 @@ static void test_told(const void *data)
     g_assert_cmpuint(smmuv3_guest_readl(g, SMMUV3_IDR5) & 7, ==, c->oas);
     /* A reset does not change it, nor does the device going */
     if (c->setup.cold) {
-        smmuv3_accel_unplug(&t, 0);
-        smmuv3_accel_expect_empty(&t);
+        fakehost_unplug(t.host, 0);
+        fakehost_expect_empty(t.host);
     }
-    smmuv3_accel_reset(&t);
+    fakehost_reset(t.host);
     g_assert_cmphex(smmuv3_guest_readl(g, SMMUV3_IDR0), ==, idr0);
     g_assert_cmphex(smmuv3_guest_readl(g, SMMUV3_IDR3), ==, idr3);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* ATS is the host SMMU's, whichever device comes first, and cannot do it */
@@ -212,9 +211,9 @@ static void test_ats_order(const void *data)
         g_autofree char *ste = NULL;
         bool has_ats = i == (*first == '0');
 
-        smmuv3_guest_write_ste(&t.guest, smmuv3_accel_sid(i),
+        smmuv3_guest_write_ste(&t.guest, fakehost_sid(i),
                                smmuv3_accel_s1_ste(i), SMMUV3_STE1_EATS);
-        smmuv3_guest_cfgi(&t.guest, smmuv3_accel_sid(i));
+        smmuv3_guest_cfgi(&t.guest, fakehost_sid(i));
         smmuv3_accel_expect(&t, i, SMMUV3_IS_S1);
         ste = g_strdup_printf("ste=[0x%" PRIx64 ",0x%llx]",
                               smmuv3_accel_s1_ste(i),
@@ -222,7 +221,7 @@ static void test_ats_order(const void *data)
         line = fakehost_log_last(t.host, 0, "HWPT_ALLOC", ste);
         g_assert_nonnull(line);
     }
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- later devices --- */
@@ -252,25 +251,25 @@ static void test_two_host_smmus(void)
     if (!smmuv3_accel_start(&t, &setup)) {
         return;
     }
-    error = smmuv3_accel_try_plug(&t, 1, WITH_IOMMUFD);
+    error = fakehost_try_plug(t.host, 1, WITH_IOMMUFD);
     g_assert_nonnull(error);
     g_test_message("%s", error);
     g_assert_nonnull(strstr(error, "another host SMMU"));
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_BYPASS);
     /* It spoils nothing for one that fits */
-    smmuv3_accel_plug(&t, 2);
+    fakehost_plug(t.host, 2);
     smmuv3_accel_expect(&t, 2, SMMUV3_IS_BYPASS);
     g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VIOMMU), ==, 1);
     g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_HWPT_PAGING), ==, 1);
-    smmuv3_accel_unplug(&t, 0);
-    smmuv3_accel_unplug(&t, 2);
-    smmuv3_accel_expect_empty(&t);
+    fakehost_unplug(t.host, 0);
+    fakehost_unplug(t.host, 2);
+    fakehost_expect_empty(t.host);
     /* With nobody left, the other host is as good, and replug works */
-    smmuv3_accel_plug(&t, 1);
+    fakehost_plug(t.host, 1);
     smmuv3_accel_expect(&t, 1, SMMUV3_IS_BYPASS);
-    smmuv3_accel_unplug(&t, 1);
-    smmuv3_accel_expect_empty(&t);
-    smmuv3_accel_end(&t);
+    fakehost_unplug(t.host, 1);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 /* What the first device decided holds for all that follow */
@@ -284,14 +283,14 @@ static void test_frozen(void)
     if (!smmuv3_accel_start(&t, &setup)) {
         return;
     }
-    smmuv3_accel_unplug(&t, 0);
-    error = smmuv3_accel_try_plug(&t, 1, WITH_IOMMUFD);
+    fakehost_unplug(t.host, 0);
+    error = fakehost_try_plug(t.host, 1, WITH_IOMMUFD);
     g_assert_nonnull(error);
     g_assert_nonnull(strstr(error, "RIL) 0"));
-    smmuv3_accel_expect_empty(&t);
-    smmuv3_accel_plug(&t, 0);
+    fakehost_expect_empty(t.host);
+    fakehost_plug(t.host, 0);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_BYPASS);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 static void test_two_iommufds(void)
@@ -303,11 +302,11 @@ static void test_two_iommufds(void)
     if (!smmuv3_accel_start(&t, &setup)) {
         return;
     }
-    error = smmuv3_accel_try_plug(&t, 1, ", 'iommufd': 'iommufd1'");
+    error = fakehost_try_plug(t.host, 1, ", 'iommufd': 'iommufd1'");
     g_assert_nonnull(error);
     g_assert_nonnull(strstr(error, "another iommufd"));
-    smmuv3_accel_plug(&t, 1);
-    smmuv3_accel_end(&t);
+    fakehost_plug(t.host, 1);
+    fakehost_free(t.host);
 }
 
 static void test_replug_50(void)
@@ -320,31 +319,24 @@ static void test_replug_50(void)
     }
     smmuv3_guest_enable(&t.guest);
     for (unsigned i = 0; i < 50; i++) {
-        smmuv3_accel_plug(&t, 0);
-        smmuv3_accel_plug(&t, 1);
+        fakehost_plug(t.host, 0);
+        fakehost_plug(t.host, 1);
         smmuv3_accel_bind(&t, i & 1);
-        smmuv3_accel_unplug(&t, 0);
-        smmuv3_accel_unplug(&t, 1);
-        smmuv3_accel_expect_empty(&t);
-        smmuv3_guest_write_ste(&t.guest, smmuv3_accel_sid(i & 1), 0, 0);
+        fakehost_unplug(t.host, 0);
+        fakehost_unplug(t.host, 1);
+        fakehost_expect_empty(t.host);
+        smmuv3_guest_write_ste(&t.guest, fakehost_sid(i & 1), 0, 0);
     }
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- other devices --- */
 
 static char *device_add(Smmuv3AccelTest *t, const char *driver, const char *bus)
 {
-    QDict *resp = qtest_qmp(t->host->qts, "{ 'execute': 'device_add',"
-                            " 'arguments': { 'driver': %s, 'bus': %s } }",
-                            driver, bus);
-    char *desc = NULL;
-
-    if (qdict_haskey(resp, "error")) {
-        desc = g_strdup(qdict_get_str(qdict_get_qdict(resp, "error"), "desc"));
-    }
-    qobject_unref(resp);
-    return desc;
+    return fakehost_qmp_error(t->host, "{ 'execute': 'device_add',"
+                              " 'arguments': { 'driver': %s, 'bus': %s } }",
+                              driver, bus);
 }
 
 static void test_emulated(void)
@@ -372,7 +364,7 @@ static void test_emulated(void)
         g_assert_nonnull(strstr(error, "accel=on"));
     }
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_BYPASS);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* What a device's config space says about PASIDs: their width, 0 for none */
@@ -381,10 +373,10 @@ static unsigned pasid_bits(Smmuv3AccelTest *t, unsigned n)
     unsigned pos = 0x100;
 
     for (unsigned i = 0; pos && i < 100; i++) {
-        uint32_t header = smmuv3_accel_cfg_readl(t, smmuv3_accel_sid(n), pos);
+        uint32_t header = fakehost_cfg_readl(t->host, fakehost_sid(n), pos);
 
         if ((header & 0xffff) == PCI_EXT_CAP_ID_PASID) {
-            return smmuv3_accel_cfg_readl(t, smmuv3_accel_sid(n), pos + 4) >>
+            return fakehost_cfg_readl(t->host, fakehost_sid(n), pos + 4) >>
                    8 & 0x1f;
         }
         pos = header >> 20;
@@ -412,7 +404,7 @@ static void test_pasids(void)
     g_assert_cmpuint(pasid_bits(&t, 0), ==, 4);
     g_assert_cmpuint(pasid_bits(&t, 1), ==, 3);
     g_assert_cmpuint(pasid_bits(&t, 2), ==, 0);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- starts that have to fail --- */
@@ -622,20 +614,16 @@ static void test_order(const void *data)
 static void test_migration_blocked(void)
 {
     Smmuv3AccelSetup setup = { 0 };
-    const char *desc;
+    g_autofree char *error = NULL;
     Smmuv3AccelTest t;
-    QDict *resp;
 
     if (!smmuv3_accel_start(&t, &setup)) {
         return;
     }
-    resp = qtest_qmp(t.host->qts, "{ 'execute': 'migrate', 'arguments': {"
-                     " 'uri': 'exec:cat >/dev/null' } }");
-    g_assert_true(qdict_haskey(resp, "error"));
-    desc = qdict_get_str(qdict_get_qdict(resp, "error"), "desc");
-    g_assert_nonnull(strstr(desc, "arm-smmuv3 with accel=on"));
-    qobject_unref(resp);
-    smmuv3_accel_end(&t);
+    error = fakehost_migrate_error(t.host, "exec:cat >/dev/null");
+    g_assert_nonnull(error);
+    g_assert_nonnull(strstr(error, "arm-smmuv3 with accel=on"));
+    fakehost_free(t.host);
 }
 
 static void test_described(void)
@@ -651,7 +639,7 @@ static void test_described(void)
     text = qtest_hmp(t.host->qts, "info qtree");
     g_assert_nonnull(strstr(text, "host-devices = "));
     g_assert_nonnull(strstr(text, "StreamID 0x100, stage 1 (STE 0x5000000b"));
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* What a management layer finds out: the values, and which of them is set */

@@ -102,15 +102,15 @@ static void test_way(const void *data)
     }
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
     for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
-        smmuv3_guest_write_ste(&t.guest, smmuv3_accel_sid(0), steps[i].ste, 0);
-        way->say(&t, smmuv3_accel_sid(0));
+        smmuv3_guest_write_ste(&t.guest, fakehost_sid(0), steps[i].ste, 0);
+        way->say(&t, fakehost_sid(0));
         smmuv3_accel_expect(&t, 0, steps[i].state);
         g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==,
                          steps[i].state == SMMUV3_IS_S1);
     }
-    smmuv3_accel_unplug(&t, 0);
-    smmuv3_accel_expect_empty(&t);
-    smmuv3_accel_end(&t);
+    fakehost_unplug(t.host, 0);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 /* --- what the host is given --- */
@@ -159,9 +159,8 @@ static void test_fields(const void *data)
     }
     smmuv3_guest_enable(&t.guest);
     mark = fakehost_log_mark(t.host);
-    smmuv3_guest_write_ste(&t.guest, smmuv3_accel_sid(0), c->ste[0],
-                           c->ste[1]);
-    smmuv3_guest_cfgi(&t.guest, smmuv3_accel_sid(0));
+    smmuv3_guest_write_ste(&t.guest, fakehost_sid(0), c->ste[0], c->ste[1]);
+    smmuv3_guest_cfgi(&t.guest, fakehost_sid(0));
     line = fakehost_log_last(t.host, mark, ALLOC, "ste=[");
     if (c->host[0]) {
         ste = g_strdup_printf("ste=[0x%" PRIx64 ",0x%" PRIx64 "]", c->host[0],
@@ -175,13 +174,13 @@ static void test_fields(const void *data)
         smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
         g_assert_null(line);
         /* Told once, however often it is repeated */
-        smmuv3_guest_cfgi(&t.guest, smmuv3_accel_sid(0));
+        smmuv3_guest_cfgi(&t.guest, fakehost_sid(0));
         smmuv3_guest_cfgi_all(&t.guest);
         g_assert_true(smmuv3_guest_event(&t.guest, evt));
-        g_assert_cmphex(evt[0], ==, 0x04 | (uint64_t)smmuv3_accel_sid(0) << 32);
+        g_assert_cmphex(evt[0], ==, 0x04 | (uint64_t)fakehost_sid(0) << 32);
         g_assert_false(smmuv3_guest_event(&t.guest, evt));
     }
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- the order of things --- */
@@ -210,7 +209,7 @@ static void test_objects_order(void)
     }
     smmuv3_guest_enable(&t.guest);
     mark = fakehost_log_mark(t.host);
-    smmuv3_accel_plug(&t, 0);
+    fakehost_plug(t.host, 0);
     smmuv3_accel_bind(&t, 0);
     log = fakehost_log_since(t.host, mark);
     pos = find_after(log, "IOMMU_HWPT_ALLOC flags=0x1 ");
@@ -224,7 +223,7 @@ static void test_objects_order(void)
     find_after(pos, ATTACH);
     g_clear_pointer(&log, g_free);
     mark = fakehost_log_mark(t.host);
-    smmuv3_accel_unplug(&t, 0);
+    fakehost_unplug(t.host, 0);
     log = fakehost_log_since(t.host, mark);
     pos = find_after(log, "DETACH");
     for (unsigned i = 0; i < 6; i++) {
@@ -232,8 +231,8 @@ static void test_objects_order(void)
         pos = find_after(pos, "IOMMU_DESTROY");
         g_assert_null(strstr(log, "EBUSY"));
     }
-    smmuv3_accel_expect_empty(&t);
-    smmuv3_accel_end(&t);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 /* Two devices have their own tables, and memory is mapped once for both */
@@ -256,13 +255,13 @@ static void test_two_devices(void)
     g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VIOMMU), ==, 1);
     g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VDEVICE), ==, 2);
     g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==, 2);
-    smmuv3_guest_write_ste(&t.guest, smmuv3_accel_sid(0), 0, 0);
-    smmuv3_guest_cfgi(&t.guest, smmuv3_accel_sid(0));
+    smmuv3_guest_write_ste(&t.guest, fakehost_sid(0), 0, 0);
+    smmuv3_guest_cfgi(&t.guest, fakehost_sid(0));
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
     smmuv3_accel_expect(&t, 1, SMMUV3_IS_S1);
-    smmuv3_accel_unplug(&t, 0);
+    fakehost_unplug(t.host, 0);
     smmuv3_accel_expect(&t, 1, SMMUV3_IS_S1);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 static void test_gbpa(void)
@@ -287,12 +286,12 @@ static void test_gbpa(void)
     smmuv3_guest_writel(g, SMMUV3_GBPA, SMMUV3_GBPA_UPDATE);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_BYPASS);
     /* A device that comes when all aborts */
-    smmuv3_accel_unplug(&t, 0);
+    fakehost_unplug(t.host, 0);
     smmuv3_guest_writel(g, SMMUV3_GBPA, SMMUV3_GBPA_ABORT |
                         SMMUV3_GBPA_UPDATE);
-    smmuv3_accel_plug(&t, 0);
+    fakehost_plug(t.host, 0);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 static void test_reset(void)
@@ -305,22 +304,22 @@ static void test_reset(void)
     }
     for (unsigned i = 0; i < 3; i++) {
         smmuv3_accel_bind(&t, 0);
-        smmuv3_guest_write_ste(&t.guest, smmuv3_accel_sid(1), i & 1 ?
+        smmuv3_guest_write_ste(&t.guest, fakehost_sid(1), i & 1 ?
                                SMMUV3_STE_ABORT : SMMUV3_STE_BYPASS, 0);
-        smmuv3_guest_cfgi(&t.guest, smmuv3_accel_sid(1));
+        smmuv3_guest_cfgi(&t.guest, fakehost_sid(1));
         /* Work that nobody was told to do goes, too */
         smmuv3_guest_post_va(&t.guest, 1, 0x1000);
-        smmuv3_accel_reset(&t);
+        fakehost_reset(t.host);
         smmuv3_accel_expect(&t, 0, SMMUV3_IS_BYPASS);
         smmuv3_accel_expect(&t, 1, SMMUV3_IS_BYPASS);
         g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==, 0);
         g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VEVENTQ), ==,
                          1);
     }
-    smmuv3_accel_unplug(&t, 0);
-    smmuv3_accel_unplug(&t, 1);
-    smmuv3_accel_expect_empty(&t);
-    smmuv3_accel_end(&t);
+    fakehost_unplug(t.host, 0);
+    fakehost_unplug(t.host, 1);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 /* A device that comes to a running SMMU does what its entry says */
@@ -333,19 +332,19 @@ static void test_plug_into_running(void)
         return;
     }
     smmuv3_accel_bind(&t, 0);
-    smmuv3_accel_plug(&t, 1);
+    fakehost_plug(t.host, 1);
     smmuv3_accel_expect(&t, 1, SMMUV3_IS_ABORT);
-    smmuv3_accel_unplug(&t, 1);
-    smmuv3_guest_write_ste(&t.guest, smmuv3_accel_sid(1), SMMUV3_STE_BYPASS, 0);
-    smmuv3_accel_plug(&t, 1);
+    fakehost_unplug(t.host, 1);
+    smmuv3_guest_write_ste(&t.guest, fakehost_sid(1), SMMUV3_STE_BYPASS, 0);
+    fakehost_plug(t.host, 1);
     smmuv3_accel_expect(&t, 1, SMMUV3_IS_BYPASS);
-    smmuv3_accel_unplug(&t, 1);
-    smmuv3_guest_write_ste(&t.guest, smmuv3_accel_sid(1),
+    fakehost_unplug(t.host, 1);
+    smmuv3_guest_write_ste(&t.guest, fakehost_sid(1),
                            smmuv3_accel_s1_ste(1), 0);
-    smmuv3_accel_plug(&t, 1);
+    fakehost_plug(t.host, 1);
     smmuv3_accel_expect(&t, 1, SMMUV3_IS_S1);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* The guest numbers its busses anew: the StreamID goes with the number */
@@ -385,12 +384,12 @@ static void test_renumbered(const void *data)
     smmuv3_guest_cfgi_all(g);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
     smmuv3_accel_expect(&t, 1, SMMUV3_IS_S1);
-    smmuv3_accel_unplug(&t, 1);
+    fakehost_unplug(t.host, 1);
     smmuv3_guest_cfgi_all(g);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
-    smmuv3_accel_unplug(&t, 0);
-    smmuv3_accel_expect_empty(&t);
-    smmuv3_accel_end(&t);
+    fakehost_unplug(t.host, 0);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 /* The same entry under another number: the host has to learn the number */
@@ -413,7 +412,7 @@ static void test_renumbered_same(void)
     line = fakehost_log_last(t.host, mark, VDEVICE, "virt_id=0x700");
     g_assert_nonnull(line);
     g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VDEVICE), ==, 1);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* An entry that differs in its second word only */
@@ -429,14 +428,14 @@ static void test_word1(void)
     }
     smmuv3_accel_bind(&t, 0);
     mark = fakehost_log_mark(t.host);
-    smmuv3_guest_write_ste(&t.guest, smmuv3_accel_sid(0),
+    smmuv3_guest_write_ste(&t.guest, fakehost_sid(0),
                            smmuv3_accel_s1_ste(0), 0x54);
-    smmuv3_guest_cfgi(&t.guest, smmuv3_accel_sid(0));
+    smmuv3_guest_cfgi(&t.guest, fakehost_sid(0));
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
     line = fakehost_log_last(t.host, mark, ALLOC, "ste=[0x5000000b,0x54]");
     g_assert_nonnull(line);
     g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==, 1);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /*
@@ -454,7 +453,7 @@ static void test_renumbered_bypass(void)
     }
     for (unsigned n = 0; n < 2; n++) {
         smmuv3_accel_bind(&t, n);
-        smmuv3_guest_write_ste(g, smmuv3_accel_sid(n), SMMUV3_STE_BYPASS, 0);
+        smmuv3_guest_write_ste(g, fakehost_sid(n), SMMUV3_STE_BYPASS, 0);
     }
     smmuv3_guest_cfgi_all(g);
     smmuv3_accel_number_bus(&t, 0, 9);
@@ -465,7 +464,7 @@ static void test_renumbered_bypass(void)
     smmuv3_guest_cfgi_all(g);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
     smmuv3_accel_expect(&t, 1, SMMUV3_IS_BYPASS);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* A command for a StreamID is for each device that has it now */
@@ -479,15 +478,15 @@ static void test_renumbered_twins(void)
         return;
     }
     smmuv3_accel_bind(&t, 0);
-    smmuv3_guest_write_ste(g, smmuv3_accel_sid(1), SMMUV3_STE_BYPASS, 0);
-    smmuv3_guest_cfgi(g, smmuv3_accel_sid(1));
+    smmuv3_guest_write_ste(g, fakehost_sid(1), SMMUV3_STE_BYPASS, 0);
+    smmuv3_guest_cfgi(g, fakehost_sid(1));
     smmuv3_accel_expect(&t, 1, SMMUV3_IS_BYPASS);
     smmuv3_accel_number_bus(&t, 1, 1);
-    smmuv3_guest_write_ste(g, smmuv3_accel_sid(0), SMMUV3_STE_ABORT, 0);
-    smmuv3_guest_cfgi(g, smmuv3_accel_sid(0));
+    smmuv3_guest_write_ste(g, fakehost_sid(0), SMMUV3_STE_ABORT, 0);
+    smmuv3_guest_cfgi(g, fakehost_sid(0));
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
     smmuv3_accel_expect(&t, 1, SMMUV3_IS_ABORT);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- cost --- */
@@ -511,7 +510,7 @@ static void test_unchanged_cost(const void *data)
     attaches = fakehost_calls(t.host, ATTACH);
     entries = fakehost_entries(t.host);
     if (devices == 1) {
-        smmuv3_guest_cfgi(&t.guest, smmuv3_accel_sid(0));
+        smmuv3_guest_cfgi(&t.guest, fakehost_sid(0));
     } else {
         smmuv3_guest_cfgi_all(&t.guest);
     }
@@ -524,7 +523,7 @@ static void test_unchanged_cost(const void *data)
     smmuv3_guest_set_cr0(&t.guest, SMMUV3_CR0_ALL);
     say_base(&t, 0);
     g_assert_cmpuint(fakehost_total_calls(t.host), ==, ioctls);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Streams that abort or bypass have no CDs */
@@ -537,15 +536,15 @@ static void test_unchanged_bypass_cost(void)
     if (!smmuv3_accel_start(&t, &setup)) {
         return;
     }
-    smmuv3_guest_write_ste(&t.guest, smmuv3_accel_sid(0), SMMUV3_STE_BYPASS, 0);
+    smmuv3_guest_write_ste(&t.guest, fakehost_sid(0), SMMUV3_STE_BYPASS, 0);
     smmuv3_guest_enable(&t.guest);
     ioctls = fakehost_total_calls(t.host);
     smmuv3_guest_cfgi_all(&t.guest);
-    smmuv3_guest_cfgi(&t.guest, smmuv3_accel_sid(0));
-    smmuv3_guest_cfgi(&t.guest, smmuv3_accel_sid(1));
+    smmuv3_guest_cfgi(&t.guest, fakehost_sid(0));
+    smmuv3_guest_cfgi(&t.guest, fakehost_sid(1));
     smmuv3_guest_cfgi(&t.guest, 0x1234);
     g_assert_cmpuint(fakehost_total_calls(t.host), ==, ioctls);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 int main(int argc, char **argv)

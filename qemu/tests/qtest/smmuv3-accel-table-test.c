@@ -85,7 +85,7 @@ static void test_lookup(const void *data)
     smmuv3_accel_expect(&t, 0, c->found ? SMMUV3_IS_S1 : SMMUV3_IS_ABORT);
     g_assert_cmpint(smmuv3_guest_event(g, evt), ==, !!c->event);
     g_assert_cmphex(evt[0], ==, c->event ? c->event | (uint64_t)SID0 << 32 : 0);
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- ATS --- */
@@ -131,7 +131,7 @@ static void test_ats(const void *data)
     ste = g_strdup_printf(",0x%" PRIx64 "]", c->host << 28);
     g_test_message("%s wanted in %s", ste, line);
     g_assert_nonnull(strstr(line, ste));
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 int main(int argc, char **argv)

@@ -32,12 +32,11 @@ static bool start(Smmuv3AccelTest *t, Smmuv3Guest *g2, const char *host)
     if (!smmuv3_accel_start(t, &setup)) {
         return false;
     }
-    error = fakehost_plug(t->host, "dev1",
-                          ", 'bus': 'rpx', 'iommufd': 'iommufd0'");
+    error = fakehost_device_add(t->host, "dev1",
+                                ", 'bus': 'rpx', 'iommufd': 'iommufd0'");
     g_assert_cmpstr(error, ==, NULL);
-    smmuv3_accel_cfg_writel(t, PXB_BUS << 8, PCI_PRIMARY_BUS,
-                            PXB_BUS | (PXB_BUS + 1) << 8 |
-                            (PXB_BUS + 1) << 16);
+    fakehost_cfg_writel(t->host, PXB_BUS << 8, PCI_PRIMARY_BUS,
+                        PXB_BUS | (PXB_BUS + 1) << 8 | (PXB_BUS + 1) << 16);
     smmuv3_guest_init(g2, t->host->qts, BASE_2, TABLES_2);
     smmuv3_guest_enable_2lvl(g2);
     smmuv3_accel_bind(t, 0);
@@ -92,7 +91,7 @@ static void check_apart(Smmuv3AccelTest *t, Smmuv3Guest *g2)
     smmuv3_guest_set_cr0(&t->guest, 0);
     smmuv3_accel_expect(t, 0, SMMUV3_IS_BYPASS);
     smmuv3_accel_expect(t, 1, SMMUV3_IS_S1);
-    smmuv3_accel_unplug(t, 0);
+    fakehost_unplug(t->host, 0);
     smmuv3_accel_expect(t, 1, SMMUV3_IS_S1);
     g_assert_cmpuint(fakehost_objects(t->host, FAKEHOST_OBJ_VIOMMU), ==, 1);
 }
@@ -104,7 +103,7 @@ static void test_one_host(void)
 
     if (start(&t, &g2, NULL)) {
         check_apart(&t, &g2);
-        smmuv3_accel_end(&t);
+        fakehost_free(t.host);
     }
 }
 
@@ -121,7 +120,7 @@ static void test_two_hosts(void)
 
     if (start(&t, &g2, host)) {
         check_apart(&t, &g2);
-        smmuv3_accel_end(&t);
+        fakehost_free(t.host);
     }
 }
 

@@ -11,7 +11,6 @@
 #include "vtd-accel-common.h"
 
 #define DEADLINE        300     /* seconds: for what hangs */
-#define WITH_IOMMUFD    ", 'iommufd': 'iommufd0'"
 
 static bool start(VtdAccelTest *t, const char *device, const char *args)
 {
@@ -52,17 +51,17 @@ static void say(VtdAccelTest *t, const char *error)
 
 static void act_plug(VtdAccelTest *t)
 {
-    g_autofree char *error = vtd_accel_try_plug(t, 1, WITH_IOMMUFD);
+    g_autofree char *error = fakehost_try_plug(t->host, 1, WITH_IOMMUFD);
 
     say(t, error);
 }
 
 static void act_plug_first(VtdAccelTest *t)
 {
-    vtd_accel_unplug(t, 0);
-    vtd_accel_expect_empty(t);
+    fakehost_unplug(t->host, 0);
+    fakehost_expect_empty(t->host);
     {
-        g_autofree char *error = vtd_accel_try_plug(t, 0, WITH_IOMMUFD);
+        g_autofree char *error = fakehost_try_plug(t->host, 0, WITH_IOMMUFD);
 
         say(t, error);
     }
@@ -70,7 +69,7 @@ static void act_plug_first(VtdAccelTest *t)
 
 static void act_unplug(VtdAccelTest *t)
 {
-    vtd_accel_unplug(t, 0);
+    fakehost_unplug(t->host, 0);
 }
 
 /* Up to its end, whatever that is */
@@ -122,7 +121,7 @@ static void test_reason(const void *data)
     if (!start(&t, "migrate=1", TRACING)) {
         return;
     }
-    vtd_accel_plug(&t, 0);
+    fakehost_plug(t.host, 0);
     if (c->act == act_plug_first) {
         rule = fakehost_fail(t.host, c->call, 1, 0, c->err, 0);
     } else {
@@ -135,7 +134,7 @@ static void test_reason(const void *data)
     g_assert_cmpuint(rule->hits, >, 0);
     g_assert_nonnull(strstr(err, g_strerror(c->err)));
     g_assert_null(strstr(err, g_strerror(ENOSPC)));
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- memory that cannot be mapped --- */
@@ -145,21 +144,6 @@ static void test_reason(const void *data)
 
 #define WITH_DIMMS \
     "-m 64M,slots=2,maxmem=1G -object memory-backend-ram,id=mem1,size=32M "
-
-static char *plug_dimm(VtdAccelTest *t)
-{
-    QDict *resp = qtest_qmp(t->host->qts, "{ 'execute': 'device_add',"
-                            " 'arguments': { 'driver': 'pc-dimm',"
-                            " 'id': 'dimm1', 'memdev': 'mem1' } }");
-    char *error = NULL;
-
-    if (qdict_haskey(resp, "error")) {
-        error = g_strdup(qdict_get_str(qdict_get_qdict(resp, "error"),
-                                       "desc"));
-    }
-    qobject_unref(resp);
-    return error;
-}
 
 /* Where the only memory device is; 0: there is none */
 static uint64_t dimm_address(VtdAccelTest *t)
@@ -183,8 +167,8 @@ static int dma(VtdAccelTest *t, uint64_t addr)
     dma->iova = addr;
     dma->value = 0x1122334455667788;
     dma->wanted = 1;
-    vtd_accel_plug(t, 1);
-    vtd_accel_unplug(t, 1);
+    fakehost_plug(t->host, 1);
+    fakehost_unplug(t->host, 1);
     g_assert_cmpuint(dma->wanted, ==, 0);
     return dma->result;
 }
@@ -201,11 +185,11 @@ static void test_dimm(void)
     if (!start(&t, "", WITH_DIMMS)) {
         return;
     }
-    vtd_accel_plug(&t, 0);
+    fakehost_plug(t.host, 0);
     areas = t.host->page->areas;
     mark = fakehost_err_mark(t.host);
     fakehost_fail(t.host, "IOAS_MAP", 1, 0, ENOMEM, 0);
-    error = plug_dimm(&t);
+    error = fakehost_plug_dimm(t.host);
     g_assert_nonnull(error);
     g_test_message("%s", error);
     g_assert_nonnull(strstr(error, "mem1"));
@@ -217,12 +201,12 @@ static void test_dimm(void)
     g_assert_cmpint(dma(&t, 0x100000), ==, 0);
 
     /* It is accepted when the host accepts it */
-    none = plug_dimm(&t);
+    none = fakehost_plug_dimm(t.host);
     g_assert_cmpstr(none, ==, NULL);
     g_assert_cmphex(dimm_address(&t), !=, 0);
     g_assert_cmpuint(t.host->page->areas, ==, areas + 1);
     g_assert_cmpint(dma(&t, dimm_address(&t)), ==, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 #define DISPLAY_BDF     (0x10 << 3)
@@ -231,13 +215,13 @@ static void test_dimm(void)
 
 static void set_memory(VtdAccelTest *t, uint16_t bdf, bool on)
 {
-    vtd_accel_cfg_writew(t, bdf, PCI_COMMAND, on ? PCI_COMMAND_MEMORY : 0);
+    fakehost_cfg_writew(t->host, bdf, PCI_COMMAND, on ? PCI_COMMAND_MEMORY : 0);
 }
 
 static void set_bar(VtdAccelTest *t, uint16_t bdf, unsigned reg)
 {
-    vtd_accel_cfg_writel(t, bdf, reg, BAR);
-    vtd_accel_cfg_writel(t, bdf, reg + 4, 0);
+    fakehost_cfg_writel(t->host, bdf, reg, BAR);
+    fakehost_cfg_writel(t->host, bdf, reg + 4, 0);
 }
 
 /* A guest maps what the host refuses: no access for devices, that is all */
@@ -249,7 +233,7 @@ static void test_ram_bar(void)
     if (!start(&t, "migrate=1", WITH_RAM_BAR)) {
         return;
     }
-    vtd_accel_plug(&t, 0);
+    fakehost_plug(t.host, 0);
     set_bar(&t, DISPLAY_BDF, PCI_BASE_ADDRESS_0);
     mark = fakehost_err_mark(t.host);
     fakehost_fail(t.host, "IOAS_MAP", 1, 0, ENOMEM, 0);
@@ -274,7 +258,7 @@ static void test_ram_bar(void)
     set_memory(&t, DISPLAY_BDF, false);
     set_memory(&t, DISPLAY_BDF, true);
     g_assert_cmpint(dma(&t, BAR), ==, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- messages that a guest can repeat --- */
@@ -289,7 +273,7 @@ static void test_ram_bar_flood(void)
     if (!start(&t, "", WITH_RAM_BAR)) {
         return;
     }
-    vtd_accel_plug(&t, 0);
+    fakehost_plug(t.host, 0);
     set_bar(&t, DISPLAY_BDF, PCI_BASE_ADDRESS_0);
     mark = fakehost_err_mark(t.host);
     fakehost_fail(t.host, "IOAS_MAP", 1, 0, ENOMEM, 0);
@@ -300,7 +284,7 @@ static void test_ram_bar_flood(void)
     g_assert_cmpuint(fakehost_err_lines(t.host, mark, "is blocked for"), >, 0);
     /* A slow machine may get into further minutes */
     g_assert_cmpuint(fakehost_err_lines(t.host, mark, ""), <, TOGGLES / 5);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* The host cannot map BARs of devices, which is said once for each device */
@@ -315,13 +299,13 @@ static void test_bar_flood(void)
     }
     mark = fakehost_err_mark(t.host);
     for (unsigned n = 0; n < 2; n++) {
-        uint16_t bdf = vtd_accel_sid(n);
+        uint16_t bdf = fakehost_sid(n);
 
-        vtd_accel_plug(&t, n);
-        vtd_accel_set_power(&t, n, true);
-        vtd_accel_cfg_writel(&t, PORT_BDF(n), PCI_MEMORY_BASE, 0xe000e000);
-        vtd_accel_cfg_writew(&t, PORT_BDF(n), PCI_COMMAND,
-                             PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+        fakehost_plug(t.host, n);
+        fakehost_set_power(t.host, n, true);
+        fakehost_cfg_writel(t.host, PORT_BDF(n), PCI_MEMORY_BASE, 0xe000e000);
+        fakehost_cfg_writew(t.host, PORT_BDF(n), PCI_COMMAND,
+                            PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
         set_bar(&t, bdf, PCI_BASE_ADDRESS_0);
         for (unsigned i = 0; i < TOGGLES; i++) {
             set_memory(&t, bdf, true);
@@ -334,7 +318,7 @@ static void test_bar_flood(void)
     g_test_message("%s", err);
     g_assert_nonnull(strstr(err, g_strerror(EFAULT)));
     g_assert_cmpuint(fakehost_err_lines(t.host, mark, ""), <=, 2 * 2 + 1);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 int main(int argc, char **argv)

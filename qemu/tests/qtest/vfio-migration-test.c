@@ -126,23 +126,9 @@ static void write_by_device(FakeHost *host, uint64_t iova)
     g_assert_cmpint(dma->result, ==, 0);
 }
 
-static char *try_migrate(QTestState *qts, const char *uri)
-{
-    QDict *resp = qtest_qmp(qts, "{ 'execute': 'migrate', 'arguments':"
-                            " { 'uri': %s } }", uri);
-    char *error = NULL;
-
-    if (qdict_haskey(resp, "error")) {
-        error = g_strdup(qdict_get_str(qdict_get_qdict(resp, "error"),
-                                       "desc"));
-    }
-    qobject_unref(resp);
-    return error;
-}
-
 static void expect_refused(VtdLegacy *l, const char *reason)
 {
-    g_autofree char *error = try_migrate(l->t.host->qts, "exec:cat");
+    g_autofree char *error = fakehost_migrate_error(l->t.host, "exec:cat");
 
     g_assert_nonnull(error);
     g_test_message("%s", error);
@@ -162,7 +148,7 @@ static void migrate(FakeHost *src, FakeHost *dst, uint64_t iova)
                              BANDWIDTH);
     qtest_qmp_assert_success(dst->qts, "{ 'execute': 'migrate-incoming',"
                              " 'arguments': { 'uri': %s } }", uri);
-    error = try_migrate(src->qts, uri);
+    error = fakehost_migrate_error(src, uri);
     g_assert_cmpstr(error, ==, NULL);
     await(src->qts, 2);
     write_by_device(src, iova);
@@ -188,7 +174,7 @@ static void test_case(const void *data)
     vtd_accel_bind(&src.t, 0, &entry);
     if (c->error) {
         expect_refused(&src, c->error);
-        vtd_accel_end(&src.t);
+        fakehost_free(src.t.host);
         return;
     }
     g_assert_true(start(&dst, c, true));
@@ -197,8 +183,8 @@ static void test_case(const void *data)
     g_assert_cmpuint(fakehost_calls(src.t.host,
                                     "IOMMU_HWPT_SET_DIRTY_TRACKING"), >, 0);
     g_assert_cmpuint(fakehost_device(src.t.host, "dev0")->log_starts, ==, 0);
-    vtd_accel_end(&src.t);
-    vtd_accel_end(&dst.t);
+    fakehost_free(src.t.host);
+    fakehost_free(dst.t.host);
 }
 
 /* --- where a refusal has to come earlier, or for another reason --- */
@@ -213,14 +199,14 @@ static void test_enabled(void)
     if (!start(&l, &c, false)) {
         return;
     }
-    vtd_accel_unplug(&l.t, 0);
-    error = vtd_accel_try_plug(&l.t, 0, ", 'iommufd': 'iommufd0',"
-                               " 'enable-migration': 'on'");
+    fakehost_unplug(l.t.host, 0);
+    error = fakehost_try_plug(l.t.host, 0, ", 'iommufd': 'iommufd0',"
+                              " 'enable-migration': 'on'");
     g_assert_nonnull(error);
     g_test_message("%s", error);
     g_assert_nonnull(strstr(error, "no IOMMU dirty tracking for stage-2"));
-    vtd_accel_expect_empty(&l.t);
-    vtd_accel_end(&l.t);
+    fakehost_expect_empty(l.t.host);
+    fakehost_free(l.t.host);
 }
 
 /* A copy of second-level tables tracks nothing, whatever the host can do */
@@ -237,7 +223,7 @@ static void test_legacy(void)
     vtd_legacy_enter(&l);
     g_assert_cmpint(vtd_legacy_state(&l, 0), ==, SHADOW);
     expect_refused(&l, "legacy mode");
-    vtd_accel_end(&l.t);
+    fakehost_free(l.t.host);
 }
 
 static void add(const char *name, const void *data, GTestDataFunc func)

@@ -6,12 +6,11 @@
  */
 
 #include "qemu/osdep.h"
+#include "viommu/sweep.h"
 #include "vtd-accel-common.h"
 
-#define WITH_IOMMUFD    ", 'iommufd': 'iommufd0'"
 /* Where fakehost has the sysfs directory of its device @n */
 #define SYSFS(n)        ", 'sysfsdev': '/sys/dev/char/511:" #n "/device'"
-#define SWEEP_MAX       200     /* far more calls than a realize makes */
 
 static bool start(VtdAccelTest *t, const char *keys0, const char *keys1)
 {
@@ -35,8 +34,8 @@ static void test_group_refused(void)
     if (!start(&t, "group=7", "group=7")) {
         return;
     }
-    vtd_accel_plug(&t, 0);
-    error = vtd_accel_try_plug(&t, 1, WITH_IOMMUFD);
+    fakehost_plug(t.host, 0);
+    error = fakehost_try_plug(t.host, 1, WITH_IOMMUFD);
     g_assert_nonnull(error);
     g_test_message("%s", error);
     g_assert_nonnull(strstr(error, "IOMMU group 7"));
@@ -44,11 +43,11 @@ static void test_group_refused(void)
     vtd_accel_expect_s2(&t, 0);
     g_assert_cmpuint(fakehost_device(t.host, "dev1")->flags &
                      FAKEHOST_DEV_BOUND, ==, 0);
-    vtd_accel_unplug(&t, 0);
-    vtd_accel_plug(&t, 1);
-    vtd_accel_unplug(&t, 1);
-    vtd_accel_expect_empty(&t);
-    vtd_accel_end(&t);
+    fakehost_unplug(t.host, 0);
+    fakehost_plug(t.host, 1);
+    fakehost_unplug(t.host, 1);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 static void test_groups_accepted(void)
@@ -58,11 +57,11 @@ static void test_groups_accepted(void)
     if (!start(&t, "group=7", "group=70")) {
         return;
     }
-    vtd_accel_plug(&t, 0);
-    vtd_accel_plug(&t, 1);
+    fakehost_plug(t.host, 0);
+    fakehost_plug(t.host, 1);
     vtd_accel_expect_s2(&t, 0);
     vtd_accel_expect_s2(&t, 1);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Both ways to name a device lead to the same group */
@@ -74,11 +73,11 @@ static void test_group_by_path_refused(void)
     if (!start(&t, "group=7", "group=7")) {
         return;
     }
-    vtd_accel_plug(&t, 0);
-    error = vtd_accel_try_plug(&t, 1, WITH_IOMMUFD SYSFS(1));
+    fakehost_plug(t.host, 0);
+    error = fakehost_try_plug(t.host, 1, WITH_IOMMUFD SYSFS(1));
     g_assert_nonnull(error);
     g_assert_nonnull(strstr(error, "IOMMU group 7"));
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- beside the vIOMMU, on a bus that bypasses it --- */
@@ -106,7 +105,7 @@ static char *plug_bypass(VtdAccelTest *t, unsigned n)
     g_autofree char *props = g_strdup_printf(", 'bus': 'bypass%u'"
                                              WITH_IOMMUFD, n);
 
-    return fakehost_plug(t->host, vtd_accel_dev(n), props);
+    return fakehost_device_add(t->host, fakehost_dev(n), props);
 }
 
 static void expect_group(const char *error, const char *other)
@@ -128,16 +127,16 @@ static void test_group_bypass_refused(void)
     if (!start_bypass(&t)) {
         return;
     }
-    vtd_accel_plug(&t, 0);
+    fakehost_plug(t.host, 0);
     first = plug_bypass(&t, 1);
     expect_group(first, "dev0");
     vtd_accel_expect_s2(&t, 0);
-    vtd_accel_unplug(&t, 0);
+    fakehost_unplug(t.host, 0);
     none = plug_bypass(&t, 1);
     g_assert_cmpstr(none, ==, NULL);
-    second = vtd_accel_try_plug(&t, 0, WITH_IOMMUFD);
+    second = fakehost_try_plug(t.host, 0, WITH_IOMMUFD);
     expect_group(second, "dev1");
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Without the vIOMMU they share everything, and may */
@@ -156,7 +155,7 @@ static void test_group_bypass_accepted(void)
     g_assert_cmpuint(fakehost_device(t.host, "dev0")->pt_id, !=, 0);
     g_assert_cmpuint(fakehost_device(t.host, "dev0")->pt_id, ==,
                      fakehost_device(t.host, "dev1")->pt_id);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /*
@@ -173,18 +172,18 @@ static void test_mdev_refused(const void *data)
     if (!start(&t, "mdev=1", "")) {
         return;
     }
-    error = vtd_accel_try_plug(&t, 0, props);
+    error = fakehost_try_plug(t.host, 0, props);
     g_assert_nonnull(error);
     g_test_message("%s", error);
     g_assert_nonnull(strstr(error, "mediated"));
     g_assert_cmpuint(fakehost_calls(t.host, "VFIO_DEVICE_ATTACH_IOMMUFD_PT"),
                      ==, 0);
-    vtd_accel_expect_empty(&t);
+    fakehost_expect_empty(t.host);
     /* With a path alike, a device that is none */
-    none = vtd_accel_try_plug(&t, 1, WITH_IOMMUFD SYSFS(1));
+    none = fakehost_try_plug(t.host, 1, WITH_IOMMUFD SYSFS(1));
     g_assert_cmpstr(none, ==, NULL);
     vtd_accel_expect_s2(&t, 1);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Guest memory is not mapped a second time because something failed */
@@ -198,10 +197,10 @@ static void test_attach_refused(const void *data)
     if (!start(&t, "", "")) {
         return;
     }
-    vtd_accel_plug(&t, 0);
+    fakehost_plug(t.host, 0);
     maps = fakehost_calls(t.host, "IOMMU_IOAS_MAP");
     fakehost_fail_next(t.host, "ATTACH_IOMMUFD_PT", err);
-    error = vtd_accel_try_plug(&t, 1, WITH_IOMMUFD);
+    error = fakehost_try_plug(t.host, 1, WITH_IOMMUFD);
     g_assert_nonnull(error);
     g_assert_nonnull(strstr(error, g_strerror(err)));
     /* The device is called as the user calls it */
@@ -210,54 +209,47 @@ static void test_attach_refused(const void *data)
     g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_IOAS_ALLOC"), ==, 1);
     g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_IOAS_MAP"), ==, maps);
 
-    vtd_accel_plug(&t, 1);
+    fakehost_plug(t.host, 1);
     g_assert_cmpuint(fakehost_device(t.host, "dev0")->pt_id, ==,
                      fakehost_device(t.host, "dev1")->pt_id);
     g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_IOAS_MAP"), ==, maps);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
+}
+
+static void check_second(void *opaque, bool plugged)
+{
+    VtdAccelTest *t = opaque;
+    const struct FakehostDevice *dev = fakehost_device(t->host, "dev1");
+
+    g_assert_cmpuint(fakehost_objects(t->host, FAKEHOST_OBJ_IOAS), ==, 1);
+    vtd_accel_expect_s2(t, 0);
+    if (plugged) {
+        g_assert_cmpuint(dev->hw_pt_id, !=, 0);
+    } else {
+        g_assert_cmpuint(dev->flags & FAKEHOST_DEV_BOUND, ==, 0);
+    }
+}
+
+static void expect_first_only(FakeHost *host)
+{
+    g_assert_cmpuint(fakehost_objects(host, FAKEHOST_OBJ_HWPT_PAGING), ==, 1);
+    g_assert_cmpuint(fakehost_objects(host, FAKEHOST_OBJ_DEVICE), ==, 1);
 }
 
 /* Every call of the second device's realize fails once */
 static void test_second_sweep(void)
 {
-    unsigned nth, refused = 0;
-    bool hit = true;
     VtdAccelTest t;
 
     if (!start(&t, "", "")) {
         return;
     }
-    vtd_accel_plug(&t, 0);
-    for (nth = 1; hit; nth++) {
-        const struct FakehostRule *rule;
-        g_autofree char *error = NULL;
-
-        g_assert_cmpuint(nth, <, SWEEP_MAX);
-        rule = fakehost_fail(t.host, "*", nth, 1, EIO, 0);
-        error = vtd_accel_try_plug(&t, 1, WITH_IOMMUFD);
-        hit = rule->hits;
-        fakehost_clear_rules(t.host);
-        g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_IOAS), ==, 1);
-        vtd_accel_expect_s2(&t, 0);
-        if (error) {
-            refused++;
-            g_assert_true(hit);
-            g_test_message("call %u: %s", nth, error);
-            g_assert_cmpuint(fakehost_device(t.host, "dev1")->flags &
-                             FAKEHOST_DEV_BOUND, ==, 0);
-        } else {
-            g_assert_cmpuint(fakehost_device(t.host, "dev1")->hw_pt_id, !=, 0);
-            vtd_accel_unplug(&t, 1);
-        }
-        g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_HWPT_PAGING),
-                         ==, 1);
-        g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_DEVICE), ==, 1);
-    }
-    g_test_message("%u calls failed, %u of them refused", nth - 2, refused);
-    g_assert_cmpuint(refused, >=, 4);
-    vtd_accel_unplug(&t, 0);
-    vtd_accel_expect_empty(&t);
-    vtd_accel_end(&t);
+    fakehost_plug(t.host, 0);
+    g_assert_cmpuint(sweep_plug(t.host, 1, check_second, expect_first_only,
+                                &t), >=, 4);
+    fakehost_unplug(t.host, 0);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 /* --- read-only memory, of which the firmware's ROM is an example --- */
@@ -295,11 +287,11 @@ static void test_erratum(void)
     if (!start_errata(&t, 1, 0)) {
         return;
     }
-    vtd_accel_plug(&t, 0);
-    vtd_accel_plug(&t, 1);
+    fakehost_plug(t.host, 0);
+    fakehost_plug(t.host, 1);
     expect_readonly_maps(&t, false);
     g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_IOAS), ==, 1);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 static void test_no_erratum(void)
@@ -309,10 +301,10 @@ static void test_no_erratum(void)
     if (!start_errata(&t, 0, 0)) {
         return;
     }
-    vtd_accel_plug(&t, 0);
+    fakehost_plug(t.host, 0);
     vtd_accel_expect_s2(&t, 0);
     expect_readonly_maps(&t, true);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Its memory is there already, and not as this one could use it */
@@ -324,16 +316,16 @@ static void test_erratum_second(void)
     if (!start_errata(&t, 0, 1)) {
         return;
     }
-    vtd_accel_plug(&t, 0);
-    error = vtd_accel_try_plug(&t, 1, WITH_IOMMUFD);
+    fakehost_plug(t.host, 0);
+    error = fakehost_try_plug(t.host, 1, WITH_IOMMUFD);
     g_assert_nonnull(error);
     g_test_message("%s", error);
     g_assert_nonnull(strstr(error, "772415"));
     vtd_accel_expect_s2(&t, 0);
-    vtd_accel_unplug(&t, 0);
-    vtd_accel_plug(&t, 1);
-    vtd_accel_plug(&t, 0);
-    vtd_accel_end(&t);
+    fakehost_unplug(t.host, 0);
+    fakehost_plug(t.host, 1);
+    fakehost_plug(t.host, 0);
+    fakehost_free(t.host);
 }
 
 int main(int argc, char **argv)

@@ -9,13 +9,13 @@
 
 #include "qemu/osdep.h"
 #include "hw/pci/pci_regs.h"
+#include "viommu/sweep.h"
 #include "vtd-accel-common.h"
 
 #define PASIDS_20       VTD_ACCEL_PROPS ",pasid-bits=20"
 #define ECAM            0xb0000000ull
 #define MCH_PCIEXBAR    0x60
 #define LAST_CAP        0xff8
-#define SWEEP_MAX       200     /* far more calls than a realize makes */
 #define EXEC_PRIV       (PCI_PASID_CAP_EXEC | PCI_PASID_CAP_PRIV)
 
 /* Flags of IOMMU_HWPT_ALLOC, as fakehost logs them */
@@ -120,7 +120,7 @@ static bool start(VtdAccelTest *t, const char *iommu_props, uint64_t ecap,
 
 static uint64_t ecam(unsigned n, unsigned reg)
 {
-    return ECAM | (uint64_t)vtd_accel_sid(n) << 12 | reg;
+    return ECAM | (uint64_t)fakehost_sid(n) << 12 | reg;
 }
 
 static uint32_t cfg_readl(VtdAccelTest *t, unsigned n, unsigned reg)
@@ -160,14 +160,14 @@ static unsigned find_pasid_cap(VtdAccelTest *t, unsigned n)
 /* Have device @n answer, once it is plugged or after a reset */
 static void power_on(VtdAccelTest *t, unsigned n)
 {
-    vtd_accel_cfg_writel(t, 0, MCH_PCIEXBAR, (uint32_t)ECAM | 1);
-    vtd_accel_set_power(t, n, true);
+    fakehost_cfg_writel(t->host, 0, MCH_PCIEXBAR, (uint32_t)ECAM | 1);
+    fakehost_set_power(t->host, n, true);
     g_assert_cmphex(cfg_readl(t, n, PCI_VENDOR_ID), ==, 0x00101b36);
 }
 
 static void plug(VtdAccelTest *t, unsigned n)
 {
-    vtd_accel_plug(t, n);
+    fakehost_plug(t->host, n);
     power_on(t, n);
 }
 
@@ -199,9 +199,9 @@ static void test_case(const void *data)
     }
     g_assert_cmpuint(fakehost_err_lines(t.host, mark, "PASID capability"), ==,
                      c->warnings);
-    vtd_accel_unplug(&t, 0);
-    vtd_accel_expect_empty(&t);
-    vtd_accel_end(&t);
+    fakehost_unplug(t.host, 0);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 /* The control register is QEMU's, the device behind it is not written */
@@ -232,13 +232,13 @@ static void test_control(const void *data)
         cfg_writew(&t, 0, LAST_CAP, 0xffff);
         g_assert_cmphex(find_pasid_cap(&t, 0), ==, LAST_CAP);
 
-        vtd_accel_reset(&t);
+        fakehost_reset(t.host);
         power_on(&t, 0);
         g_assert_cmphex(find_pasid_cap(&t, 0), ==, LAST_CAP);
         g_assert_cmphex(cfg_readw(&t, 0, LAST_CAP + PCI_PASID_CTRL), ==, 0);
-        vtd_accel_unplug(&t, 0);
+        fakehost_unplug(t.host, 0);
     }
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- who shares a HWPT with whom --- */
@@ -271,7 +271,7 @@ static void test_mixed_shared(const void *data)
     g_assert_cmphex(find_pasid_cap(&t, 0), ==, PCI_CFG_SPACE_SIZE);
     g_assert_cmphex(find_pasid_cap(&t, 1), ==, 0);
     g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_HWPT_ALLOC"), ==, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /*
@@ -287,7 +287,7 @@ static void test_unknown_flag(void)
         return;
     }
     fakehost_fail_next(t.host, "HWPT_ALLOC", EOPNOTSUPP);
-    vtd_accel_plug(&t, 0);
+    fakehost_plug(t.host, 0);
     alloc = fakehost_log_last(t.host, 0, "IOMMU_HWPT_ALLOC ", " = 0");
     g_assert_nonnull(alloc);
     g_assert_nonnull(strstr(alloc, NEST_PARENT));
@@ -295,10 +295,10 @@ static void test_unknown_flag(void)
     plug(&t, 1);
     expect_parents(&t, 2);
     g_assert_cmphex(find_pasid_cap(&t, 1), ==, PCI_CFG_SPACE_SIZE);
-    vtd_accel_unplug(&t, 1);
-    vtd_accel_unplug(&t, 0);
-    vtd_accel_expect_empty(&t);
-    vtd_accel_end(&t);
+    fakehost_unplug(t.host, 1);
+    fakehost_unplug(t.host, 0);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 /* The device is not taken with less than it was promised to the guest */
@@ -311,47 +311,34 @@ static void test_alloc_refused(void)
         return;
     }
     fakehost_fail_next(t.host, "HWPT_ALLOC", EOPNOTSUPP);
-    error = vtd_accel_try_plug(&t, 0, ", 'iommufd': 'iommufd0'");
+    error = fakehost_try_plug(t.host, 0, WITH_IOMMUFD);
     g_assert_nonnull(error);
     g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_HWPT_ALLOC"), ==, 1);
-    vtd_accel_expect_empty(&t);
-    vtd_accel_plug(&t, 0);
-    vtd_accel_end(&t);
+    fakehost_expect_empty(t.host);
+    fakehost_plug(t.host, 0);
+    fakehost_free(t.host);
+}
+
+static void check_plugged(void *opaque, bool plugged)
+{
+    VtdAccelTest *t = opaque;
+
+    if (plugged) {
+        g_assert_cmpuint(fakehost_device(t->host, "dev0")->hw_pt_id, !=, 0);
+    }
 }
 
 /* Every call of a realize fails once: it works all the same, or is refused */
 static void test_realize_sweep(const void *data)
 {
-    unsigned nth, refused = 0;
-    bool hit = true;
     VtdAccelTest t;
 
     if (!start(&t, PASIDS_20, 0, data, "")) {
         return;
     }
-    for (nth = 1; hit; nth++) {
-        const struct FakehostRule *rule;
-        g_autofree char *error = NULL;
-
-        g_assert_cmpuint(nth, <, SWEEP_MAX);
-        rule = fakehost_fail(t.host, "*", nth, 1, EIO, 0);
-        error = vtd_accel_try_plug(&t, 0, ", 'iommufd': 'iommufd0'");
-        hit = rule->hits;
-        fakehost_clear_rules(t.host);
-        if (error) {
-            refused++;
-            g_assert_true(hit);
-            g_test_message("call %u: %s", nth, error);
-        } else {
-            g_assert_cmpuint(fakehost_device(t.host, "dev0")->hw_pt_id, !=,
-                             0);
-            vtd_accel_unplug(&t, 0);
-        }
-        vtd_accel_expect_empty(&t);
-    }
-    g_test_message("%u calls failed, %u of them refused", nth - 2, refused);
-    g_assert_cmpuint(refused, >=, 5);
-    vtd_accel_end(&t);
+    g_assert_cmpuint(sweep_plug(t.host, 0, check_plugged,
+                                fakehost_expect_empty, &t), >=, 5);
+    fakehost_free(t.host);
 }
 
 int main(int argc, char **argv)

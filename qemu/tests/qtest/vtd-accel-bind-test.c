@@ -287,7 +287,7 @@ static const Case cases[] = {
 static void act(VtdAccelTest *t, const Step *step, uint64_t *dir)
 {
     VtdGuest *g = &t->guest;
-    uint64_t context = vtd_guest_context(g, vtd_accel_bus(0), 0);
+    uint64_t context = vtd_guest_context(g, fakehost_sid(0));
 
     switch (step->act) {
     case ACT_ENTRY:
@@ -300,7 +300,7 @@ static void act(VtdAccelTest *t, const Step *step, uint64_t *dir)
         qtest_writeq(g->qts, context, 0);
         break;
     case ACT_MOVE_DIR:
-        *dir = vtd_guest_add_context(g, vtd_accel_bus(0), 0, 0);
+        *dir = vtd_guest_add_context(g, fakehost_sid(0), 0);
         vtd_guest_write_pasid(g, *dir, 0, &step->entry);
         break;
     case ACT_FOREIGN_DIR:
@@ -322,7 +322,7 @@ static void act(VtdAccelTest *t, const Step *step, uint64_t *dir)
         vtd_guest_set_root(g, g->root, false);
         break;
     case ACT_RESET:
-        vtd_accel_reset(t);
+        fakehost_reset(t->host);
         break;
     case ACT_NOTHING:
         break;
@@ -349,7 +349,7 @@ static void invalidate(VtdAccelTest *t, Inv inv)
         vtd_guest_post_pc(g, VTD_PC_PASID, DID, OTHER_PASID);
         break;
     case INV_CC_DEVICE:
-        vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, vtd_accel_sid(0));
+        vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, fakehost_sid(0));
         break;
     case INV_CC_DOMAIN:
         vtd_guest_post_cc(g, VTD_CC_DOMAIN, DID, 0);
@@ -358,7 +358,7 @@ static void invalidate(VtdAccelTest *t, Inv inv)
         vtd_guest_post_cc(g, VTD_CC_GLOBAL, 0, 0);
         break;
     case INV_CC_OTHER_DEVICE:
-        vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, vtd_accel_sid(3));
+        vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, fakehost_sid(3));
         break;
     case INV_CCMD_GLOBAL:
         /*
@@ -432,7 +432,7 @@ static void run_case(const Case *c, unsigned width)
         return;
     }
     vtd_accel_expect_s2(&t, 0);
-    dir = vtd_guest_add_context(&t.guest, vtd_accel_bus(0), 0, 0);
+    dir = vtd_guest_add_context(&t.guest, fakehost_sid(0), 0);
     vtd_guest_enable(&t.guest);
     /* The context entry leads to an empty PASID directory */
     vtd_accel_expect_blocked(&t, 0);
@@ -451,9 +451,9 @@ static void run_case(const Case *c, unsigned width)
     if (c->message) {
         g_assert_cmpuint(fakehost_err_lines(t.host, 0, c->message), ==, 1);
     }
-    vtd_accel_unplug(&t, 0);
-    vtd_accel_expect_empty(&t);
-    vtd_accel_end(&t);
+    fakehost_unplug(t.host, 0);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 static void run_256(const void *data)

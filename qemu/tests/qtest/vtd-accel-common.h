@@ -8,10 +8,9 @@
 #ifndef VTD_ACCEL_COMMON_H
 #define VTD_ACCEL_COMMON_H
 
-#include "viommu/harness.h"
 #include "libqos/intel-iommu.h"
+#include "viommu/devices.h"
 
-#define VTD_ACCEL_PORTS_MAX 16
 #define VTD_ACCEL_PROPS     "x-scalable-mode=on,x-flts=on"
 
 /* Capability bits of the host's VT-d (VT-d 11.4.2, 11.4.3) */
@@ -65,47 +64,15 @@ typedef struct VtdAccelSetup {
 
 typedef struct VtdAccelTest {
     FakeHost *host;
-    unsigned ports;
     VtdGuest guest;
 } VtdAccelTest;
 
 /**
  * vtd_accel_start: start a machine with root ports, and plug devices
  *
- * Device N of the host is called devN and goes to root port N, which leads to
- * bus N + 1. Secondary bus numbers are programmed.
- *
  * Returns: false if the test is to be skipped
  */
 bool vtd_accel_start(VtdAccelTest *t, const VtdAccelSetup *setup);
-void vtd_accel_end(VtdAccelTest *t);
-
-/* Name and bus of device @n */
-const char *vtd_accel_dev(unsigned n);
-uint8_t vtd_accel_bus(unsigned n);
-/* Requester id of device @n */
-uint16_t vtd_accel_sid(unsigned n);
-
-/* Config space of the function at @bdf, wherever it is now */
-uint32_t vtd_accel_cfg_readl(VtdAccelTest *t, uint16_t bdf, unsigned reg);
-void vtd_accel_cfg_writew(VtdAccelTest *t, uint16_t bdf, unsigned reg,
-                          uint16_t value);
-void vtd_accel_cfg_writel(VtdAccelTest *t, uint16_t bdf, unsigned reg,
-                          uint32_t value);
-/* Have the bridge at @bdf lead to the busses @first to @last */
-void vtd_accel_number_bus(VtdAccelTest *t, uint16_t bdf, uint8_t first,
-                          uint8_t last);
-
-/* Switch the slot of root port @port on or off, as a guest does */
-void vtd_accel_set_power(VtdAccelTest *t, unsigned port, bool on);
-
-/* device_add dev@n; @props as for fakehost_plug(). Returns NULL or the error */
-char *vtd_accel_try_plug(VtdAccelTest *t, unsigned n, const char *props);
-/* device_add that has to succeed */
-void vtd_accel_plug(VtdAccelTest *t, unsigned n);
-void vtd_accel_unplug(VtdAccelTest *t, unsigned n);
-/* system_reset, and number the busses again */
-void vtd_accel_reset(VtdAccelTest *t);
 
 /*
  * The usual way of a guest: context entry for device @n, PASID entry for
@@ -136,7 +103,5 @@ void vtd_accel_expect_s2(VtdAccelTest *t, unsigned n);
 void vtd_accel_expect_blocked(VtdAccelTest *t, unsigned n);
 /* How many S1 HWPTs there are */
 void vtd_accel_expect_s1_hwpts(VtdAccelTest *t, unsigned num);
-/* Nothing is left in the host but, if QEMU keeps it, the iommufd */
-void vtd_accel_expect_empty(VtdAccelTest *t);
 
 #endif /* VTD_ACCEL_COMMON_H */

@@ -34,7 +34,7 @@ static void test_shared_s2(const void *data)
     bytes = t.host->page->mapped_bytes;
     g_assert_cmpuint(bytes, >=, VTD_GUEST_RAM_MB * 1000 * 1000);
     for (unsigned i = 1; i < devices; i++) {
-        vtd_accel_plug(&t, i);
+        fakehost_plug(t.host, i);
         vtd_accel_expect_s2(&t, i);
         expect_shared_s2(&t, maps, bytes);
     }
@@ -42,10 +42,10 @@ static void test_shared_s2(const void *data)
     g_assert_cmpuint(vtd_accel_s2_id(&t), ==,
                      fakehost_device(t.host, "dev0")->pt_id);
     for (unsigned i = 0; i < devices; i++) {
-        vtd_accel_unplug(&t, i);
+        fakehost_unplug(t.host, i);
     }
-    vtd_accel_expect_empty(&t);
-    vtd_accel_end(&t);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 /* Entries that agree share an S1 HWPT; it lives as long as one of them */
@@ -81,7 +81,7 @@ static void test_shared_s1(void)
     vtd_accel_expect_blocked(&t, 1);
     vtd_accel_expect_blocked(&t, 2);
     vtd_accel_expect_s1_hwpts(&t, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* An invalidation of one device's context concerns that device alone */
@@ -99,11 +99,11 @@ static void test_one_of_two(void)
     dir[1] = vtd_accel_bind(&t, 1, &entry);
     vtd_guest_clear_pasid(&t.guest, dir[0], 0);
     vtd_guest_clear_pasid(&t.guest, dir[1], 0);
-    vtd_guest_post_cc(&t.guest, VTD_CC_DEVICE, 0, vtd_accel_sid(1));
+    vtd_guest_post_cc(&t.guest, VTD_CC_DEVICE, 0, fakehost_sid(1));
     vtd_guest_sync(&t.guest);
     vtd_accel_expect_s1(&t, 0);
     vtd_accel_expect_blocked(&t, 1);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 static void expect_shown(VtdAccelTest *t, const char *text)
@@ -140,7 +140,7 @@ static void test_shown(void)
     vtd_guest_clear_pasid(&t.guest, dir, 0);
     vtd_guest_flush_pasid_cache(&t.guest);
     expect_shown(&t, ", blocked");
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* What RID_PASID is, the context entry says */
@@ -155,7 +155,7 @@ static void test_rid_pasid(void)
     if (!vtd_accel_start(&t, &setup)) {
         return;
     }
-    dir = vtd_guest_add_context(&t.guest, vtd_accel_bus(0), 0, rid_pasid);
+    dir = vtd_guest_add_context(&t.guest, fakehost_sid(0), rid_pasid);
     vtd_guest_enable(&t.guest);
     vtd_guest_write_pasid(&t.guest, dir, 0, &entry);
     vtd_guest_flush_pasid_cache(&t.guest);
@@ -173,7 +173,7 @@ static void test_rid_pasid(void)
                           0, false);
     vtd_guest_sync(&t.guest);
     g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_HWPT_INVALIDATE"), ==, 1);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* A device that is plugged under translation is blocked until it is bound */
@@ -188,22 +188,22 @@ static void test_plug_under_translation(void)
     }
     vtd_accel_bind(&t, 0, &entry);
     for (unsigned i = 0; i < ROUNDS; i++) {
-        vtd_accel_plug(&t, 1);
+        fakehost_plug(t.host, 1);
         vtd_accel_expect_blocked(&t, 1);
         vtd_accel_bind(&t, 1, &entry);
         vtd_accel_expect_s1(&t, 1);
         vtd_accel_expect_s1_hwpts(&t, 1);
-        vtd_accel_unplug(&t, 1);
+        fakehost_unplug(t.host, 1);
         qtest_writeq(t.host->qts,
-                     vtd_guest_context(&t.guest, vtd_accel_bus(1), 0), 0);
-        vtd_guest_post_cc(&t.guest, VTD_CC_DEVICE, 0, vtd_accel_sid(1));
+                     vtd_guest_context(&t.guest, fakehost_sid(1)), 0);
+        vtd_guest_post_cc(&t.guest, VTD_CC_DEVICE, 0, fakehost_sid(1));
         vtd_guest_sync(&t.guest);
         vtd_accel_expect_s1(&t, 0);
         g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_DEVICE), ==, 1);
     }
-    vtd_accel_unplug(&t, 0);
-    vtd_accel_expect_empty(&t);
-    vtd_accel_end(&t);
+    fakehost_unplug(t.host, 0);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 /* Bound devices go in any order; an S1 HWPT goes before its parent */
@@ -220,13 +220,13 @@ static void test_unplug_bound(void)
 
         vtd_accel_bind(&t, i, &entry);
     }
-    vtd_accel_unplug(&t, 1);
+    fakehost_unplug(t.host, 1);
     vtd_accel_expect_s1_hwpts(&t, 2);
-    vtd_accel_unplug(&t, 0);
-    vtd_accel_unplug(&t, 2);
-    vtd_accel_expect_empty(&t);
+    fakehost_unplug(t.host, 0);
+    fakehost_unplug(t.host, 2);
+    fakehost_expect_empty(t.host);
     g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_DESTROY"), ==, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Resets in a row, bound in between, leave nothing behind */
@@ -243,7 +243,7 @@ static void test_reset_rounds(void)
         vtd_accel_bind(&t, 0, &entry);
         vtd_accel_bind(&t, 1, &entry);
         vtd_accel_expect_s1(&t, 1);
-        vtd_accel_reset(&t);
+        fakehost_reset(t.host);
         vtd_accel_expect_s2(&t, 0);
         vtd_accel_expect_s2(&t, 1);
         vtd_accel_expect_s1_hwpts(&t, 0);
@@ -252,7 +252,7 @@ static void test_reset_rounds(void)
         g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_IOAS), ==, 1);
     }
     g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_DESTROY"), ==, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 int main(int argc, char **argv)

@@ -12,10 +12,10 @@
 
 #include "qemu/osdep.h"
 #include "hw/i386/intel_iommu_internal.h"
+#include "viommu/sweep.h"
 #include "vtd-accel-common.h"
 
 #define DID             5
-#define SWEEP_MAX       200     /* far more calls than any operation makes */
 #define STOPPED_MS      500     /* many times what the first retry waits */
 
 typedef enum State {
@@ -38,9 +38,9 @@ typedef struct Sweep {
 static State state_of(VtdAccelTest *t)
 {
     const struct FakehostDevice *dev = fakehost_device(t->host,
-                                                       vtd_accel_dev(0));
+                                                       fakehost_dev(0));
 
-    if (fakehost_is_blocked(t->host, vtd_accel_dev(0))) {
+    if (fakehost_is_blocked(t->host, fakehost_dev(0))) {
         return BLOCKED;
     }
     g_assert_cmpuint(dev->pt_id, ==, dev->hw_pt_id);
@@ -58,7 +58,7 @@ static void write_and_flush(VtdAccelTest *t, uint64_t dir, uint64_t table)
 
 static void prepare_empty(VtdAccelTest *t, uint64_t *dir)
 {
-    *dir = vtd_guest_add_context(&t->guest, vtd_accel_bus(0), 0, 0);
+    *dir = vtd_guest_add_context(&t->guest, fakehost_sid(0), 0);
     vtd_guest_enable(&t->guest);
     g_assert_cmpint(state_of(t), ==, BLOCKED);
 }
@@ -108,7 +108,7 @@ static void operate_translation_off(VtdAccelTest *t, uint64_t dir)
 
 static void operate_reset(VtdAccelTest *t, uint64_t dir)
 {
-    vtd_accel_reset(t);
+    fakehost_reset(t->host);
 }
 
 static const Sweep sweeps[] = {
@@ -150,126 +150,121 @@ static void repair(VtdAccelTest *t, const Sweep *sweep, uint64_t dir)
     vtd_accel_expect_s1_hwpts(t, sweep->wanted == S1 ? 1 : 0);
 }
 
-/* Returns false when there was no nth call to fail */
-static bool sweep_once(VtdAccelTest *t, const Sweep *sweep, unsigned nth)
-{
-    const struct FakehostRule *rule;
+typedef struct Run {
+    VtdAccelTest t;
+    const Sweep *sweep;
     uint64_t dir;
-    State state;
-    size_t mark;
-    bool hit;
+} Run;
 
-    vtd_accel_plug(t, 0);
-    sweep->prepare(t, &dir);
-    mark = fakehost_err_mark(t->host);
-    rule = fakehost_fail(t->host, "*", nth, 1, sweep->err, 0);
-    sweep->operate(t, dir);
-    hit = rule->hits;
-    state = state_of(t);
-    fakehost_clear_rules(t->host);
-    qtest_qmp_assert_success(t->host->qts, "{ 'execute': 'query-status' }");
+static void sweep_prepare(void *opaque)
+{
+    Run *run = opaque;
 
-    if (state != sweep->wanted) {
-        g_autofree char *err = fakehost_err_since(t->host, mark);
+    fakehost_plug(run->t.host, 0);
+    run->sweep->prepare(&run->t, &run->dir);
+}
 
-        g_test_message("call %u: %s", nth, err);
-        g_assert_true(hit);
-        g_assert_cmpint(state, ==, BLOCKED);
+static void sweep_operate(void *opaque)
+{
+    Run *run = opaque;
+
+    run->sweep->operate(&run->t, run->dir);
+}
+
+static void sweep_check(void *opaque, const SweepRound *round)
+{
+    Run *run = opaque;
+    VtdAccelTest *t = &run->t;
+
+    if (state_of(t) != run->sweep->wanted) {
+        g_assert_cmpint(state_of(t), ==, BLOCKED);
         vtd_accel_expect_s1_hwpts(t, 0);
-        g_assert_cmpuint(fakehost_err_lines(t->host, mark, "DMA blocked"), ==,
-                         1);
-        g_assert_false(sweep->harmless);
-        repair(t, sweep, dir);
+        sweep_expect_told(round, "DMA blocked", true);
+        g_assert_false(run->sweep->harmless);
+        repair(t, run->sweep, run->dir);
     }
     if (vtd_guest_translates(&t->guest)) {
         vtd_guest_set_translation(&t->guest, false);
     }
-    vtd_accel_unplug(t, 0);
-    vtd_accel_expect_empty(t);
-    return hit;
+    fakehost_unplug(t->host, 0);
+    fakehost_expect_empty(t->host);
 }
 
 static void test_sweep(const void *data)
 {
-    const Sweep *sweep = data;
+    static const SweepOps ops = { sweep_prepare, sweep_operate, sweep_check };
     VtdAccelSetup setup = { 0 };
-    VtdAccelTest t;
-    unsigned nth;
+    Run run = { .sweep = data };
+    unsigned failed;
 
-    g_test_message("%s", sweep->what);
-    if (!vtd_accel_start(&t, &setup)) {
+    g_test_message("%s", run.sweep->what);
+    if (!vtd_accel_start(&run.t, &setup)) {
         return;
     }
-    for (nth = 1; sweep_once(&t, sweep, nth); nth++) {
-        g_assert_cmpuint(nth, <, SWEEP_MAX);
-    }
-    g_test_message("%u calls failed, one at a time", nth - 1);
+    failed = sweep(run.t.host, &ops, run.sweep->err, 1, &run);
     /* Unbinding makes no call that the kernel is able to fail */
-    g_assert_true(nth > 1 || sweep->wanted == BLOCKED);
-    vtd_accel_end(&t);
+    g_assert_true(failed || run.sweep->wanted == BLOCKED);
+    fakehost_free(run.t.host);
+}
+
+static void check_plugged(void *opaque, bool plugged)
+{
+    if (plugged) {
+        vtd_accel_expect_s2(opaque, 0);
+    }
 }
 
 /* Realize: either it works all the same, or the error says why not */
 static void test_realize_sweep(void)
 {
     VtdAccelSetup setup = { 0 };
-    unsigned nth, refused = 0;
     VtdAccelTest t;
-    bool hit = true;
 
     if (!vtd_accel_start(&t, &setup)) {
         return;
     }
-    for (nth = 1; hit; nth++) {
-        const struct FakehostRule *rule;
-        g_autofree char *error = NULL;
+    g_assert_cmpuint(sweep_plug(t.host, 0, check_plugged,
+                                fakehost_expect_empty, &t), >=, 5);
+    fakehost_free(t.host);
+}
 
-        g_assert_cmpuint(nth, <, SWEEP_MAX);
-        rule = fakehost_fail(t.host, "*", nth, 1, EIO, 0);
-        error = vtd_accel_try_plug(&t, 0, ", 'iommufd': 'iommufd0'");
-        hit = rule->hits;
-        fakehost_clear_rules(t.host);
-        if (error) {
-            refused++;
-            g_assert_true(hit);
-            g_test_message("call %u: %s", nth, error);
-        } else {
-            vtd_accel_expect_s2(&t, 0);
-            vtd_accel_unplug(&t, 0);
-        }
-        vtd_accel_expect_empty(&t);
-    }
-    g_test_message("%u calls failed, %u of them refused", nth - 2, refused);
-    g_assert_cmpuint(refused, >=, 5);
-    vtd_accel_end(&t);
+static void unplug_prepare(void *opaque)
+{
+    VtdAccelTest *t = opaque;
+    uint64_t dir;
+
+    fakehost_plug(t->host, 0);
+    prepare_bound(t, &dir);
+}
+
+static void unplug_operate(void *opaque)
+{
+    VtdAccelTest *t = opaque;
+
+    fakehost_unplug(t->host, 0);
+}
+
+static void unplug_check(void *opaque, const SweepRound *round)
+{
+    VtdAccelTest *t = opaque;
+
+    fakehost_expect_empty(t->host);
+    vtd_guest_set_translation(&t->guest, false);
 }
 
 /* Unplug of a bound device: it goes, whatever the host says */
 static void test_unplug_sweep(void)
 {
+    static const SweepOps ops = { unplug_prepare, unplug_operate,
+                                  unplug_check };
     VtdAccelSetup setup = { 0 };
     VtdAccelTest t;
-    unsigned nth;
-    bool hit = true;
 
     if (!vtd_accel_start(&t, &setup)) {
         return;
     }
-    for (nth = 1; hit; nth++) {
-        const struct FakehostRule *rule;
-        uint64_t dir;
-
-        g_assert_cmpuint(nth, <, SWEEP_MAX);
-        vtd_accel_plug(&t, 0);
-        prepare_bound(&t, &dir);
-        rule = fakehost_fail(t.host, "*", nth, 1, EIO, 0);
-        vtd_accel_unplug(&t, 0);
-        hit = rule->hits;
-        fakehost_clear_rules(t.host);
-        vtd_accel_expect_empty(&t);
-        vtd_guest_set_translation(&t.guest, false);
-    }
-    vtd_accel_end(&t);
+    sweep(t.host, &ops, EIO, 1, &t);
+    fakehost_free(t.host);
 }
 
 /* A refused invalidation: a fresh HWPT takes the place of the stale one */
@@ -299,7 +294,7 @@ static void test_invalidate_refused(void)
     g_assert_cmpuint(fakehost_device(t.host, "dev0")->pt_id, !=, stale);
     g_assert_cmpuint(fakehost_device(t.host, "dev1")->pt_id, ==,
                      fakehost_device(t.host, "dev0")->pt_id);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* If that is refused as well, DMA is blocked until the guest says more */
@@ -325,7 +320,7 @@ static void test_invalidate_and_replace_refused(const void *data)
     fakehost_clear_rules(t.host);
     vtd_guest_flush_pasid_cache(&t.guest);
     vtd_accel_expect_s1(&t, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* The kernel refuses while the device is being reset: try again by ourselves */
@@ -350,7 +345,7 @@ static void test_device_in_reset(void)
     QTEST_AWAIT(!fakehost_is_blocked(t.host, "dev0"));
     vtd_accel_expect_s1(&t, 0);
     vtd_accel_expect_s1_hwpts(&t, 1);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Failures are reported, but a guest cannot flood the log with them */
@@ -377,7 +372,7 @@ static void test_log_is_limited(void)
     g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_HWPT_ALLOC"), ==,
                      rounds);
     vtd_accel_expect_blocked(&t, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- a device that the host cannot block --- */
@@ -429,7 +424,7 @@ static void test_stuck(void)
     fakehost_clear_rules(t.host);
     QTEST_AWAIT(is_blocked(&t));
     vtd_accel_expect_s1_hwpts(&t, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Nothing is done for a guest that does not run; it goes on with the guest */
@@ -451,7 +446,7 @@ static void test_stuck_stopped(void)
     qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
     QTEST_AWAIT(is_blocked(&t));
     vtd_accel_expect_s1_hwpts(&t, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* The same for one that is in reset */
@@ -476,7 +471,7 @@ static void test_in_reset_stopped(void)
     qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
     QTEST_AWAIT(!is_blocked(&t));
     vtd_accel_expect_s1(&t, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Commands by register wait for it like wait descriptors */
@@ -527,7 +522,7 @@ static void test_stuck_register(const void *data)
         vtd_accel_expect_blocked(&t, 0);
     }
     vtd_accel_expect_s1_hwpts(&t, c->invalidates);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* A command does not wait for a device that is not there any more */
@@ -548,9 +543,9 @@ static void test_stuck_unplug(void)
                      VTD_CCMD_ICC | VTD_CCMD_GLOBAL_INVL);
     QTEST_AWAIT(has_tried_5_times(&t));
     g_assert_true(vtd_guest_readq(&t.guest, DMAR_CCMD_REG) & VTD_CCMD_ICC);
-    vtd_accel_unplug(&t, 0);
+    fakehost_unplug(t.host, 0);
     QTEST_AWAIT(!(vtd_guest_readq(&t.guest, DMAR_CCMD_REG) & VTD_CCMD_ICC));
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Translation is not on as long as a device escapes it */
@@ -562,7 +557,7 @@ static void test_stuck_translation(void)
     if (!vtd_accel_start(&t, &setup)) {
         return;
     }
-    vtd_guest_add_context(&t.guest, vtd_accel_bus(0), 0, 0);
+    vtd_guest_add_context(&t.guest, fakehost_sid(0), 0);
     vtd_guest_enable(&t.guest);
     vtd_guest_set_translation(&t.guest, false);
     vtd_accel_expect_s2(&t, 0);
@@ -575,7 +570,7 @@ static void test_stuck_translation(void)
     fakehost_clear_rules(t.host);
     QTEST_AWAIT(vtd_guest_translates(&t.guest));
     vtd_accel_expect_blocked(&t, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- as many host domains as the guest may have --- */
@@ -630,7 +625,7 @@ static void test_host_domains(void)
     vtd_guest_flush_pasid_cache(&t.guest);
     vtd_accel_expect_s1(&t, 0);
     vtd_accel_expect_s1_hwpts(&t, 2);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 int main(int argc, char **argv)

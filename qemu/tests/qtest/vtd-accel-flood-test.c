@@ -230,7 +230,7 @@ static void test_flood(const void *data)
         vtd_accel_expect_s1(&t, n);
     }
     vtd_accel_expect_s1_hwpts(&t, 1);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- entries that change --- */
@@ -277,7 +277,7 @@ static void test_toggle_entry(void)
     }
     g_assert_cmpuint(memory(&t), <=, before + MEMORY_KIB);
     check_quiet(&t);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* The same while the host refuses everything: still so many calls, few lines */
@@ -313,7 +313,7 @@ static void test_toggle_entry_host_fails(void)
         use_large_queue(&t);
         ring_for(&t, 4);
         vtd_accel_expect_s1(&t, 0);
-        vtd_accel_end(&t);
+        fakehost_free(t.host);
     }
 }
 
@@ -416,7 +416,7 @@ static void test_race(const void *data)
     check_quiet(&t);
     munmap(ram, size);
     close(fd);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- a queue that is something else as well --- */
@@ -443,7 +443,7 @@ static void test_queue_is_pasid_table(void)
     qtest_writeq(t.host->qts, vtd_guest_pasid(&t.guest, t.guest.next_page, 0),
                  0);
     for (unsigned i = 0; i < 2; i++) {
-        uint64_t dir = vtd_guest_add_context(&t.guest, vtd_accel_bus(0), 0, 0);
+        uint64_t dir = vtd_guest_add_context(&t.guest, fakehost_sid(0), 0);
 
         /* Alternate between the queue and an empty table */
         qtest_writeq(t.host->qts, dir, (i ? vtd_guest_alloc(&t.guest) : QUEUE) |
@@ -459,7 +459,7 @@ static void test_queue_is_pasid_table(void)
         }
     }
     check_quiet(&t);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* The tail goes round and round: each doorbell is for one lap less a slot */
@@ -482,7 +482,7 @@ static void test_queue_goes_round(void)
     g_assert_cmpuint(fakehost_entries(t.host) - entries, ==,
                      laps * (SLOTS / 2 - 1));
     check_quiet(&t);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- devices that go --- */
@@ -500,17 +500,17 @@ static void test_unplug_while_flooded(void)
     fill_queue(&t, descs, ARRAY_SIZE(descs));
     for (unsigned n = 0; n < 3; n++) {
         /* A slot that is in use is not emptied before the guest agrees */
-        vtd_accel_set_power(&t, n, true);
+        fakehost_set_power(t.host, n, true);
         qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'device_del',"
                                  " 'arguments': { 'id': %s } }",
-                                 vtd_accel_dev(n));
+                                 fakehost_dev(n));
         /* The guest has been asked, and goes on using the device */
         ring_for(&t, SLOTS - 4);
         vtd_accel_expect_s1(&t, n);
-        vtd_accel_set_power(&t, n, false);
+        fakehost_set_power(t.host, n, false);
         ring_for(&t, SLOTS - 4);
         qtest_qmp_eventwait(t.host->qts, "DEVICE_DELETED");
-        g_assert_true(fakehost_is_blocked(t.host, vtd_accel_dev(n)));
+        g_assert_true(fakehost_is_blocked(t.host, fakehost_dev(n)));
         calls = fakehost_total_calls(t.host);
         ring_for(&t, SLOTS - 4);
         /* Whatever is left has one HWPT; nobody speaks of the one that went */
@@ -518,11 +518,11 @@ static void test_unplug_while_flooded(void)
                          n == 2 ? 0 : SLOTS / 4);
         vtd_accel_expect_s1_hwpts(&t, n == 2 ? 0 : 1);
     }
-    vtd_accel_expect_empty(&t);
+    fakehost_expect_empty(t.host);
 
-    vtd_accel_plug(&t, 0);
+    fakehost_plug(t.host, 0);
     vtd_accel_expect_s1(&t, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* The host refuses to block the device, and it goes all the same */
@@ -538,19 +538,19 @@ static void test_unplug_host_refuses(void)
     }
     fill_queue(&t, &desc, 1);
     err = fakehost_err_mark(t.host);
-    vtd_accel_set_power(&t, 0, true);
+    fakehost_set_power(t.host, 0, true);
     qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'device_del',"
                              " 'arguments': { 'id': 'dev0' } }");
     fakehost_fail(t.host, "VFIO_DEVICE_DETACH_IOMMUFD_PT", 1, 0, EIO, 0);
     ring_for(&t, SLOTS - 1);
-    vtd_accel_set_power(&t, 0, false);
+    fakehost_set_power(t.host, 0, false);
     qtest_qmp_eventwait(t.host->qts, "DEVICE_DELETED");
     ring_for(&t, SLOTS - 1);
     fakehost_clear_rules(t.host);
     check_log(&t, err, begin, 2);
     vtd_accel_expect_s1(&t, 1);
     check_quiet(&t);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* A device that stays in reset is asked once for each descriptor at most */
@@ -576,7 +576,7 @@ static void test_device_in_reset(void)
     /* Its timer follows by itself */
     QTEST_AWAIT(!fakehost_is_blocked(t.host, "dev0"));
     vtd_accel_expect_s1(&t, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- all PASIDs that there are --- */
@@ -604,7 +604,7 @@ static uint64_t start_all_pasids(VtdAccelTest *t, unsigned bits)
     if (!vtd_accel_start(t, &setup)) {
         return 0;
     }
-    context = vtd_guest_context(g, vtd_accel_bus(0), 0);
+    context = vtd_guest_context(g, fakehost_sid(0));
     table = vtd_guest_alloc(g);
     for (unsigned i = 0; i < DIR_NUM; i++) {
         dir[i] = cpu_to_le64(table | 1);
@@ -668,7 +668,7 @@ static void test_all_pasids_bound(void)
 
     if (table) {
         run_pasids(&t, table, (1 << PASID_BITS) - 1);
-        vtd_accel_end(&t);
+        fakehost_free(t.host);
     }
 }
 
@@ -690,7 +690,7 @@ static void test_many_pasids_again(void)
         run_pasids(&t, table, (1 << bits) - 1);
     }
     g_assert_cmpuint(memory(&t), <=, before + MEMORY_KIB);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /*
@@ -725,13 +725,13 @@ static void test_all_pasids_responsive(void)
     g_assert_cmpuint(memory(&t), <=, before + MEMORY_KIB);
 
     /* A reset in the middle ends it */
-    vtd_accel_reset(&t);
+    fakehost_reset(t.host);
     g_assert_cmphex(vtd_guest_readq(&t.guest, DMAR_IQH_REG), ==, 0);
     check_quiet(&t);
     g_assert_cmphex(vtd_guest_readq(&t.guest, DMAR_IQH_REG), ==, 0);
     g_assert_cmpuint(dev->pt_id, !=, 0);
     g_assert_cmpuint(dev->pt_id, ==, dev->hw_pt_id);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Nothing goes on by itself while the guest is stopped */
@@ -788,11 +788,11 @@ static void test_all_pasids_commands(void)
     /* A reset in the middle leaves nothing to be done */
     set_table(&t, table, VTD_PGTT_PASS_THROUGH << 6 | 1);
     vtd_guest_writel(g, DMAR_GCMD_REG, VTD_GSTS_TES | VTD_GCMD_SRTP);
-    vtd_accel_reset(&t);
+    fakehost_reset(t.host);
     g_assert_cmphex(vtd_guest_readl(g, DMAR_GSTS_REG), ==, 0);
     g_assert_cmpuint(fakehost_device(t.host, "dev0")->pasids, ==, 0);
     check_quiet(&t);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* A HWPT for each PASID, all of which one command by register is for */
@@ -835,7 +835,7 @@ static void test_iotlb_by_register(void)
                         VTD_TLB_FLUSH_GRANU_MASK_A, ==,
                         i ? VTD_TLB_DSI_FLUSH_A : VTD_TLB_GLOBAL_FLUSH_A);
     }
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* The same queue while the device goes */
@@ -855,13 +855,13 @@ static void test_all_pasids_unplug(void)
     /* Some of them are bound by now */
     g_assert_cmphex(vtd_guest_readq(&t.guest, DMAR_IQH_REG), <,
                     t.guest.tail * WIDTH);
-    vtd_accel_unplug(&t, 0);
+    fakehost_unplug(t.host, 0);
     g_assert_true(fakehost_is_blocked(t.host, "dev0"));
     g_assert_cmpuint(fakehost_device(t.host, "dev0")->pasids, ==, 0);
-    vtd_accel_expect_empty(&t);
+    fakehost_expect_empty(t.host);
     /* Nobody is left to walk for */
     vtd_guest_sync(&t.guest);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 static void add(const char *group, const char *name, const void *data,

@@ -133,7 +133,7 @@ static void test_desc(const void *data)
         vtd_guest_sync(g);
     }
     vtd_accel_expect_s1(&t, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- tables --- */
@@ -180,14 +180,14 @@ static const TableCase table_cases[] = {
 static void write_table(VtdAccelTest *t, const TableCase *c, uint64_t dir)
 {
     VtdGuest *g = &t->guest;
-    uint64_t context = vtd_guest_context(g, vtd_accel_bus(0), 0);
+    uint64_t context = vtd_guest_context(g, fakehost_sid(0));
 
     switch (c->where) {
     case ROOT_TABLE:
         vtd_guest_set_root(g, c->value, true);
         break;
     case ROOT_ENTRY:
-        qtest_writeq(g->qts, g->root + vtd_accel_bus(0) * 16, c->value);
+        qtest_writeq(g->qts, g->root + (fakehost_sid(0) >> 8) * 16, c->value);
         break;
     case CONTEXT_0:
         qtest_writeq(g->qts, context, c->value);
@@ -236,9 +236,9 @@ static void test_table(const void *data)
     vtd_guest_set_root(&t.guest, t.guest.root, true);
     vtd_accel_bind(&t, 0, &entry);
     vtd_accel_expect_s1(&t, 0);
-    vtd_accel_unplug(&t, 0);
-    vtd_accel_expect_empty(&t);
-    vtd_accel_end(&t);
+    fakehost_unplug(t.host, 0);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 /* --- queue --- */
@@ -281,9 +281,9 @@ static void test_queue(const void *data)
     vtd_guest_writeq(g, DMAR_IQT_REG, 0x20);
     vtd_guest_writeq(g, DMAR_IQT_REG, c->iqt);
     check_alive(&t);
-    vtd_accel_reset(&t);
+    fakehost_reset(t.host);
     vtd_accel_expect_s2(&t, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* A queue whose wait descriptors write into the queue itself */
@@ -309,7 +309,7 @@ static void test_queue_rewrites_itself(void)
     vtd_guest_ring(g);
     check_alive(&t);
     vtd_accel_expect_s1(&t, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* The largest queue, full of invalidations: bounded work, bounded batches */
@@ -345,7 +345,7 @@ static void test_largest_queue_full(void)
     g_assert_cmpuint(calls, <, slots / 64);
     check_alive(&t);
     vtd_accel_expect_s1(&t, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Anything in the registers that have 64 bits, and both halves of each pair */
@@ -377,7 +377,7 @@ static void test_registers(void)
         }
     }
     check_alive(&t);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 static void add(const char *group, const char *name, const void *data,

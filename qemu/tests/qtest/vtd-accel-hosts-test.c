@@ -124,7 +124,7 @@ static char *describe(const Case *c)
     }
     for (unsigned i = 0; c->iommu[i]; i++) {
         g_string_append_printf(s, "device %s iommu=iommu%c\n",
-                               vtd_accel_dev(i), c->iommu[i]);
+                               fakehost_dev(i), c->iommu[i]);
     }
     return g_string_free(s, false);
 }
@@ -158,7 +158,7 @@ static unsigned kinds(const char *s, const char *s2)
 static uint32_t table_of(VtdAccelTest *t, unsigned n)
 {
     const struct FakehostDevice *dev = fakehost_device(t->host,
-                                                       vtd_accel_dev(n));
+                                                       fakehost_dev(n));
 
     g_assert_cmpuint(dev->pt_id, ==, dev->hw_pt_id);
     return dev->pt_id;
@@ -168,7 +168,7 @@ static void plug(VtdAccelTest *t, const Case *c, unsigned n)
 {
     g_autofree char *props = g_strdup_printf(", 'iommufd': 'iommufd%c'",
                                              c->iommufd[n]);
-    g_autofree char *error = vtd_accel_try_plug(t, n, props);
+    g_autofree char *error = fakehost_try_plug(t->host, n, props);
 
     if (!refused(c, n)) {
         g_assert_cmpstr(error, ==, NULL);
@@ -224,7 +224,7 @@ static void expect_parent(VtdAccelTest *t, const Case *c, unsigned n,
 
     g_assert_nonnull(line);
     if (!strstr(line, parent)) {
-        g_error("%s: not on S2 HWPT %u: %s", vtd_accel_dev(n), s2, line);
+        g_error("%s: not on S2 HWPT %u: %s", fakehost_dev(n), s2, line);
     }
 }
 
@@ -274,10 +274,10 @@ static void run_rounds(VtdAccelTest *t, const Case *c, unsigned rounds)
             unsigned n = round % 2 ? i : num - 1 - i;
 
             if (!refused(c, n)) {
-                vtd_accel_unplug(t, n);
+                fakehost_unplug(t->host, n);
             }
         }
-        vtd_accel_expect_empty(t);
+        fakehost_expect_empty(t->host);
     }
     g_assert_cmpuint(fakehost_failed_calls(t->host, "IOMMU_DESTROY"), ==, 0);
 }
@@ -291,7 +291,7 @@ static void test_case(const void *data)
         return;
     }
     run_rounds(&t, c, 2);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 static unsigned open_files(VtdAccelTest *t)
@@ -326,7 +326,7 @@ static void test_many_rounds(void)
     files = open_files(&t);
     run_rounds(&t, &c, ROUNDS);
     g_assert_cmpuint(open_files(&t), ==, files);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- an S1 that a device cannot use although its S2 fits --- */
@@ -364,10 +364,10 @@ static void test_shared_s1_refused(void)
     vtd_accel_expect_blocked(&t, 1);
     vtd_accel_expect_s1(&t, 2);
     for (unsigned i = 0; i < setup.devices; i++) {
-        vtd_accel_unplug(&t, i);
+        fakehost_unplug(t.host, i);
     }
-    vtd_accel_expect_empty(&t);
-    vtd_accel_end(&t);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 /* Neither the shared nor its own: blocked, and the others do not suffer */
@@ -385,9 +385,9 @@ static void test_any_s1_refused(void)
     mark = fakehost_err_mark(t.host);
     fakehost_fail(t.host, "ATTACH_IOMMUFD_PT", 1, 2, EINVAL, 0);
     vtd_guest_write_pasid(&t.guest,
-                          vtd_guest_add_context(&t.guest, vtd_accel_bus(1), 0,
+                          vtd_guest_add_context(&t.guest, fakehost_sid(1),
                                                 0), 0, &entry);
-    vtd_guest_post_cc(&t.guest, VTD_CC_DEVICE, 0, vtd_accel_sid(1));
+    vtd_guest_post_cc(&t.guest, VTD_CC_DEVICE, 0, fakehost_sid(1));
     vtd_guest_sync(&t.guest);
     vtd_accel_expect_s1(&t, 0);
     vtd_accel_expect_blocked(&t, 1);
@@ -398,7 +398,7 @@ static void test_any_s1_refused(void)
     vtd_guest_flush_pasid_cache(&t.guest);
     vtd_accel_expect_s1(&t, 1);
     vtd_accel_expect_s1_hwpts(&t, 1);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- what a nesting parent maps --- */
@@ -463,7 +463,7 @@ static void test_no_readonly(void)
     g_assert_true(is_mapped(t.host, 0x100000, &readonly));
     g_assert_false(is_mapped(t.host, 0xfffff000, &readonly));
     for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
-        vtd_accel_cfg_writel(&t, PAM_BDF, PAM_C0000, steps[i].pam);
+        fakehost_cfg_writel(t.host, PAM_BDF, PAM_C0000, steps[i].pam);
         g_assert_cmpint(is_mapped(t.host, 0xd0000, &readonly), ==,
                         steps[i].mapped);
         g_assert_cmpuint(readonly, ==, 0);
@@ -472,13 +472,13 @@ static void test_no_readonly(void)
     g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_IOAS_MAP"), ==, 0);
 
     /* A device that comes while memory is write-protected */
-    vtd_accel_cfg_writel(&t, PAM_BDF, PAM_C0000, PAM_READ_ONLY);
-    vtd_accel_unplug(&t, 0);
-    vtd_accel_expect_empty(&t);
-    vtd_accel_plug(&t, 0);
+    fakehost_cfg_writel(t.host, PAM_BDF, PAM_C0000, PAM_READ_ONLY);
+    fakehost_unplug(t.host, 0);
+    fakehost_expect_empty(t.host);
+    fakehost_plug(t.host, 0);
     g_assert_false(is_mapped(t.host, 0xd0000, &readonly));
     g_assert_cmpuint(readonly, ==, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* Where nothing nests, ROMs are mapped: the test above can see them */
@@ -547,7 +547,7 @@ static void busy_change(VtdAccelTest *t, const BusyCase *c, uint64_t dir)
         vtd_guest_set_translation(&t->guest, false);
     }
     if (c->unplugged) {
-        vtd_accel_unplug(t, 0);
+        fakehost_unplug(t->host, 0);
     }
 }
 
@@ -565,8 +565,8 @@ static void test_busy(const void *data)
         return;
     }
     vtd_accel_bind(&t, 1, &entry);
-    dir = vtd_guest_add_context(&t.guest, vtd_accel_bus(0), 0, 0);
-    vtd_guest_post_cc(&t.guest, VTD_CC_DEVICE, 0, vtd_accel_sid(0));
+    dir = vtd_guest_add_context(&t.guest, fakehost_sid(0), 0);
+    vtd_guest_post_cc(&t.guest, VTD_CC_DEVICE, 0, fakehost_sid(0));
     vtd_guest_sync(&t.guest);
     vtd_accel_expect_blocked(&t, 0);
 
@@ -590,11 +590,11 @@ static void test_busy(const void *data)
         vtd_accel_expect_s1(&t, 1);
     }
     if (!c->unplugged) {
-        vtd_accel_unplug(&t, 0);
+        fakehost_unplug(t.host, 0);
     }
-    vtd_accel_unplug(&t, 1);
-    vtd_accel_expect_empty(&t);
-    vtd_accel_end(&t);
+    fakehost_unplug(t.host, 1);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 static void add(const char *name, const void *data, GTestDataFunc func)

@@ -220,7 +220,7 @@ static void post(VtdGuest *g, const Desc *d, uint64_t addr)
         vtd_guest_post_iotlb(g, d->granularity, d->domain_id, addr, d->am);
         break;
     case DEVICE_TLB:
-        vtd_guest_post(g, VTD_INV_DESC_DEVICE | (uint64_t)vtd_accel_sid(0)
+        vtd_guest_post(g, VTD_INV_DESC_DEVICE | (uint64_t)fakehost_sid(0)
                        << 32, addr);
         break;
     case WAIT:
@@ -292,7 +292,7 @@ static void run_case(const Case *c, unsigned width)
             g_error("expected entries=%s, have: %s", c->list, line);
         }
     }
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 static void run_256(const void *data)
@@ -321,7 +321,7 @@ static void test_no_wait(void)
     vtd_guest_ring(&t.guest);
     g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_HWPT_INVALIDATE"), ==,
                      calls + 1);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* A queue that wraps many times, with the wait descriptor anywhere in it */
@@ -348,7 +348,7 @@ static void test_wrap(void)
     g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_HWPT_INVALIDATE") - calls,
                      ==, rounds);
     g_assert_cmpuint(fakehost_entries(t.host) - entries, ==, rounds * 6);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* By register: done when the write returns */
@@ -381,7 +381,7 @@ static void test_register(void)
         line = fakehost_log_last(t.host, 0, "IOMMU_HWPT_INVALIDATE", NULL);
         g_assert_nonnull(strstr(line, "[" ALL "]"));
     }
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* What is queued goes out before its HWPT changes, or goes with the HWPT */
@@ -406,7 +406,7 @@ static void test_change_after_page(void)
     vtd_accel_expect_s1_hwpts(&t, 1);
     g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_HWPT_INVALIDATE"),
                      ==, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 int main(int argc, char **argv)

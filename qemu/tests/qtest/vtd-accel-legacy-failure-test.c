@@ -10,6 +10,7 @@
 #include "qobject/qlist.h"
 #include "qobject/qstring.h"
 #include "hw/i386/intel_iommu_internal.h"
+#include "viommu/sweep.h"
 #include "vtd-accel-legacy.h"
 
 #define DID             7
@@ -22,7 +23,6 @@
 /* Scalable-mode context entry: requests with PASID are allowed (VT-d 9.4) */
 #define SM_CE_PASIDE    (1ull << 3)
 
-#define SWEEP_MAX       200
 
 static void expect_maps(VtdLegacy *l, unsigned n, const char *maps)
 {
@@ -45,7 +45,7 @@ static void expect_shadows(VtdLegacy *l, unsigned num)
 static void prepare_table(VtdLegacy *l)
 {
     VtdPasidEntry fs = vtd_accel_fs_entry(DID);
-    uint64_t dir = vtd_guest_add_context(&l->t.guest, vtd_accel_bus(0), 0, 0);
+    uint64_t dir = vtd_guest_add_context(&l->t.guest, fakehost_sid(0), 0);
 
     vtd_guest_write_pasid(&l->t.guest, dir, 0, &fs);
     vtd_legacy_write_entry(l, 0x10000, 1, PAGE | LEGACY_RW);
@@ -102,7 +102,7 @@ static void operate_pass_through(VtdLegacy *l)
 {
     vtd_legacy_write_context(l, 0, VTD_CONTEXT_TT_PASS_THROUGH | 1,
                              DID << 8 | 2);
-    vtd_guest_post_cc(&l->t.guest, VTD_CC_DEVICE, 0, vtd_accel_sid(0));
+    vtd_guest_post_cc(&l->t.guest, VTD_CC_DEVICE, 0, fakehost_sid(0));
     vtd_guest_sync(&l->t.guest);
 }
 
@@ -148,31 +148,36 @@ static void repair(VtdLegacy *l, const Sweep *sweep)
     }
 }
 
-/* Returns false when there was no nth call to fail */
-static bool sweep_once(VtdLegacy *l, const Sweep *sweep, unsigned nth)
-{
-    const struct FakehostRule *rule;
-    size_t mark;
-    bool hit;
+typedef struct Run {
+    VtdLegacy l;
+    const Sweep *sweep;
+} Run;
 
-    vtd_accel_plug(&l->t, 0);
-    sweep->prepare(l);
-    mark = fakehost_err_mark(l->t.host);
-    rule = fakehost_fail(l->t.host, "*", nth, 1, sweep->err, 0);
-    sweep->operate(l);
-    hit = rule->hits;
-    fakehost_clear_rules(l->t.host);
-    qtest_qmp_assert_success(l->t.host->qts, "{ 'execute': 'query-status' }");
+static void sweep_prepare(void *opaque)
+{
+    Run *run = opaque;
+
+    fakehost_plug(run->l.t.host, 0);
+    run->sweep->prepare(&run->l);
+}
+
+static void sweep_operate(void *opaque)
+{
+    Run *run = opaque;
+
+    run->sweep->operate(&run->l);
+}
+
+static void sweep_check(void *opaque, const SweepRound *round)
+{
+    Run *run = opaque;
+    const Sweep *sweep = run->sweep;
+    VtdLegacy *l = &run->l;
 
     if (vtd_legacy_state(l, 0) != sweep->wanted) {
-        g_autofree char *err = fakehost_err_since(l->t.host, mark);
-
-        g_test_message("call %u: %s", nth, err);
-        g_assert_true(hit);
         g_assert_cmpint(vtd_legacy_state(l, 0), ==, BLOCKED);
         expect_shadows(l, 0);
-        g_assert_cmpuint(fakehost_err_lines(l->t.host, mark, "DMA blocked"),
-                         ==, 1);
+        sweep_expect_told(round, "DMA blocked", true);
         g_assert_false(sweep->harmless);
         repair(l, sweep);
     }
@@ -181,55 +186,61 @@ static bool sweep_once(VtdLegacy *l, const Sweep *sweep, unsigned nth)
     if (sweep->maps) {
         expect_maps(l, 0, sweep->maps);
     }
-    vtd_accel_unplug(&l->t, 0);
-    vtd_accel_expect_empty(&l->t);
+    fakehost_unplug(l->t.host, 0);
+    fakehost_expect_empty(l->t.host);
     vtd_guest_enable(&l->t.guest);
     vtd_guest_set_translation(&l->t.guest, false);
-    return hit;
 }
 
 static void test_sweep(const void *data)
 {
-    const Sweep *sweep = data;
+    static const SweepOps ops = { sweep_prepare, sweep_operate, sweep_check };
     VtdAccelSetup setup = { 0 };
-    VtdLegacy l;
-    unsigned nth;
+    Run run = { .sweep = data };
 
-    if (!vtd_legacy_start(&l, &setup, 4)) {
+    if (!vtd_legacy_start(&run.l, &setup, 4)) {
         return;
     }
-    for (nth = 1; sweep_once(&l, sweep, nth); nth++) {
-        g_assert_cmpuint(nth, <, SWEEP_MAX);
-    }
-    g_test_message("%u calls failed, one at a time", nth - 1);
-    g_assert_cmpuint(nth, >, 1);
-    vtd_accel_end(&l.t);
+    g_assert_cmpuint(sweep(run.l.t.host, &ops, run.sweep->err, 1, &run), >, 0);
+    fakehost_free(run.l.t.host);
+}
+
+static void unplug_prepare(void *opaque)
+{
+    VtdLegacy *l = opaque;
+
+    fakehost_plug(l->t.host, 0);
+    prepare_shadow(l);
+}
+
+static void unplug_operate(void *opaque)
+{
+    VtdLegacy *l = opaque;
+
+    fakehost_unplug(l->t.host, 0);
+}
+
+static void unplug_check(void *opaque, const SweepRound *round)
+{
+    VtdLegacy *l = opaque;
+
+    fakehost_expect_empty(l->t.host);
+    vtd_guest_set_translation(&l->t.guest, false);
 }
 
 /* Unplug: the device goes, whatever the host says */
 static void test_unplug_sweep(void)
 {
+    static const SweepOps ops = { unplug_prepare, unplug_operate,
+                                  unplug_check };
     VtdAccelSetup setup = { 0 };
     VtdLegacy l;
-    bool hit = true;
 
     if (!vtd_legacy_start(&l, &setup, 4)) {
         return;
     }
-    for (unsigned nth = 1; hit; nth++) {
-        const struct FakehostRule *rule;
-
-        g_assert_cmpuint(nth, <, SWEEP_MAX);
-        vtd_accel_plug(&l.t, 0);
-        prepare_shadow(&l);
-        rule = fakehost_fail(l.t.host, "*", nth, 1, EIO, 0);
-        vtd_accel_unplug(&l.t, 0);
-        hit = rule->hits;
-        fakehost_clear_rules(l.t.host);
-        vtd_accel_expect_empty(&l.t);
-        vtd_guest_set_translation(&l.t.guest, false);
-    }
-    vtd_accel_end(&l.t);
+    sweep(l.t.host, &ops, EIO, 1, &l);
+    fakehost_free(l.t.host);
 }
 
 /* A mapping that cannot be removed: a fresh copy takes the place of the old */
@@ -279,7 +290,7 @@ static void test_unmap_refused(void)
     g_assert_cmpint(vtd_legacy_state(&l, 0), ==, BLOCKED);
     flush_page(&l, 0x50000);
     expect_maps(&l, 0, "");
-    vtd_accel_end(&l.t);
+    fakehost_free(l.t.host);
 }
 
 /* The kernel refuses while the device is being reset: try again by ourselves */
@@ -302,7 +313,7 @@ static void test_device_in_reset(void)
     dev->flags &= ~FAKEHOST_DEV_IN_RESET;
     QTEST_AWAIT(vtd_legacy_state(&l, 0) != BLOCKED);
     expect_maps(&l, 0, MAPS_ONE);
-    vtd_accel_end(&l.t);
+    fakehost_free(l.t.host);
 }
 
 /* Failures are reported, but a guest cannot flood the log with them */
@@ -330,7 +341,7 @@ static void test_log_is_limited(void)
     g_assert_cmpuint(fakehost_err_lines(l.t.host, mark, ""), >=, 1);
     fakehost_expect_err_limited(l.t.host, mark, "", begin, 1);
     expect_shadows(&l, 0);
-    vtd_accel_end(&l.t);
+    fakehost_free(l.t.host);
 }
 
 /* --- several devices --- */
@@ -365,7 +376,7 @@ static void test_shared(void)
 
     /* Another domain with the same table has a copy of its own */
     vtd_legacy_use_table(&l, 1, OTHER_DID);
-    vtd_guest_post_cc(&l.t.guest, VTD_CC_DEVICE, 0, vtd_accel_sid(1));
+    vtd_guest_post_cc(&l.t.guest, VTD_CC_DEVICE, 0, fakehost_sid(1));
     vtd_guest_sync(&l.t.guest);
     expect_shadows(&l, 2);
     vtd_legacy_write_entry(&l, 0x20000, 1, 0);
@@ -382,13 +393,13 @@ static void test_shared(void)
     expect_maps(&l, 2, MAPS_TWO);
     expect_shadows(&l, 2);
 
-    vtd_accel_unplug(&l.t, 1);
+    fakehost_unplug(l.t.host, 1);
     expect_shadows(&l, 1);
-    vtd_accel_unplug(&l.t, 0);
+    fakehost_unplug(l.t.host, 0);
     expect_maps(&l, 2, MAPS_TWO);
-    vtd_accel_unplug(&l.t, 2);
-    vtd_accel_expect_empty(&l.t);
-    vtd_accel_end(&l.t);
+    fakehost_unplug(l.t.host, 2);
+    fakehost_expect_empty(l.t.host);
+    fakehost_free(l.t.host);
 }
 
 /* A unit that cannot walk the tables of another one: its device gets its own */
@@ -413,10 +424,10 @@ static void test_two_units(void)
     flush_page(&l, 0x20000);
     expect_maps(&l, 0, MAPS_TWO);
     expect_maps(&l, 1, MAPS_TWO);
-    vtd_accel_unplug(&l.t, 0);
-    vtd_accel_unplug(&l.t, 1);
-    vtd_accel_expect_empty(&l.t);
-    vtd_accel_end(&l.t);
+    fakehost_unplug(l.t.host, 0);
+    fakehost_unplug(l.t.host, 1);
+    fakehost_expect_empty(l.t.host);
+    fakehost_free(l.t.host);
 }
 
 static void test_plug_into_legacy(void)
@@ -429,16 +440,16 @@ static void test_plug_into_legacy(void)
     }
     enter_with(&l, 2);
     for (unsigned i = 0; i < 5; i++) {
-        vtd_accel_set_power(&l.t, 1, true);
-        vtd_accel_plug(&l.t, 1);
+        fakehost_set_power(l.t.host, 1, true);
+        fakehost_plug(l.t.host, 1);
         expect_maps(&l, 1, MAPS_ONE);
         expect_shadows(&l, 1);
-        vtd_accel_unplug(&l.t, 1);
+        fakehost_unplug(l.t.host, 1);
     }
     expect_maps(&l, 0, MAPS_ONE);
-    vtd_accel_unplug(&l.t, 0);
-    vtd_accel_expect_empty(&l.t);
-    vtd_accel_end(&l.t);
+    fakehost_unplug(l.t.host, 0);
+    fakehost_expect_empty(l.t.host);
+    fakehost_free(l.t.host);
 }
 
 /* PASIDs that are bound go when legacy mode comes, and come back after it */
@@ -460,8 +471,8 @@ static void test_pasids(void)
     if (!vtd_legacy_start(&l, &setup, 4)) {
         return;
     }
-    dir = vtd_guest_add_context(&l.t.guest, vtd_accel_bus(0), 0, 0);
-    context = vtd_guest_context(&l.t.guest, vtd_accel_bus(0), 0);
+    dir = vtd_guest_add_context(&l.t.guest, fakehost_sid(0), 0);
+    context = vtd_guest_context(&l.t.guest, fakehost_sid(0));
     qtest_writeq(l.t.guest.qts, context, dir | SM_CE_PASIDE | 1);
     vtd_guest_write_pasid(&l.t.guest, dir, 0, &fs);
     vtd_guest_write_pasid(&l.t.guest, dir, 5, &fs);
@@ -479,9 +490,9 @@ static void test_pasids(void)
         vtd_accel_expect_s1_hwpts(&l.t, 0);
         vtd_guest_set_root(&l.t.guest, l.t.guest.root, true);
     }
-    vtd_accel_unplug(&l.t, 0);
-    vtd_accel_expect_empty(&l.t);
-    vtd_accel_end(&l.t);
+    fakehost_unplug(l.t.host, 0);
+    fakehost_expect_empty(l.t.host);
+    fakehost_free(l.t.host);
 }
 
 /* Without the erratum it is all the same: nothing read-only in the parent */
@@ -500,7 +511,7 @@ static void test_no_erratum(void)
     vtd_legacy_write_entry(&l, 0x20000, 1, 0xffff0000 | LEGACY_RW);
     enter_with(&l, 1);
     expect_maps(&l, 0, MAPS_ONE "20000+1000>?:r ");
-    vtd_accel_end(&l.t);
+    fakehost_free(l.t.host);
 }
 
 /* What a device writes through a copy is not tracked */
@@ -538,11 +549,11 @@ static void test_migration(void)
     g_assert_false(migration_blocked(&l));
     vtd_guest_set_translation(&l.t.guest, true);
     g_assert_true(migration_blocked(&l));
-    vtd_accel_unplug(&l.t, 0);
+    fakehost_unplug(l.t.host, 0);
     g_assert_true(migration_blocked(&l));
-    vtd_accel_unplug(&l.t, 1);
+    fakehost_unplug(l.t.host, 1);
     g_assert_false(migration_blocked(&l));
-    vtd_accel_end(&l.t);
+    fakehost_free(l.t.host);
 }
 
 /* --- a guest that means harm --- */
@@ -629,9 +640,9 @@ static void test_hostile(const void *data)
     vtd_legacy_write_entry(&l, 0x10000, 1, PAGE | LEGACY_RW);
     vtd_legacy_flush(&l);
     g_assert_cmpint(vtd_legacy_state(&l, 0), ==, SHADOW);
-    vtd_accel_unplug(&l.t, 0);
-    vtd_accel_expect_empty(&l.t);
-    vtd_accel_end(&l.t);
+    fakehost_unplug(l.t.host, 0);
+    fakehost_expect_empty(l.t.host);
+    fakehost_free(l.t.host);
 }
 
 #define LARGE_BASE      0x10000000ull
@@ -648,7 +659,7 @@ static bool start_large(VtdLegacy *l)
     }
     prepare_shadow(l);
     vtd_legacy_write_context(l, 0, 0, 0);
-    vtd_guest_post_cc(&l->t.guest, VTD_CC_DEVICE, 0, vtd_accel_sid(0));
+    vtd_guest_post_cc(&l->t.guest, VTD_CC_DEVICE, 0, fakehost_sid(0));
     vtd_guest_sync(&l->t.guest);
     g_assert_cmpint(vtd_legacy_state(l, 0), ==, BLOCKED);
 
@@ -679,7 +690,7 @@ static void test_large(void)
     }
     vtd_legacy_use_table(&l, 0, DID);
     maps = fakehost_calls(l.t.host, "IOMMU_IOAS_COPY");
-    vtd_guest_post_cc(&l.t.guest, VTD_CC_DEVICE, 0, vtd_accel_sid(0));
+    vtd_guest_post_cc(&l.t.guest, VTD_CC_DEVICE, 0, fakehost_sid(0));
     rounds = vtd_legacy_flush(&l);
     g_assert_cmpuint(fakehost_calls(l.t.host, "IOMMU_IOAS_COPY") - maps, ==,
                      LARGE_PAGES + 1);
@@ -691,7 +702,7 @@ static void test_large(void)
     vtd_legacy_write_entry(&l, LARGE_BASE, 3, 0);
     vtd_legacy_flush(&l);
     expect_maps(&l, 0, "");
-    vtd_accel_end(&l.t);
+    fakehost_free(l.t.host);
 }
 
 /* By registers; a page changes that the copy has passed already */
@@ -714,7 +725,7 @@ static void test_large_by_register(void)
     /* Nothing goes on by itself now */
     qtest_qmp_assert_success(l.t.host->qts, "{ 'execute': 'stop' }");
     vtd_guest_writeq(g, DMAR_CCMD_REG, VTD_CCMD_ICC | VTD_CCMD_DEVICE_INVL |
-                     (uint64_t)vtd_accel_sid(0) << 16 | DID);
+                     (uint64_t)fakehost_sid(0) << 16 | DID);
     g_assert_true(vtd_guest_readq(g, DMAR_CCMD_REG) & VTD_CCMD_ICC);
     maps = fakehost_calls(l.t.host, "IOMMU_IOAS_COPY") - maps;
     g_assert_cmpuint(maps, >, 1);
@@ -736,7 +747,7 @@ static void test_large_by_register(void)
         num += *c == ' ';
     }
     g_assert_cmpuint(num, ==, LARGE_PAGES + 1);
-    vtd_accel_end(&l.t);
+    fakehost_free(l.t.host);
 }
 
 /* Map and unmap for ever: nothing grows */
@@ -759,7 +770,7 @@ static void test_map_unmap_rounds(void)
     }
     expect_maps(&l, 0, MAPS_ONE);
     expect_shadows(&l, 1);
-    vtd_accel_end(&l.t);
+    fakehost_free(l.t.host);
 }
 
 int main(int argc, char **argv)

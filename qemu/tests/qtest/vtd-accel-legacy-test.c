@@ -422,7 +422,8 @@ static void act(VtdLegacy *l, const Step *step)
         vtd_legacy_use_table(l, 0, DID);
         break;
     case ACT_ROOT_HIGH:
-        qtest_writeq(g->qts, l->root + vtd_accel_bus(0) * 16 + 8, step->value);
+        qtest_writeq(g->qts, l->root + (fakehost_sid(0) >> 8) * 16 + 8,
+                     step->value);
         break;
     case ACT_LEGACY:
         vtd_legacy_enter(l);
@@ -437,7 +438,7 @@ static void act(VtdLegacy *l, const Step *step)
         vtd_guest_set_translation(g, true);
         break;
     case ACT_RESET:
-        vtd_accel_reset(&l->t);
+        fakehost_reset(l->t.host);
         break;
     }
 }
@@ -465,7 +466,7 @@ static void invalidate(VtdLegacy *l, const Step *step)
         vtd_guest_post_iotlb(g, 1, 0, 0, 0);
         break;
     case INV_CC_DEVICE:
-        vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, vtd_accel_sid(0));
+        vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, fakehost_sid(0));
         break;
     case INV_CC_GLOBAL:
         vtd_guest_post_cc(g, VTD_CC_GLOBAL, 0, 0);
@@ -548,7 +549,7 @@ static void run_case(const void *data)
     if (!vtd_legacy_start(&l, &setup, c->levels ?: 4)) {
         return;
     }
-    dir = vtd_guest_add_context(&l.t.guest, vtd_accel_bus(0), 0, 0);
+    dir = vtd_guest_add_context(&l.t.guest, fakehost_sid(0), 0);
     vtd_guest_write_pasid(&l.t.guest, dir, 0, &fs);
     enter(&l, c);
     for (unsigned i = 0; i < c->num; i++) {
@@ -574,9 +575,9 @@ static void run_case(const void *data)
     if (c->message) {
         g_assert_cmpuint(fakehost_err_lines(l.t.host, 0, c->message), ==, 1);
     }
-    vtd_accel_unplug(&l.t, 0);
-    vtd_accel_expect_empty(&l.t);
-    vtd_accel_end(&l.t);
+    fakehost_unplug(l.t.host, 0);
+    fakehost_expect_empty(l.t.host);
+    fakehost_free(l.t.host);
 }
 
 /* The context table has 256 entries: not only those of the first devices */
@@ -600,7 +601,7 @@ static void test_upper_device(void)
                  l.table.root | VTD_CONTEXT_TT_MULTI_LEVEL | 1);
     vtd_legacy_enter(&l);
     check(&l, SHADOW, MAPS_ONE, 0);
-    vtd_accel_end(&l.t);
+    fakehost_free(l.t.host);
 }
 
 int main(int argc, char **argv)

@@ -14,9 +14,8 @@
 void vtd_legacy_write_context(VtdLegacy *l, unsigned n, uint64_t lo,
                               uint64_t hi)
 {
-    uint16_t sid = vtd_accel_sid(n);
-    uint64_t addr = vtd_guest_legacy_context(&l->t.guest, l->root, sid >> 8,
-                                             sid & 0xff);
+    uint64_t addr = vtd_guest_legacy_context(&l->t.guest, l->root,
+                                             fakehost_sid(n));
 
     qtest_writeq(l->t.guest.qts, addr + 8, hi);
     qtest_writeq(l->t.guest.qts, addr, lo);
@@ -115,7 +114,7 @@ static char *hwpt_line(VtdLegacy *l, unsigned n)
 {
     g_autofree char *id =
         g_strdup_printf(" out_hwpt_id=%u ",
-                        fakehost_device(l->t.host, vtd_accel_dev(n))->pt_id);
+                        fakehost_device(l->t.host, fakehost_dev(n))->pt_id);
     char *line = fakehost_log_last(l->t.host, 0, "IOMMU_HWPT_ALLOC", id);
 
     g_assert_nonnull(line);
@@ -255,10 +254,10 @@ char *vtd_legacy_mappings(VtdLegacy *l, unsigned n)
 VtdLegacyState vtd_legacy_state(VtdLegacy *l, unsigned n)
 {
     const struct FakehostDevice *dev = fakehost_device(l->t.host,
-                                                       vtd_accel_dev(n));
+                                                       fakehost_dev(n));
     g_autofree char *line = NULL;
 
-    if (fakehost_is_blocked(l->t.host, vtd_accel_dev(n))) {
+    if (fakehost_is_blocked(l->t.host, fakehost_dev(n))) {
         return BLOCKED;
     }
     g_assert_cmpuint(dev->pt_id, ==, dev->hw_pt_id);

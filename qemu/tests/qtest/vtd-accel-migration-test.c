@@ -89,7 +89,7 @@ static uint64_t write_entry(VtdAccelTest *t, unsigned n, char wanted)
 {
     VtdPasidEntry entry = wanted == '2' ? vtd_accel_pt_entry(DID + n)
                                         : vtd_accel_fs_entry(DID + n);
-    uint64_t dir = vtd_guest_add_context(&t->guest, vtd_accel_bus(n), 0, 0);
+    uint64_t dir = vtd_guest_add_context(&t->guest, fakehost_sid(n), 0);
 
     if (wanted != '-') {
         vtd_guest_write_pasid(&t->guest, dir, 0, &entry);
@@ -134,7 +134,7 @@ static void test_case(const void *data)
         vtd_accel_expect_s2(&dst, i);
     }
     migrate(&src, &dst);
-    vtd_accel_end(&src);
+    fakehost_free(src.host);
     for (unsigned i = 0; i < DEVICES; i++) {
         expect(&dst, i, c->wanted[i]);
     }
@@ -151,10 +151,10 @@ static void test_case(const void *data)
                          ==, 1);
     }
     for (unsigned i = 0; i < DEVICES; i++) {
-        vtd_accel_unplug(&dst, i);
+        fakehost_unplug(dst.host, i);
     }
-    vtd_accel_expect_empty(&dst);
-    vtd_accel_end(&dst);
+    fakehost_expect_empty(dst.host);
+    fakehost_free(dst.host);
 }
 
 /* --- with devices on both sides --- */
@@ -197,28 +197,16 @@ static char *describe(const MoveCase *c)
                     PRIx64 " errata=1\n", (uint64_t)HOST_CAP, c->ecap);
     for (unsigned i = 0; i < DEVICES; i++) {
         g_string_append_printf(s, "device %s iommu=iommu0 %s\n",
-                               vtd_accel_dev(i), c->device);
+                               fakehost_dev(i), c->device);
     }
     return g_string_free(s, false);
-}
-
-static char *migrate_error(VtdAccelTest *t)
-{
-    QDict *resp = qtest_qmp(t->host->qts, "{ 'execute': 'migrate',"
-                            " 'arguments': { 'uri': 'exec:cat' } }");
-    char *desc;
-
-    g_assert_true(qdict_haskey(resp, "error"));
-    desc = g_strdup(qdict_get_str(qdict_get_qdict(resp, "error"), "desc"));
-    qobject_unref(resp);
-    return desc;
 }
 
 /* What the device translates by, which books and hardware agree about */
 static uint32_t table_of(VtdAccelTest *t, unsigned n)
 {
     const struct FakehostDevice *dev = fakehost_device(t->host,
-                                                       vtd_accel_dev(n));
+                                                       fakehost_dev(n));
 
     g_assert_cmpuint(dev->pt_id, ==, dev->hw_pt_id);
     return dev->pt_id;
@@ -230,7 +218,7 @@ static void bind_device(VtdAccelTest *t, const MoveCase *c, unsigned n)
     VtdGuest *g = &t->guest;
     VtdPasidEntry entry = vtd_accel_fs_entry(DID + n);
     uint64_t dir = vtd_accel_bind(t, n, &entry);
-    uint64_t context = vtd_guest_context(g, vtd_accel_bus(n), 0);
+    uint64_t context = vtd_guest_context(g, fakehost_sid(n));
 
     if (!c->pasid) {
         return;
@@ -238,14 +226,14 @@ static void bind_device(VtdAccelTest *t, const MoveCase *c, unsigned n)
     entry.domain_id += DEVICES;
     qtest_writeq(g->qts, context, qtest_readq(g->qts, context) | CE_PASIDE);
     vtd_guest_write_pasid(g, dir, c->pasid, &entry);
-    vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, vtd_accel_sid(n));
+    vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, fakehost_sid(n));
     vtd_guest_sync(g);
 }
 
 static void expect_pasids(VtdAccelTest *t, const MoveCase *c, unsigned each)
 {
     for (unsigned i = 0; i < c->devices; i++) {
-        g_assert_cmpuint(fakehost_device(t->host, vtd_accel_dev(i))->pasids,
+        g_assert_cmpuint(fakehost_device(t->host, fakehost_dev(i))->pasids,
                          ==, each);
     }
 }
@@ -274,14 +262,15 @@ static void test_move(const void *data)
     vtd_accel_expect_s1_hwpts(&src, hwpts);
     expect_pasids(&src, c, pasids);
     if (c->error) {
-        g_autofree char *error = migrate_error(&src);
+        g_autofree char *error = fakehost_migrate_error(src.host,
+                                                        "exec:cat");
 
         g_test_message("%s", error);
         g_assert_nonnull(strstr(error, c->error));
         g_assert_null(strstr(error, "vIOMMU"));
         g_assert_cmpuint(table_of(&src, 0), !=, 0);
         vtd_accel_expect_s1_hwpts(&src, hwpts);
-        vtd_accel_end(&src);
+        fakehost_free(src.host);
         return;
     }
 
@@ -296,16 +285,16 @@ static void test_move(const void *data)
                      >, 0);
     g_assert_cmpuint(src.host->page->transfers, ==, c->devices);
     g_assert_cmpuint(dst.host->page->transfers, ==, c->devices);
-    vtd_accel_end(&src);
+    fakehost_free(src.host);
     vtd_accel_expect_s1_hwpts(&dst, hwpts);
     expect_pasids(&dst, c, pasids);
     for (unsigned i = 0; i < c->devices; i++) {
         g_assert_cmpuint(table_of(&dst, i), !=, s2[i]);
         g_assert_cmpuint(table_of(&dst, i), !=, 0);
-        vtd_accel_unplug(&dst, i);
+        fakehost_unplug(dst.host, i);
     }
-    vtd_accel_expect_empty(&dst);
-    vtd_accel_end(&dst);
+    fakehost_expect_empty(dst.host);
+    fakehost_free(dst.host);
 }
 
 /* --- a device that must not move --- */
@@ -320,13 +309,13 @@ static void test_disabled(void)
     if (!vtd_accel_start(&t, &setup)) {
         return;
     }
-    error = vtd_accel_try_plug(&t, 0, ", 'iommufd': 'iommufd0',"
-                               " 'enable-migration': 'off'");
+    error = fakehost_try_plug(t.host, 0, ", 'iommufd': 'iommufd0',"
+                              " 'enable-migration': 'off'");
     g_assert_cmpstr(error, ==, NULL);
-    refusal = migrate_error(&t);
+    refusal = fakehost_migrate_error(t.host, "exec:cat");
     g_test_message("%s", refusal);
     g_assert_nonnull(strstr(refusal, "disabled"));
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 static void add(const char *name, const void *data, GTestDataFunc func)

@@ -10,6 +10,7 @@
 
 #include "qemu/osdep.h"
 #include "hw/i386/intel_iommu_internal.h"
+#include "viommu/sweep.h"
 #include "vtd-accel-common.h"
 
 #define DID             5
@@ -276,7 +277,7 @@ static char *describe_host(unsigned devices, unsigned bits)
 
 static void set_context(VtdGuest *g, unsigned n, uint64_t dir, uint64_t flags)
 {
-    qtest_writeq(g->qts, vtd_guest_context(g, vtd_accel_bus(n), 0),
+    qtest_writeq(g->qts, vtd_guest_context(g, fakehost_sid(n)),
                  dir | CE_PDTS(14) | flags | 1);
 }
 
@@ -284,7 +285,7 @@ static void set_context(VtdGuest *g, unsigned n, uint64_t dir, uint64_t flags)
 static uint64_t add_device(VtdAccelTest *t, unsigned n)
 {
     VtdGuest *g = &t->guest;
-    uint64_t dir = vtd_guest_add_context(g, vtd_accel_bus(n), 0, 0);
+    uint64_t dir = vtd_guest_add_context(g, fakehost_sid(n), 0);
 
     while (g->next_page < dir + (1u << 14) * VTD_PASID_DIR_ENTRY_SIZE) {
         vtd_guest_alloc(g);
@@ -320,21 +321,21 @@ static bool start(VtdAccelTest *t, unsigned devices, const char *props,
 static void end(VtdAccelTest *t, unsigned devices)
 {
     for (unsigned i = 0; i < devices; i++) {
-        vtd_accel_unplug(t, i);
+        fakehost_unplug(t->host, i);
     }
-    vtd_accel_expect_empty(t);
-    vtd_accel_end(t);
+    fakehost_expect_empty(t->host);
+    fakehost_free(t->host);
 }
 
 static unsigned attached(VtdAccelTest *t, unsigned n)
 {
-    return fakehost_device(t->host, vtd_accel_dev(n))->pasids;
+    return fakehost_device(t->host, fakehost_dev(n))->pasids;
 }
 
 static void act(VtdAccelTest *t, const Step *step, uint64_t dir)
 {
     VtdGuest *g = &t->guest;
-    uint64_t context = vtd_guest_context(g, vtd_accel_bus(0), 0);
+    uint64_t context = vtd_guest_context(g, fakehost_sid(0));
 
     switch (step->act) {
     case ACT_NOTHING:
@@ -358,7 +359,7 @@ static void act(VtdAccelTest *t, const Step *step, uint64_t dir)
         /* RID_PASID moves out of the way */
         vtd_guest_write_pasid(g, dir, 64, &(VtdPasidEntry)PT(1));
         qtest_writeq(g->qts, context + 8, 64);
-        vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, vtd_accel_sid(0));
+        vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, fakehost_sid(0));
         vtd_guest_sync(g);
         qtest_writeq(g->qts, dir, 0x7ff000000000ull | 1);
         break;
@@ -381,7 +382,7 @@ static void act(VtdAccelTest *t, const Step *step, uint64_t dir)
         vtd_guest_set_root(g, vtd_guest_alloc(g), true);
         break;
     case ACT_RESET:
-        vtd_accel_reset(t);
+        fakehost_reset(t->host);
         break;
     }
 }
@@ -409,7 +410,7 @@ static void invalidate(VtdAccelTest *t, Inv inv)
         vtd_guest_post_pc(g, VTD_PC_GLOBAL, 0, 0);
         break;
     case INV_CC_DEVICE:
-        vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, vtd_accel_sid(0));
+        vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, fakehost_sid(0));
         break;
     case INV_CC_GLOBAL:
         vtd_guest_post_cc(g, VTD_CC_GLOBAL, 0, 0);
@@ -555,45 +556,52 @@ static void test_sharing(void)
     end(&t, 8);
 }
 
+typedef struct Run {
+    VtdAccelTest t;
+    uint64_t dir;
+} Run;
+
+static void sweep_operate(void *opaque)
+{
+    Run *run = opaque;
+
+    bind_pasid(&run->t, run->dir, PASID, TABLE);
+}
+
+static void sweep_check(void *opaque, const SweepRound *round)
+{
+    Run *run = opaque;
+    VtdAccelTest *t = &run->t;
+
+    g_assert_cmpuint(attached(t, 0), ==, !round->hit);
+    vtd_accel_expect_s1_hwpts(t, !round->hit);
+    vtd_accel_expect_s2(t, 0);
+    if (round->hit) {
+        sweep_expect_told(round, "PASID 0x7", true);
+        vtd_guest_flush_pasid_cache(&t->guest);
+        g_assert_cmpuint(attached(t, 0), ==, 1);
+    }
+    vtd_guest_clear_pasid(&t->guest, run->dir, PASID);
+    vtd_guest_flush_pasid_cache(&t->guest);
+    g_assert_cmpuint(attached(t, 0), ==, 0);
+}
+
 /* Each call on the way of a PASID fails in turn; the next one repairs it */
 static void test_failures(void)
 {
+    static const SweepOps ops = {
+        .operate = sweep_operate, .check = sweep_check,
+    };
     static const int errors[] = { EIO, EINVAL, ENOMEM };
-    VtdAccelTest t;
-    uint64_t dir;
+    Run run;
 
-    if (!start(&t, 1, NULL, 20, &dir)) {
+    if (!start(&run.t, 1, NULL, 20, &run.dir)) {
         return;
     }
     for (unsigned e = 0; e < ARRAY_SIZE(errors); e++) {
-        for (unsigned nth = 1; ; nth++) {
-            const struct FakehostRule *rule = fakehost_fail(t.host, "*", nth, 1,
-                                                            errors[e], 0);
-            size_t mark = fakehost_err_mark(t.host);
-            bool hit;
-
-            bind_pasid(&t, dir, PASID, TABLE);
-            hit = rule->hits;
-            fakehost_clear_rules(t.host);
-            g_assert_cmpuint(attached(&t, 0), ==, hit ? 0 : 1);
-            vtd_accel_expect_s1_hwpts(&t, hit ? 0 : 1);
-            vtd_accel_expect_s2(&t, 0);
-            if (hit) {
-                g_assert_cmpuint(fakehost_err_lines(t.host, mark, "PASID 0x7"),
-                                 ==, 1);
-                vtd_guest_flush_pasid_cache(&t.guest);
-                g_assert_cmpuint(attached(&t, 0), ==, 1);
-            }
-            vtd_guest_clear_pasid(&t.guest, dir, PASID);
-            vtd_guest_flush_pasid_cache(&t.guest);
-            g_assert_cmpuint(attached(&t, 0), ==, 0);
-            if (!hit) {
-                g_assert_cmpuint(nth, >, 2);
-                break;
-            }
-        }
+        g_assert_cmpuint(sweep(run.t.host, &ops, errors[e], 1, &run), >, 1);
     }
-    end(&t, 1);
+    end(&run.t, 1);
 }
 
 /* A refused replacement leaves the PASID blocked, not on the old table */

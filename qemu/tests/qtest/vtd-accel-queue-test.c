@@ -127,7 +127,7 @@ static void test_waits_in_order(const void *data)
         g_assert_cmpuint(calls(&t) - before, ==, WAITS);
     }
     vtd_accel_expect_s1(&t, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* One doorbell for as much as the queue holds, from anywhere in it */
@@ -162,7 +162,7 @@ static void test_full_queue(const void *data)
     }
     g_assert_cmphex(vtd_guest_readl(&t.guest, DMAR_FSTS_REG) & VTD_FSTS_IQE,
                     ==, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- a bad descriptor among good ones --- */
@@ -229,7 +229,7 @@ static void run_bad(const BadCase *c, unsigned width)
     g_assert_cmpuint(calls(&t) - before, ==, 3);
     g_assert_cmphex(vtd_guest_readl(g, DMAR_FSTS_REG) & VTD_FSTS_IQE, ==, 0);
     vtd_accel_expect_s1(&t, 0);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 static void test_bad_256(const void *data)
@@ -357,8 +357,7 @@ static void run_cache(const CacheCase *c, unsigned width)
 
         vtd_guest_clear_pasid(&t.guest, dir[i], 0);
         if (c->context) {
-            qtest_writeq(t.host->qts,
-                         vtd_guest_context(&t.guest, sid >> 8, sid & 0xff), 0);
+            qtest_writeq(t.host->qts, vtd_guest_context(&t.guest, sid), 0);
         }
     }
     vtd_guest_post(&t.guest, c->lo, c->hi);
@@ -371,7 +370,7 @@ static void run_cache(const CacheCase *c, unsigned width)
             vtd_accel_expect_s1(&t, i);
         }
     }
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 static void test_cache_256(const void *data)
@@ -408,7 +407,7 @@ static void test_status_in_device(void)
     vtd_guest_ring(&t.guest);
     g_assert_cmphex(qtest_readl(t.host->qts, IOAPIC_SELECT), ==, 0);
     expect_error(&t, slot);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 int main(int argc, char **argv)

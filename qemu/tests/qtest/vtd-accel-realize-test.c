@@ -11,7 +11,6 @@
 #include "qobject/qlist.h"
 #include "vtd-accel-common.h"
 
-#define WITH_IOMMUFD    ", 'iommufd': 'iommufd0'"
 #define PARTS           6
 
 typedef struct Case {
@@ -133,12 +132,12 @@ static void test_realize(const void *data)
         return;
     }
     check_advertised(&t, c);
-    error = vtd_accel_try_plug(&t, 0, c->props ?: WITH_IOMMUFD);
+    error = fakehost_try_plug(t.host, 0, c->props ?: WITH_IOMMUFD);
     if (!c->error[0]) {
         g_assert_cmpstr(error, ==, NULL);
         vtd_accel_expect_s2(&t, 0);
         g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_IOAS), ==, 1);
-        vtd_accel_unplug(&t, 0);
+        fakehost_unplug(t.host, 0);
     } else {
         g_assert_nonnull(error);
         g_test_message("error: %s", error);
@@ -147,8 +146,8 @@ static void test_realize(const void *data)
         }
     }
     check_alive(&t);
-    vtd_accel_expect_empty(&t);
-    vtd_accel_end(&t);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 /* A refused device does not spoil the next one */
@@ -161,13 +160,13 @@ static void test_refused_then_accepted(void)
     if (!vtd_accel_start(&t, &setup)) {
         return;
     }
-    error = vtd_accel_try_plug(&t, 0, "");
+    error = fakehost_try_plug(t.host, 0, "");
     g_assert_nonnull(error);
-    vtd_accel_plug(&t, 0);
+    fakehost_plug(t.host, 0);
     vtd_accel_expect_s2(&t, 0);
-    vtd_accel_unplug(&t, 0);
-    vtd_accel_expect_empty(&t);
-    vtd_accel_end(&t);
+    fakehost_unplug(t.host, 0);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
 }
 
 /* Without a vIOMMU nothing of this applies */
@@ -354,8 +353,8 @@ static void test_follow(const void *data)
     t.host = fakehost_new("iommu i type=none\n");
     fakehost_start(t.host, "-M q35 -m 64M -device intel-iommu,%s "
                    "-device pasid-testdev,addr=9", c->props);
-    vtd_accel_cfg_writel(&t, FOLLOW_BDF, PCI_BASE_ADDRESS_0, FOLLOW_BAR);
-    vtd_accel_cfg_writew(&t, FOLLOW_BDF, PCI_COMMAND, PCI_COMMAND_MEMORY);
+    fakehost_cfg_writel(t.host, FOLLOW_BDF, PCI_BASE_ADDRESS_0, FOLLOW_BAR);
+    fakehost_cfg_writew(t.host, FOLLOW_BDF, PCI_COMMAND, PCI_COMMAND_MEMORY);
     qtest_writel(t.host->qts, FOLLOW_BAR + FOLLOW_COMMAND, FOLLOW);
     result = qtest_readl(t.host->qts, FOLLOW_BAR + FOLLOW_RESULT);
     err = fakehost_err_since(t.host, 0);
@@ -364,7 +363,7 @@ static void test_follow(const void *data)
     if (c->error) {
         g_assert_nonnull(strstr(err, c->error));
     }
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- host devices that are there before the vIOMMU --- */

@@ -164,12 +164,12 @@ static void edu_setup(VtdAccelTest *t, uint16_t bdf, const Bridge *bridges)
         bool leads = bdf >> 8 >= bridges[i].first &&
                      bdf >> 8 <= bridges[i].last;
 
-        vtd_accel_cfg_writel(t, bridges[i].bdf, PCI_MEMORY_BASE, leads
-                             ? EDU_BAR | EDU_BAR >> 16 : 0x0000fff0);
-        vtd_accel_cfg_writew(t, bridges[i].bdf, PCI_COMMAND, enable);
+        fakehost_cfg_writel(t->host, bridges[i].bdf, PCI_MEMORY_BASE, leads
+                            ? EDU_BAR | EDU_BAR >> 16 : 0x0000fff0);
+        fakehost_cfg_writew(t->host, bridges[i].bdf, PCI_COMMAND, enable);
     }
-    vtd_accel_cfg_writel(t, bdf, PCI_BASE_ADDRESS_0, EDU_BAR);
-    vtd_accel_cfg_writew(t, bdf, PCI_COMMAND, enable);
+    fakehost_cfg_writel(t->host, bdf, PCI_BASE_ADDRESS_0, EDU_BAR);
+    fakehost_cfg_writew(t->host, bdf, PCI_COMMAND, enable);
     /* Its identification register */
     g_assert_cmphex(qtest_readl(t->host->qts, EDU_BAR), ==, 0x010000ed);
 }
@@ -211,7 +211,7 @@ static bool start(VtdAccelTest *t, const Case *c)
     for (unsigned i = 0; i < BRIDGES && c->bridges[i].first; i++) {
         const Bridge *b = &c->bridges[i];
 
-        vtd_accel_number_bus(t, b->bdf, b->first, b->last);
+        fakehost_number_bus(t->host, b->bdf, b->first, b->last);
     }
     edu_setup(t, c->edu_bdf ?: EDU_BDF, c->edu_bdf ? c->bridges : NULL);
     return true;
@@ -288,8 +288,7 @@ static void unbind_all(VtdAccelTest *t, const Case *c)
 
     for (unsigned i = 0; i < num; i++) {
         qtest_writeq(t->host->qts,
-                     vtd_guest_context(&t->guest, c->sid[i] >> 8,
-                                       c->sid[i] & 0xff), 0);
+                     vtd_guest_context(&t->guest, c->sid[i]), 0);
         vtd_guest_post_cc(&t->guest, VTD_CC_DEVICE, 0, c->sid[i]);
         vtd_guest_sync(&t->guest);
         vtd_accel_expect_blocked(t, i);
@@ -320,7 +319,7 @@ static void test_case(const void *data)
         vtd_accel_expect_s1(&t, i);
     }
     unbind_all(&t, c);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- bus numbers are the guest's, and may change --- */
@@ -341,7 +340,7 @@ static void test_renumber(void)
     for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
         VtdPasidEntry entry = vtd_accel_fs_entry(DID + i);
 
-        vtd_accel_number_bus(&t, 0x00c0, numbers[i], numbers[i]);
+        fakehost_number_bus(t.host, 0x00c0, numbers[i], numbers[i]);
         /* Nothing of the old number is valid under the new one */
         vtd_guest_enable(&t.guest);
         vtd_guest_post_cc(&t.guest, VTD_CC_GLOBAL, 0, 0);
@@ -351,7 +350,7 @@ static void test_renumber(void)
         vtd_accel_expect_s1(&t, 0);
         vtd_accel_expect_s1_hwpts(&t, 1);
     }
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- a root bus that bypasses the vIOMMU --- */
@@ -375,17 +374,17 @@ static void test_bypass(void)
     dev = fakehost_device(t.host, "dev0");
     table = dev->pt_id;
     g_assert_cmpuint(table, !=, 0);
-    vtd_accel_plug(&t, 1);
+    fakehost_plug(t.host, 1);
     vtd_accel_expect_s2(&t, 1);
     g_assert_cmpuint(dev->pt_id, !=, vtd_accel_s2_id(&t));
     vtd_accel_bind(&t, 1, &entry);
-    vtd_accel_number_bus(&t, 0x4000, 0x41, 0x41);
+    fakehost_number_bus(t.host, 0x4000, 0x41, 0x41);
     vtd_accel_bind_sid(&t, 0x4100, &entry);
     g_assert_cmpuint(dev->pt_id, ==, table);
     g_assert_cmpuint(dev->hw_pt_id, ==, table);
     vtd_accel_expect_s1(&t, 1);
     vtd_accel_expect_s1_hwpts(&t, 1);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 /* --- emulated devices come and go beside a bound one --- */
@@ -407,24 +406,24 @@ static void test_emulated_rounds(void)
     edu.table = vtd_guest_alloc(&t.guest);
     page = vtd_guest_alloc(&t.guest);
     map_page(&t, edu.table, IOVA, page);
-    vtd_accel_bind_sid(&t, vtd_accel_sid(1), &edu);
+    vtd_accel_bind_sid(&t, fakehost_sid(1), &edu);
     calls = fakehost_total_calls(t.host);
     for (unsigned i = 0; i < ROUNDS; i++) {
         qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'device_add',"
                                  " 'arguments': { 'driver': 'edu',"
                                  " 'id': 'dev1', 'bus': 'rp1',"
                                  " 'dma_mask': -1 } }");
-        vtd_accel_set_power(&t, 1, true);
-        edu_setup(&t, vtd_accel_sid(1), port);
+        fakehost_set_power(t.host, 1, true);
+        edu_setup(&t, fakehost_sid(1), port);
         qtest_writeq(t.host->qts, page, i + 1);
         edu_copy(t.host->qts, EDU_BAR, IOVA, IOVA + 8);
         g_assert_cmphex(qtest_readq(t.host->qts, page + 8), ==, i + 1);
-        vtd_accel_unplug(&t, 1);
+        fakehost_unplug(t.host, 1);
         vtd_accel_expect_s1(&t, 0);
     }
     /* None of this is the host's business */
     g_assert_cmpuint(fakehost_total_calls(t.host), ==, calls);
-    vtd_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 static bool has_device(const char *name)

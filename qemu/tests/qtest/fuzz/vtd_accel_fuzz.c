@@ -533,8 +533,8 @@ static void set_up(VtdFuzz *f, QTestState *s, unsigned width)
         };
 
         number_bus(f, n, n + 1);
-        f->dir[n] = vtd_guest_add_context(g, n + 1, 0, 0);
-        f->context[n] = vtd_guest_context(g, n + 1, 0);
+        f->dir[n] = vtd_guest_add_context(g, (n + 1) << 8, 0);
+        f->context[n] = vtd_guest_context(g, (n + 1) << 8);
         writeq(f, f->context[n], f->dir[n] | SM_CE_PASIDE | 1);
         vtd_guest_write_pasid(g, f->dir[n], 0, &entry);
         vtd_guest_write_pasid(g, f->dir[n], 1, &entry);

@@ -137,23 +137,20 @@ static uint64_t next_table(VtdGuest *g, uint64_t entry)
     return table & ADDR_MASK;
 }
 
-uint64_t vtd_guest_context(VtdGuest *g, uint8_t bus, uint8_t devfn)
+uint64_t vtd_guest_context(VtdGuest *g, uint16_t sid)
 {
     /* The root entry has a table for the lower devices, one for the upper */
-    return next_table(g, g->root + bus * 16 + (devfn & 0x80 ? 8 : 0)) +
-           (devfn & 0x7f) * 32;
+    return next_table(g, g->root + (sid >> 7) * 8) + (sid & 0x7f) * 32;
 }
 
-uint64_t vtd_guest_legacy_context(VtdGuest *g, uint64_t root, uint8_t bus,
-                                  uint8_t devfn)
+uint64_t vtd_guest_legacy_context(VtdGuest *g, uint64_t root, uint16_t sid)
 {
-    return next_table(g, root + bus * 16) + devfn * 16;
+    return next_table(g, root + (sid >> 8) * 16) + (sid & 0xff) * 16;
 }
 
-uint64_t vtd_guest_add_context(VtdGuest *g, uint8_t bus, uint8_t devfn,
-                               uint32_t rid_pasid)
+uint64_t vtd_guest_add_context(VtdGuest *g, uint16_t sid, uint32_t rid_pasid)
 {
-    uint64_t context = vtd_guest_context(g, bus, devfn);
+    uint64_t context = vtd_guest_context(g, sid);
     uint64_t dir = vtd_guest_alloc(g);
 
     qtest_writeq(g->qts, context + 8, rid_pasid);

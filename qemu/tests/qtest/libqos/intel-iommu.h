@@ -101,10 +101,9 @@ uint64_t vtd_guest_alloc(VtdGuest *g);
  *
  * Returns: the address of the PASID directory
  */
-uint64_t vtd_guest_add_context(VtdGuest *g, uint8_t bus, uint8_t devfn,
-                               uint32_t rid_pasid);
+uint64_t vtd_guest_add_context(VtdGuest *g, uint16_t sid, uint32_t rid_pasid);
 /* Address of a context entry; its table is created if need be */
-uint64_t vtd_guest_context(VtdGuest *g, uint8_t bus, uint8_t devfn);
+uint64_t vtd_guest_context(VtdGuest *g, uint16_t sid);
 /* Address of a PASID entry; its table is created if need be */
 uint64_t vtd_guest_pasid(VtdGuest *g, uint64_t dir, uint32_t pasid);
 void vtd_guest_write_pasid(VtdGuest *g, uint64_t dir, uint32_t pasid,
@@ -112,8 +111,7 @@ void vtd_guest_write_pasid(VtdGuest *g, uint64_t dir, uint32_t pasid,
 void vtd_guest_clear_pasid(VtdGuest *g, uint64_t dir, uint32_t pasid);
 
 /* The same in a root table of legacy mode */
-uint64_t vtd_guest_legacy_context(VtdGuest *g, uint64_t root, uint8_t bus,
-                                  uint8_t devfn);
+uint64_t vtd_guest_legacy_context(VtdGuest *g, uint64_t root, uint16_t sid);
 
 /* Give @t, whose other members are set, an empty root */
 void vtd_guest_add_table(VtdGuest *g, VtdGuestTable *t);

@@ -68,6 +68,8 @@ FakeHost *fakehost_new(const char *description)
     host->fds = g_array_new(false, false, sizeof(int));
     host->log = fakehost_path(host, "log");
     host->err = fakehost_path(host, "err");
+    host->events = fakehost_path(host, "events");
+    g_assert_cmpint(g_mkdir(host->events, 0700), ==, 0);
     zeros = g_malloc0(size);
     fakehost_write(host, "host", description, strlen(description));
     fakehost_write(host, "bios", zeros, FAKEHOST_BIOS_SIZE);
@@ -108,6 +110,7 @@ static void fakehost_setenv(FakeHost *host)
         { "FAKEHOST_HOST", "host" },
         { "FAKEHOST_CONTROL", "control" },
         { "FAKEHOST_LOG", "log" },
+        { "FAKEHOST_EVENTS", "events" },
     };
     const char *asan = g_getenv("ASAN_OPTIONS");
     g_autofree char *options = NULL;
@@ -190,11 +193,27 @@ int fakehost_run(FakeHost *host, const char *fmt, ...)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+static void fakehost_remove_events(FakeHost *host)
+{
+    GDir *dir = g_dir_open(host->events, 0, NULL);
+    const char *name;
+
+    while ((name = g_dir_read_name(dir))) {
+        g_autofree char *path = g_build_filename(host->events, name, NULL);
+
+        g_unlink(path);
+    }
+    g_dir_close(dir);
+    g_rmdir(host->events);
+    g_free(host->events);
+}
+
 void fakehost_free(FakeHost *host)
 {
     if (host->qts) {
         qtest_quit(host->qts);
     }
+    fakehost_remove_events(host);
     munmap(host->page, sizeof(*host->page));
     for (size_t i = 0; i < ARRAY_SIZE(fakehost_files); i++) {
         g_autofree char *path = fakehost_path(host, fakehost_files[i]);
@@ -209,13 +228,39 @@ void fakehost_free(FakeHost *host)
     g_free(host);
 }
 
-char *fakehost_plug(FakeHost *host, const char *name, const char *props)
+static char *error_of(QDict *resp)
+{
+    char *desc = NULL;
+
+    if (qdict_haskey(resp, "error")) {
+        desc = g_strdup(qdict_get_str(qdict_get_qdict(resp, "error"), "desc"));
+    }
+    qobject_unref(resp);
+    return desc;
+}
+
+char *fakehost_qmp_error(FakeHost *host, const char *fmt, ...)
+{
+    QDict *resp;
+    va_list ap;
+
+    va_start(ap, fmt);
+    resp = qtest_vqmp(host->qts, fmt, ap);
+    va_end(ap);
+    return error_of(resp);
+}
+
+char *fakehost_migrate_error(FakeHost *host, const char *uri)
+{
+    return fakehost_qmp_error(host, "{ 'execute': 'migrate', 'arguments':"
+                              " { 'uri': %s } }", uri);
+}
+
+char *fakehost_device_add(FakeHost *host, const char *name, const char *props)
 {
     g_autofree char *fdname = g_strdup_printf("hotplug%u", host->hotplugs++);
     int fd = fakehost_open(name);
     g_autofree char *cmd = NULL;
-    char *desc = NULL;
-    QDict *resp;
 
     qtest_qmp_fds_assert_success(host->qts, &fd, 1,
                                  "{ 'execute': 'getfd',"
@@ -225,19 +270,7 @@ char *fakehost_plug(FakeHost *host, const char *name, const char *props)
                           " 'driver': 'vfio-pci', 'id': '%s', 'fd': '%s' %s"
                           " } }", name, fdname, props);
     qtest_qmp_send_raw(host->qts, "%s", cmd);
-    resp = qtest_qmp_receive(host->qts);
-    if (qdict_haskey(resp, "error")) {
-        QDict *error = qdict_get_qdict(resp, "error");
-
-        desc = g_strdup(qdict_get_str(error, "desc"));
-    }
-    qobject_unref(resp);
-    return desc;
-}
-
-void fakehost_reset(FakeHost *host)
-{
-    qtest_system_reset(host->qts);
+    return error_of(qtest_qmp_receive(host->qts));
 }
 
 /* --- failures --- */
@@ -298,6 +331,15 @@ uint64_t fakehost_calls(FakeHost *host, const char *call)
 uint64_t fakehost_failed_calls(FakeHost *host, const char *call)
 {
     return fakehost_count(host, call)->failed;
+}
+
+uint64_t fakehost_calls_since(FakeHost *host, const char *call,
+                              uint64_t *count)
+{
+    uint64_t since = fakehost_calls(host, call) - *count;
+
+    *count += since;
+    return since;
 }
 
 uint64_t fakehost_entries(FakeHost *host)

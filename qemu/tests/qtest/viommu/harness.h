@@ -18,7 +18,10 @@ typedef struct FakeHost {
     char *dir;                  /* of the files below */
     char *log;
     char *err;                  /* QEMU's standard error */
+    char *events;               /* directory of event queues */
     bool no_log;                /* set it before the start, for many calls */
+    unsigned ports;             /* root ports with devices, see devices.h */
+    uint64_t ecam;              /* of config space; 0: ports 0xcf8 and 0xcfc */
     GArray *fds;                /* inherited by QEMU, closed after its start */
     unsigned hotplugs;
 } FakeHost;
@@ -70,7 +73,17 @@ int fakehost_run(FakeHost *host, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 void fakehost_free(FakeHost *host);
 
 /**
- * fakehost_plug: device_add a vfio-pci
+ * fakehost_qmp_error: a command that may fail
+ *
+ * Returns: NULL, or the error that QEMU gives. Free with g_free().
+ */
+char *fakehost_qmp_error(FakeHost *host, const char *fmt, ...)
+    G_GNUC_PRINTF(2, 3);
+/* Start a migration */
+char *fakehost_migrate_error(FakeHost *host, const char *uri);
+
+/**
+ * fakehost_device_add: device_add a vfio-pci
  * @name: device of the description
  * @props: more QMP properties, with a comma in front, or ""
  *
@@ -78,10 +91,7 @@ void fakehost_free(FakeHost *host);
  *
  * Returns: NULL, or the error that QEMU gives. Free with g_free().
  */
-char *fakehost_plug(FakeHost *host, const char *name, const char *props);
-
-/* Reset the machine and wait for it */
-void fakehost_reset(FakeHost *host);
+char *fakehost_device_add(FakeHost *host, const char *name, const char *props);
 
 /**
  * fakehost_fail: have calls fail from now on
@@ -104,6 +114,9 @@ void fakehost_clear_rules(FakeHost *host);
 /* How often the call (full name) was made since the start, or has failed */
 uint64_t fakehost_calls(FakeHost *host, const char *call);
 uint64_t fakehost_failed_calls(FakeHost *host, const char *call);
+/* How often it was made since *@count, which is brought up to date */
+uint64_t fakehost_calls_since(FakeHost *host, const char *call,
+                              uint64_t *count);
 /* Entries that HWPT_INVALIDATE has executed */
 uint64_t fakehost_entries(FakeHost *host);
 /* All calls of any kind */

@@ -666,7 +666,7 @@ static void test_values(void)
         g_assert_cmpstr(qdict_get_try_str(resp, "return"), ==, values[i][1]);
         qobject_unref(resp);
     }
-    smmuv3_accel_end(&t);
+    fakehost_free(t.host);
 }
 
 static void test_help(void)

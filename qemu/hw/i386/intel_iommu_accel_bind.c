@@ -10,16 +10,26 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qemu/error-report.h"
-#include "intel_iommu_accel_internal.h"
+#include "intel_iommu_accel_bind.h"
 #include "trace.h"
 
 #define vtd_accel_log(b, fmt, ...)                                       \
     iommufd_binding_device_log((b)->host.dev, "PASID 0x%x: " fmt,        \
                                vtd_accel_pasid(b), ## __VA_ARGS__)
 
-const char *vtd_accel_name(VTDAccelDevice *dev)
+static VTDAccelDevice *vtd_accel_device(const VTDAccelBinding *b)
 {
-    return iommufd_binding_device_name(&dev->host);
+    return container_of(b->host.dev, VTDAccelDevice, host);
+}
+
+static const char *vtd_accel_name(const VTDAccelBinding *b)
+{
+    return iommufd_binding_device_name(b->host.dev);
+}
+
+static VTDAccelWork *vtd_accel_work(const VTDAccelBinding *b)
+{
+    return &vtd_accel_device(b)->s->accel->work;
 }
 
 static bool vtd_accel_is_rid(VTDAccelBinding *b)
@@ -34,24 +44,38 @@ static uint32_t vtd_accel_pasid(VTDAccelBinding *b)
                                : b->host.pasid;
 }
 
-/* The reason why the guest finds its requests blocked is told once */
+static void vtd_accel_log_blocked(VTDAccelDevice *dev, uint32_t pasid,
+                                  const char *why)
+{
+    iommufd_binding_device_log(&dev->host, "PASID 0x%x: %s; DMA blocked", pasid,
+                               why);
+}
+
+/* A reason is logged once, until there is another one */
 static void vtd_accel_log_reason(VTDAccelDevice *dev, uint32_t pasid,
                                  const char **last, const char *reason)
 {
     if (reason && *last != reason) {
-        iommufd_binding_device_log(&dev->host, "PASID 0x%x: %s; DMA blocked",
-                                   pasid, reason);
+        vtd_accel_log_blocked(dev, pasid, reason);
     }
     *last = reason;
 }
 
-VTDAccelBinding *vtd_accel_find_pasid(VTDAccelDevice *dev, uint32_t first,
-                                      uint32_t last)
+/* The first binding with @first <= PASID <= @last, or NULL */
+static VTDAccelBinding *vtd_accel_find_pasid(VTDAccelDevice *dev,
+                                             uint32_t first, uint32_t last)
 {
     IntervalTreeNode *node = interval_tree_iter_first(&dev->pasids, first,
                                                       last);
 
     return node ? container_of(node, VTDAccelBinding, node) : NULL;
+}
+
+uint32_t vtd_accel_next_bound(VTDAccelDevice *dev, uint32_t first)
+{
+    VTDAccelBinding *b = vtd_accel_find_pasid(dev, first, UINT32_MAX);
+
+    return b ? b->host.pasid : UINT32_MAX;
 }
 
 static VTDAccelBinding *vtd_accel_new_pasid(VTDAccelDevice *dev,
@@ -80,45 +104,49 @@ static void vtd_accel_forget_blocked(VTDAccelBinding *b)
     g_free(b);
 }
 
-static void vtd_accel_drop_hwpt(VTDAccelBinding *b)
+/* Takes over the caller's use of @hwpt */
+static void vtd_accel_set_hwpt(VTDAccelBinding *b, VTDAccelHwpt *hwpt)
 {
-    VTDAccel *accel = vtd_accel_device(b)->s->accel;
-
-    if (b->s1) {
-        QLIST_REMOVE(b, s1_next);
-        vtd_accel_s1_put(&accel->s1s, b->s1);
-        b->s1 = NULL;
+    if (b->hwpt) {
+        QLIST_REMOVE(b, next);
+        vtd_accel_hwpt_put(b->hwpt);
     }
-    if (b->shadow) {
-        vtd_accel_legacy_put(&accel->shadows, b->shadow);
-        b->shadow = NULL;
+    b->hwpt = hwpt;
+    if (hwpt) {
+        QLIST_INSERT_HEAD(&hwpt->bindings, b, next);
+        b->state = VTD_ACCEL_TABLES;
     }
 }
 
 static void vtd_accel_block(VTDAccelBinding *b)
 {
-    VTDAccelDevice *dev = vtd_accel_device(b);
-
     if (iommufd_binding_is_blocked(&b->host)) {
         return;
     }
-    trace_vtd_accel_block(vtd_accel_name(dev), vtd_accel_pasid(b));
-    dev->s->accel->work_left -= VTD_ACCEL_IOCTL_WORK;
+    trace_vtd_accel_block(vtd_accel_name(b), vtd_accel_pasid(b));
+    vtd_accel_spend(vtd_accel_work(b), VTD_ACCEL_IOCTL_WORK);
     if (iommufd_binding_block(&b->host)) {
         b->state = VTD_ACCEL_BLOCKED;
-        vtd_accel_drop_hwpt(b);
+        vtd_accel_set_hwpt(b, NULL);
     }
+}
+
+/* Block, and say why */
+static void vtd_accel_abandon(VTDAccelBinding *b, const Error *err)
+{
+    vtd_accel_log_blocked(vtd_accel_device(b), vtd_accel_pasid(b),
+                          error_get_pretty(err));
+    vtd_accel_block(b);
 }
 
 /* Attach, and block the requests if that fails */
 static int vtd_accel_attach(VTDAccelBinding *b, uint32_t hwpt_id,
                             const char *what, bool may_fail)
 {
-    VTDAccelDevice *dev = vtd_accel_device(b);
     Error *err = NULL;
     int ret;
 
-    dev->s->accel->work_left -= VTD_ACCEL_IOCTL_WORK;
+    vtd_accel_spend(vtd_accel_work(b), VTD_ACCEL_IOCTL_WORK);
     ret = iommufd_binding_attach(&b->host, hwpt_id, &err);
     if (ret && !(may_fail && ret == -EINVAL)) {
         if (iommufd_binding_refused(&b->host, ret)) {
@@ -131,155 +159,80 @@ static int vtd_accel_attach(VTDAccelBinding *b, uint32_t hwpt_id,
     return ret;
 }
 
-static void vtd_accel_attach_s2(VTDAccelBinding *b)
+static void vtd_accel_attach_ram(VTDAccelBinding *b)
 {
-    uint32_t s2_hwpt_id = b->host.dev->hiodi->hwpt_id;
+    uint32_t hwpt_id = b->host.dev->hiodi->hwpt_id;
 
-    if (!vtd_accel_attach(b, s2_hwpt_id, "stage-2 tables", false)) {
-        trace_vtd_accel_attach_s2(iommufd_binding_device_name(b->host.dev),
-                                  vtd_accel_pasid(b), s2_hwpt_id);
-        b->state = VTD_ACCEL_S2;
-        vtd_accel_drop_hwpt(b);
+    if (!vtd_accel_attach(b, hwpt_id, "stage-2 tables", false)) {
+        trace_vtd_accel_attach_s2(vtd_accel_name(b), vtd_accel_pasid(b),
+                                  hwpt_id);
+        b->state = VTD_ACCEL_RAM;
+        vtd_accel_set_hwpt(b, NULL);
     }
 }
 
-/* Takes over the caller's use of @s1 */
-static void vtd_accel_attached_s1(VTDAccelBinding *b, VTDAccelS1 *s1)
+/* Takes over the caller's use of @hwpt, also on failure */
+static int vtd_accel_attach_hwpt(VTDAccelBinding *b, VTDAccelHwpt *hwpt,
+                                 const char *what, bool may_fail)
 {
-    trace_vtd_accel_attach_s1(iommufd_binding_device_name(b->host.dev),
-                              s1->key.pasid, s1->key.domain_id, s1->hwpt_id,
-                              s1->key.s2_hwpt_id);
-    vtd_accel_drop_hwpt(b);
-    b->s1 = s1;
-    b->state = VTD_ACCEL_S1;
-    QLIST_INSERT_HEAD(&s1->bindings, b, s1_next);
+    int ret = vtd_accel_attach(b, hwpt->hwpt_id, what, may_fail);
+
+    if (ret) {
+        vtd_accel_hwpt_put(hwpt);
+        return ret;
+    }
+    hwpt->key.table->ops->trace_attach(hwpt, vtd_accel_name(b));
+    vtd_accel_set_hwpt(b, hwpt);
+    return 0;
 }
 
-/*
- * A guest must not use up the domain ids of the host's IOMMU, which other VMs
- * need as well.
- */
-static bool vtd_accel_may_have_s1(VTDAccelBinding *b)
+/* A HWPT that the device has for itself, NULL if it cannot get one */
+static VTDAccelHwpt *vtd_accel_new_hwpt(VTDAccelBinding *b,
+                                        const VTDAccelKey *key, Error **errp)
 {
-    IntelIOMMUState *s = vtd_accel_device(b)->s;
-    VTDAccelS1Table *s1s = &s->accel->s1s;
+    const VTDAccelHwptOps *ops = key->table->ops;
 
-    if (s1s->num >= s->max_host_domains) {
+    if (ops->has_room && !ops->has_room(key->table, NULL)) {
         /* The one that it has makes room, unless others use it */
         vtd_accel_block(b);
+        if (!ops->has_room(key->table, errp)) {
+            return NULL;
+        }
     }
-    if (s1s->num >= s->max_host_domains) {
-        vtd_accel_log(b, "the guest has %u first-stage tables and PASIDs in "
-                      "use on the host, max-host-domains=%u allows no more: "
-                      "raise it, or lower pasid-bits; DMA blocked", s1s->num,
-                      s->max_host_domains);
-        return false;
-    }
-    return true;
+    vtd_accel_spend(vtd_accel_work(b), VTD_ACCEL_IOCTL_WORK);
+    return ops->alloc(key, b->host.dev->hiodi->devid, errp);
 }
 
-static void vtd_accel_attach_s1(VTDAccelBinding *b, const VTDAccelS1Key *key)
+static void vtd_accel_attach_tables(VTDAccelBinding *b, const VTDAccelKey *key)
 {
-    VTDAccelDevice *dev = vtd_accel_device(b);
-    VTDAccelS1Table *s1s = &dev->s->accel->s1s;
+    const VTDAccelHwptOps *ops = key->table->ops;
+    VTDAccelHwpt *hwpt = NULL;
     Error *err = NULL;
-    VTDAccelS1 *s1;
+
+    /* One that does not follow the guest makes room for the next one */
+    if (b->hwpt && b->hwpt->stale) {
+        vtd_accel_block(b);
+    }
 
     /* Share what another device of the domain already has */
-    for (s1 = vtd_accel_s1_first(s1s, key->domain_id, key->pasid); s1;
-         s1 = s1->same_pasid) {
-        int ret;
-
-        if (s1->stale || memcmp(&s1->key, key, sizeof(*key))) {
+    while ((hwpt = ops->next(key->table, hwpt, key))) {
+        if (hwpt->stale || memcmp(&hwpt->key, key, sizeof(*key))) {
             continue;
         }
-        ret = vtd_accel_attach(b, s1->hwpt_id, "first-stage tables", true);
-        if (!ret) {
-            s1->users++;
-            vtd_accel_attached_s1(b, s1);
-            return;
-        }
-        if (ret != -EINVAL) {
+        vtd_accel_hwpt_get(hwpt);
+        if (vtd_accel_attach_hwpt(b, hwpt, ops->what, true) != -EINVAL) {
             return;
         }
         /* Another IOMMU unit that cannot use it: the device gets its own */
     }
 
-    if (!vtd_accel_may_have_s1(b)) {
-        return;
-    }
-    dev->s->accel->work_left -= VTD_ACCEL_IOCTL_WORK;
-    s1 = vtd_accel_s1_new(s1s, key, dev->host.hiodi->devid, &err);
-    if (!s1) {
-        vtd_accel_log(b, "host refuses first-stage table at 0x%" PRIx64
-                      ": %s; DMA blocked", key->pgtbl_addr,
-                      error_get_pretty(err));
+    hwpt = vtd_accel_new_hwpt(b, key, &err);
+    if (hwpt) {
+        vtd_accel_attach_hwpt(b, hwpt, ops->what, false);
+    } else {
+        vtd_accel_abandon(b, err);
         error_free(err);
-        vtd_accel_block(b);
-        return;
     }
-    if (vtd_accel_attach(b, s1->hwpt_id, "first-stage tables", false)) {
-        vtd_accel_s1_put(s1s, s1);
-        return;
-    }
-    vtd_accel_attached_s1(b, s1);
-}
-
-/* Takes over the caller's use of @shadow */
-static void vtd_accel_attached_shadow(VTDAccelBinding *b,
-                                      VTDAccelShadow *shadow)
-{
-    trace_vtd_accel_attach_shadow(iommufd_binding_device_name(b->host.dev),
-                                  shadow->key.domain_id, shadow->hwpt_id);
-    vtd_accel_drop_hwpt(b);
-    b->shadow = shadow;
-    b->state = VTD_ACCEL_SHADOW;
-}
-
-static void vtd_accel_no_shadow(VTDAccelBinding *b, Error *err)
-{
-    vtd_accel_log(b, "cannot shadow second-level tables: %s; DMA blocked",
-                  error_get_pretty(err));
-    vtd_accel_block(b);
-}
-
-static void vtd_accel_attach_shadow(VTDAccelBinding *b,
-                                    const VTDAccelLegacyKey *key)
-{
-    VTDAccelDevice *dev = vtd_accel_device(b);
-    VTDAccelShadowTable *shadows = &dev->s->accel->shadows;
-    VTDAccelShadow *shadow = NULL;
-    Error *err = NULL;
-
-    /* A copy that failed makes room for the next one */
-    if (b->shadow && b->shadow->failure) {
-        vtd_accel_block(b);
-    }
-
-    /* Share what another device of the domain already has, as above */
-    while ((shadow = vtd_accel_legacy_next(shadows, shadow, key))) {
-        int ret = vtd_accel_attach(b, shadow->hwpt_id, "shadow tables", true);
-
-        if (!ret) {
-            shadow->users++;
-            vtd_accel_attached_shadow(b, shadow);
-        }
-        if (ret != -EINVAL) {
-            return;
-        }
-    }
-
-    shadow = vtd_accel_legacy_new(shadows, key, dev->host.hiodi->devid, &err);
-    if (!shadow) {
-        vtd_accel_no_shadow(b, err);
-        error_free(err);
-        return;
-    }
-    if (vtd_accel_attach(b, shadow->hwpt_id, "shadow tables", false)) {
-        vtd_accel_legacy_put(shadows, shadow);
-        return;
-    }
-    vtd_accel_attached_shadow(b, shadow);
 }
 
 /* Bring the host in line; what agrees already costs nothing */
@@ -292,21 +245,15 @@ static void vtd_accel_apply(VTDAccelBinding *b, const VTDAccelTarget *t)
         }
     }
     switch (t->state) {
-    case VTD_ACCEL_S2:
-        if (b->state != VTD_ACCEL_S2) {
-            vtd_accel_attach_s2(b);
+    case VTD_ACCEL_RAM:
+        if (b->state != VTD_ACCEL_RAM) {
+            vtd_accel_attach_ram(b);
         }
         break;
-    case VTD_ACCEL_S1:
-        if (b->state != VTD_ACCEL_S1 ||
-            memcmp(&b->s1->key, &t->key, sizeof(t->key))) {
-            vtd_accel_attach_s1(b, &t->key);
-        }
-        break;
-    case VTD_ACCEL_SHADOW:
-        if (b->state != VTD_ACCEL_SHADOW || b->shadow->failure ||
-            memcmp(&b->shadow->key, &t->legacy, sizeof(t->legacy))) {
-            vtd_accel_attach_shadow(b, &t->legacy);
+    case VTD_ACCEL_TABLES:
+        if (b->state != VTD_ACCEL_TABLES || b->hwpt->stale ||
+            memcmp(&b->hwpt->key, &t->key, sizeof(t->key))) {
+            vtd_accel_attach_tables(b, &t->key);
         }
         break;
     case VTD_ACCEL_BLOCKED:
@@ -315,9 +262,9 @@ static void vtd_accel_apply(VTDAccelBinding *b, const VTDAccelTarget *t)
     }
 }
 
-void vtd_accel_abandon_shadow(VTDAccelDevice *dev)
+void vtd_accel_abandon_rid(VTDAccelDevice *dev, const Error *err)
 {
-    vtd_accel_no_shadow(&dev->rid, dev->rid.shadow->failure);
+    vtd_accel_abandon(&dev->rid, err);
 }
 
 void vtd_accel_apply_rid(VTDAccelDevice *dev, const VTDAccelTarget *t)
@@ -327,8 +274,10 @@ void vtd_accel_apply_rid(VTDAccelDevice *dev, const VTDAccelTarget *t)
 }
 
 void vtd_accel_apply_pasid(VTDAccelDevice *dev, uint32_t pasid,
-                           VTDAccelBinding *b, const VTDAccelTarget *t)
+                           const VTDAccelTarget *t)
 {
+    VTDAccelBinding *b = vtd_accel_find_pasid(dev, pasid, pasid);
+
     if (t->state != VTD_ACCEL_BLOCKED || t->reason) {
         vtd_accel_log_reason(dev, pasid, &dev->pasid_reason, t->reason);
     }
@@ -348,12 +297,12 @@ void vtd_accel_block_device(VTDAccelDevice *dev)
 
     vtd_accel_block(&dev->rid);
     iommufd_binding_forget(&dev->rid.host);
-    vtd_accel_drop_hwpt(&dev->rid);
+    vtd_accel_set_hwpt(&dev->rid, NULL);
 
     while ((b = vtd_accel_find_pasid(dev, 0, UINT32_MAX))) {
         vtd_accel_block(b);
         iommufd_binding_forget(&b->host);
-        vtd_accel_drop_hwpt(b);
+        vtd_accel_set_hwpt(b, NULL);
         b->state = VTD_ACCEL_BLOCKED;
         vtd_accel_forget_blocked(b);
     }
@@ -378,48 +327,49 @@ void vtd_accel_unstick(VTDAccelDevice *dev)
     }
 }
 
-/* Give the users of @s1 a fresh HWPT in place of one that may be stale */
-static void vtd_accel_replace_s1(VTDAccelS1Table *s1s, VTDAccelS1 *s1)
+/* Give the users of @hwpt a fresh one in its place */
+static void vtd_accel_replace(VTDAccelHwpt *hwpt)
 {
-    VTDAccelS1 *fresh = NULL;
+    const VTDAccelHwptOps *ops = hwpt->key.table->ops;
+    VTDAccelHwpt *fresh = NULL;
     VTDAccelBinding *b, *next;
     Error *err = NULL;
 
-    s1->users++;
-    s1->stale = true;
-    QLIST_FOREACH_SAFE(b, &s1->bindings, s1_next, next) {
+    /* Neither goes away while it is in use here */
+    vtd_accel_hwpt_get(hwpt);
+    hwpt->stale = true;
+    QLIST_FOREACH_SAFE(b, &hwpt->bindings, next, next) {
         if (!fresh && !err) {
-            fresh = vtd_accel_s1_new(s1s, &s1->key, b->host.dev->hiodi->devid,
-                                     &err);
+            fresh = ops->alloc(&hwpt->key, b->host.dev->hiodi->devid, &err);
         }
         if (!fresh) {
             vtd_accel_log(b, "cannot replace the HWPT that the host refuses "
                           "to invalidate: %s; DMA blocked",
                           error_get_pretty(err));
             vtd_accel_block(b);
-        } else if (!vtd_accel_attach(b, fresh->hwpt_id,
-                                     "replaced first-stage tables", false)) {
-            fresh->users++;
-            vtd_accel_attached_s1(b, fresh);
+        } else {
+            vtd_accel_hwpt_get(fresh);
+            vtd_accel_attach_hwpt(b, fresh, "replaced first-stage tables",
+                                  false);
         }
         vtd_accel_forget_blocked(b);
     }
     error_free(err);
     if (fresh) {
-        vtd_accel_s1_put(s1s, fresh);
+        vtd_accel_hwpt_put(fresh);
     }
-    vtd_accel_s1_put(s1s, s1);
+    vtd_accel_hwpt_put(hwpt);
 }
 
 void vtd_accel_flush(VTDAccel *accel, VTDAccelS1 *s1)
 {
     Error *err = NULL;
 
-    accel->work_left -= VTD_ACCEL_IOCTL_WORK;
-    if (!vtd_accel_s1_flush(&accel->s1s, s1, &err)) {
+    vtd_accel_spend(&accel->work, VTD_ACCEL_IOCTL_WORK);
+    if (!vtd_accel_s1_flush(s1, &err)) {
         warn_report_once("intel-iommu: %s; replacing the HWPT",
                          error_get_pretty(err));
         error_free(err);
-        vtd_accel_replace_s1(&accel->s1s, s1);
+        vtd_accel_replace(&s1->hwpt);
     }
 }

@@ -25,8 +25,15 @@ typedef QLIST_HEAD(, VTDAccelS1) VTDAccelDomain;
  */
 #define VTD_ACCEL_BATCH_MAX     1024
 
-/* An address has 52 bits of page number */
-#define VTD_ACCEL_AM_MAX        (64 - VTD_PAGE_SHIFT)
+static VTDAccelS1 *vtd_accel_s1(VTDAccelHwpt *hwpt)
+{
+    return container_of(hwpt, VTDAccelS1, hwpt);
+}
+
+static VTDAccelS1Table *vtd_accel_s1_table(VTDAccelHwptTable *table)
+{
+    return container_of(table, VTDAccelS1Table, table);
+}
 
 static gpointer vtd_accel_pasid_hash_key(uint16_t domain_id, uint32_t pasid)
 {
@@ -35,14 +42,6 @@ static gpointer vtd_accel_pasid_hash_key(uint16_t domain_id, uint32_t pasid)
 
     *key = (uint64_t)domain_id << 20 | pasid;
     return key;
-}
-
-void vtd_accel_s1_table_init(VTDAccelS1Table *t)
-{
-    t->domains = g_hash_table_new_full(NULL, NULL, NULL, g_free);
-    t->pasids = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
-                                      NULL);
-    QTAILQ_INIT(&t->pending);
 }
 
 VTDAccelS1 *vtd_accel_s1_first(VTDAccelS1Table *t, uint16_t domain_id,
@@ -55,7 +54,8 @@ VTDAccelS1 *vtd_accel_s1_first(VTDAccelS1Table *t, uint16_t domain_id,
 
 static void vtd_accel_s1_insert(VTDAccelS1Table *t, VTDAccelS1 *s1)
 {
-    uint16_t domain_id = s1->key.domain_id;
+    uint16_t domain_id = s1->hwpt.key.domain_id;
+    uint32_t pasid = s1->hwpt.key.pasid;
     VTDAccelDomain *domain = g_hash_table_lookup(t->domains,
                                                  GUINT_TO_POINTER(domain_id));
 
@@ -66,17 +66,16 @@ static void vtd_accel_s1_insert(VTDAccelS1Table *t, VTDAccelS1 *s1)
     QLIST_INSERT_HEAD(domain, s1, domain_next);
     t->num++;
 
-    s1->same_pasid = vtd_accel_s1_first(t, domain_id, s1->key.pasid);
-    g_hash_table_insert(t->pasids,
-                        vtd_accel_pasid_hash_key(domain_id, s1->key.pasid),
+    s1->same_pasid = vtd_accel_s1_first(t, domain_id, pasid);
+    g_hash_table_insert(t->pasids, vtd_accel_pasid_hash_key(domain_id, pasid),
                         s1);
 }
 
 static void vtd_accel_s1_remove(VTDAccelS1Table *t, VTDAccelS1 *s1)
 {
-    uint16_t domain_id = s1->key.domain_id;
-    g_autofree uint64_t *key = vtd_accel_pasid_hash_key(domain_id,
-                                                        s1->key.pasid);
+    uint16_t domain_id = s1->hwpt.key.domain_id;
+    g_autofree uint64_t *key =
+        vtd_accel_pasid_hash_key(domain_id, s1->hwpt.key.pasid);
     VTDAccelS1 *first = g_hash_table_lookup(t->pasids, key);
     VTDAccelS1 **link = &first;
 
@@ -99,42 +98,70 @@ static void vtd_accel_s1_remove(VTDAccelS1Table *t, VTDAccelS1 *s1)
     }
 }
 
-bool vtd_accel_s1_alloc_hwpt(const VTDAccelS1Key *key, uint32_t dev_id,
-                             uint32_t *hwpt_id, Error **errp)
+/* The next one with the same domain and PASID */
+static VTDAccelHwpt *vtd_accel_s1_next(VTDAccelHwptTable *table,
+                                       VTDAccelHwpt *prev,
+                                       const VTDAccelKey *key)
 {
-    struct iommu_hwpt_vtd_s1 data = {
-        .flags = key->flags,
-        .pgtbl_addr = key->pgtbl_addr,
-        .addr_width = key->addr_width,
-    };
+    VTDAccelS1 *s1 = prev ? vtd_accel_s1(prev)->same_pasid :
+        vtd_accel_s1_first(vtd_accel_s1_table(table), key->domain_id,
+                           key->pasid);
 
-    if (!iommufd_backend_alloc_hwpt(key->iommufd, dev_id, key->s2_hwpt_id,
-                                    key->hwpt_flags, IOMMU_HWPT_DATA_VTD_S1,
-                                    sizeof(data), &data, hwpt_id, errp)) {
+    return s1 ? &s1->hwpt : NULL;
+}
+
+/*
+ * A guest must not use up the domain ids of the host's IOMMU, which other VMs
+ * need as well.
+ */
+static bool vtd_accel_s1_has_room(VTDAccelHwptTable *table, Error **errp)
+{
+    VTDAccelS1Table *t = vtd_accel_s1_table(table);
+
+    if (t->num >= t->max) {
+        error_setg(errp, "the guest has %u first-stage tables and PASIDs in "
+                   "use on the host, max-host-domains=%u allows no more: "
+                   "raise it, or lower pasid-bits", t->num, t->max);
         return false;
     }
-    trace_vtd_accel_s1_alloc(*hwpt_id, key->s2_hwpt_id, key->domain_id,
-                             key->pasid, key->pgtbl_addr, key->addr_width,
-                             key->flags);
     return true;
 }
 
-VTDAccelS1 *vtd_accel_s1_new(VTDAccelS1Table *t, const VTDAccelS1Key *key,
-                             uint32_t dev_id, Error **errp)
+/* Bits of an input address */
+static unsigned int vtd_accel_s1_addr_width(unsigned int levels)
 {
+    return VTD_PAGE_SHIFT + levels * VTD_LEVEL_BITS;
+}
+
+static VTDAccelHwpt *vtd_accel_s1_alloc(const VTDAccelKey *key, uint32_t dev_id,
+                                        Error **errp)
+{
+    ERRP_GUARD();
+    struct iommu_hwpt_vtd_s1 data = {
+        .flags = key->s1_flags,
+        .pgtbl_addr = key->pgtbl_addr,
+        .addr_width = vtd_accel_s1_addr_width(key->levels),
+    };
     uint32_t hwpt_id;
     VTDAccelS1 *s1;
 
-    if (!vtd_accel_s1_alloc_hwpt(key, dev_id, &hwpt_id, errp)) {
+    if (!iommufd_backend_alloc_hwpt(key->iommufd, dev_id, key->guest_ram_id,
+                                    key->hwpt_flags, IOMMU_HWPT_DATA_VTD_S1,
+                                    sizeof(data), &data, &hwpt_id, errp)) {
+        error_prepend(errp, "host refuses first-stage table at 0x%" PRIx64 ": ",
+                      key->pgtbl_addr);
         return NULL;
     }
+    trace_vtd_accel_s1_alloc(hwpt_id, key->guest_ram_id, key->domain_id,
+                             key->pasid, key->pgtbl_addr, data.addr_width,
+                             key->s1_flags);
 
     s1 = g_new0(VTDAccelS1, 1);
-    s1->key = *key;
-    s1->hwpt_id = hwpt_id;
-    s1->users = 1;
-    vtd_accel_s1_insert(t, s1);
-    return s1;
+    s1->hwpt.key = *key;
+    s1->hwpt.hwpt_id = hwpt_id;
+    s1->hwpt.users = 1;
+    vtd_accel_s1_insert(vtd_accel_s1_table(key->table), s1);
+    return &s1->hwpt;
 }
 
 static void vtd_accel_s1_clear(VTDAccelS1Table *t, VTDAccelS1 *s1)
@@ -148,18 +175,54 @@ static void vtd_accel_s1_clear(VTDAccelS1Table *t, VTDAccelS1 *s1)
     g_clear_pointer(&s1->entries, g_array_unref);
 }
 
-void vtd_accel_s1_put(VTDAccelS1Table *t, VTDAccelS1 *s1)
+static void vtd_accel_s1_free(VTDAccelHwpt *hwpt)
 {
-    if (--s1->users) {
-        return;
-    }
+    VTDAccelS1Table *t = vtd_accel_s1_table(hwpt->key.table);
+    VTDAccelS1 *s1 = vtd_accel_s1(hwpt);
 
     /* The host flushes a HWPT that it frees: what is queued is covered */
     vtd_accel_s1_clear(t, s1);
     vtd_accel_s1_remove(t, s1);
-    trace_vtd_accel_s1_free(s1->hwpt_id);
-    iommufd_backend_free_id(s1->key.iommufd, s1->hwpt_id);
+    trace_vtd_accel_s1_free(hwpt->hwpt_id);
+    iommufd_backend_free_id(hwpt->key.iommufd, hwpt->hwpt_id);
     g_free(s1);
+}
+
+static void vtd_accel_s1_trace_attach(const VTDAccelHwpt *hwpt,
+                                      const char *device)
+{
+    trace_vtd_accel_attach_s1(device, hwpt->key.pasid, hwpt->key.domain_id,
+                              hwpt->hwpt_id, hwpt->key.guest_ram_id);
+}
+
+static void vtd_accel_s1_describe(const VTDAccelHwpt *hwpt, GString *str)
+{
+    const VTDAccelKey *key = &hwpt->key;
+
+    g_string_append_printf(str, "first-stage table 0x%" PRIx64 ", %u bits, "
+                           "domain %u (HWPT %u on %u)", key->pgtbl_addr,
+                           vtd_accel_s1_addr_width(key->levels),
+                           key->domain_id, hwpt->hwpt_id, key->guest_ram_id);
+}
+
+static const VTDAccelHwptOps vtd_accel_s1_ops = {
+    .what = "first-stage tables",
+    .next = vtd_accel_s1_next,
+    .has_room = vtd_accel_s1_has_room,
+    .alloc = vtd_accel_s1_alloc,
+    .free = vtd_accel_s1_free,
+    .trace_attach = vtd_accel_s1_trace_attach,
+    .describe = vtd_accel_s1_describe,
+};
+
+void vtd_accel_s1_table_init(VTDAccelS1Table *t, uint32_t max)
+{
+    t->table.ops = &vtd_accel_s1_ops;
+    t->domains = g_hash_table_new_full(NULL, NULL, NULL, g_free);
+    t->pasids = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
+                                      NULL);
+    QTAILQ_INIT(&t->pending);
+    t->max = max;
 }
 
 void vtd_accel_s1_foreach_domain(VTDAccelS1Table *t, uint16_t domain_id,
@@ -192,9 +255,10 @@ void vtd_accel_s1_foreach(VTDAccelS1Table *t, VTDAccelS1Func func,
     }
 }
 
-bool vtd_accel_s1_queue(VTDAccelS1Table *t, VTDAccelS1 *s1, uint64_t addr,
-                        uint8_t am, bool leaf)
+bool vtd_accel_s1_queue(VTDAccelS1 *s1, uint64_t addr, uint8_t am, bool leaf)
 {
+    VTDAccelS1Table *t = vtd_accel_s1_table(s1->hwpt.key.table);
+
     if (!s1->pending) {
         QTAILQ_INSERT_TAIL(&t->pending, s1, pending_next);
         t->num_pending++;
@@ -275,8 +339,9 @@ static void vtd_accel_inv_merge(GArray *entries)
     g_array_set_size(entries, n);
 }
 
-bool vtd_accel_s1_flush(VTDAccelS1Table *t, VTDAccelS1 *s1, Error **errp)
+bool vtd_accel_s1_flush(VTDAccelS1 *s1, Error **errp)
 {
+    VTDAccelHwpt *hwpt = &s1->hwpt;
     VTDAccelInv everything = { .npages = UINT64_MAX };
     void *data = &everything;
     uint32_t queued = 1, num = 1;
@@ -292,11 +357,11 @@ bool vtd_accel_s1_flush(VTDAccelS1Table *t, VTDAccelS1 *s1, Error **errp)
         data = s1->entries->data;
         num = s1->entries->len;
     }
-    trace_vtd_accel_s1_flush(s1->hwpt_id, s1->all, queued, num);
-    ok = iommufd_backend_invalidate_cache(s1->key.iommufd, s1->hwpt_id,
+    trace_vtd_accel_s1_flush(hwpt->hwpt_id, s1->all, queued, num);
+    ok = iommufd_backend_invalidate_cache(hwpt->key.iommufd, hwpt->hwpt_id,
                                           IOMMU_HWPT_INVALIDATE_DATA_VTD_S1,
                                           sizeof(VTDAccelInv), &num, data,
                                           errp);
-    vtd_accel_s1_clear(t, s1);
+    vtd_accel_s1_clear(vtd_accel_s1_table(hwpt->key.table), s1);
     return ok;
 }

@@ -22,12 +22,8 @@
 #include "intel_iommu_nested.h"
 #include "trace.h"
 
-/* PASID table entry fields that only count for nested entries */
+/* Width of the second stage, which only counts for nested entries */
 #define VTD_NESTED_PE_AW(pe)    (((pe)->val[0] >> 2) & VTD_SM_PASID_ENTRY_AW)
-#define VTD_NESTED_PE_SSADE     (1ULL << 9)     /* in val[0] */
-#define VTD_NESTED_PE_SRE       (1ULL << 0)     /* in val[2] */
-#define VTD_NESTED_PE_FSPM(pe)  (((pe)->val[2] >> 2) & VTD_SM_PASID_ENTRY_FLPM)
-#define VTD_NESTED_PE_EAFE      (1ULL << 7)     /* in val[2] */
 
 /* The address in a first-stage entry, the GPA width is checked elsewhere */
 #define VTD_NESTED_FS_ADDR      0x000ffffffffff000ULL
@@ -102,24 +98,24 @@ bool vtd_nested_check_host_device(const IntelIOMMUState *s, Error **errp)
 
 uint64_t vtd_nested_ecap(const IntelIOMMUState *s)
 {
-    return s->nested ? VTD_ECAP_SLTS | VTD_NESTED_ECAP_NEST : 0;
+    return s->nested ? VTD_ECAP_SLTS | VTD_ECAP_NEST : 0;
 }
 
 int vtd_nested_check_pe(const IntelIOMMUState *s, const VTDPASIDEntry *pe)
 {
     uint32_t aw = VTD_NESTED_PE_AW(pe);
 
-    if (!(s->ecap & VTD_NESTED_ECAP_NEST)) {
+    if (!(s->ecap & VTD_ECAP_NEST)) {
         return -VTD_FR_PASID_TABLE_ENTRY_INV;
     }
     /* Only widths of SAGAW in the second, only 4 levels in the first stage */
     if (!(s->cap & VTD_CAP_SAGAW_MASK & (1ULL << (aw + VTD_CAP_SAGAW_SHIFT))) ||
-        VTD_NESTED_PE_FSPM(pe)) {
+        VTD_SM_PASID_ENTRY_FSPM(pe->val[2])) {
         return -VTD_FR_PASID_TABLE_ENTRY_INV;
     }
     /* Reserved, since ECAP_REG has none of SRS, SSADS and EAFS with x-nested */
-    if (pe->val[0] & VTD_NESTED_PE_SSADE ||
-        pe->val[2] & (VTD_NESTED_PE_SRE | VTD_NESTED_PE_EAFE)) {
+    if (pe->val[0] & VTD_SM_PASID_ENTRY_SSADE ||
+        pe->val[2] & (VTD_SM_PASID_ENTRY_SRE | VTD_SM_PASID_ENTRY_EAFE)) {
         return -VTD_FR_PASID_TABLE_ENTRY_RSVD;
     }
     return 0;

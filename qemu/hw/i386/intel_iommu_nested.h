@@ -8,9 +8,7 @@
 #define HW_I386_INTEL_IOMMU_NESTED_H
 
 #include "intel_iommu_internal.h"
-
-/* ECAP_REG: PASID table entries of type nested are supported */
-#define VTD_NESTED_ECAP_NEST    (1ULL << 26)
+#include "intel_iommu_bits.h"
 
 /**
  * vtd_nested_check_config: whether the properties allow x-nested

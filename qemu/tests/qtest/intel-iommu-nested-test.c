@@ -509,7 +509,7 @@ static void test_capabilities(void)
         { ",x-flts=on", VTD_ECAP_FLTS },
         { ",x-flts=on,x-nested=off", VTD_ECAP_FLTS },
         { ",x-flts=on,x-nested=on",
-          VTD_ECAP_FLTS | VTD_ECAP_SLTS | VTD_NESTED_ECAP_NEST },
+          VTD_ECAP_FLTS | VTD_ECAP_SLTS | VTD_ECAP_NEST },
     };
 
     for (int i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -521,7 +521,7 @@ static void test_capabilities(void)
 
         g_assert_cmphex(ecap & VTD_ECAP_SMTS, ==, VTD_ECAP_SMTS);
         g_assert_cmphex(ecap & (VTD_ECAP_FLTS | VTD_ECAP_SLTS |
-                                VTD_NESTED_ECAP_NEST), ==, cases[i].ecap);
+                                VTD_ECAP_NEST), ==, cases[i].ecap);
         g_assert_cmphex(cap & VTD_CAP_SAGAW_MASK, ==,
                         VTD_CAP_SAGAW_39bit | VTD_CAP_SAGAW_48bit);
         qtest_quit(qts);

@@ -282,6 +282,12 @@ static const Start starts[] = {
     { "pasid-bits-and-device-iotlb_refused",
       "-M q35 " KEYVAL("," VTD_ACCEL_PROPS ",pasid-bits=8,device-iotlb=on"),
       { "PASID based device IOTLB" } },
+    { "max-host-domains-0_refused",
+      "-M q35 " KEYVAL("," VTD_ACCEL_PROPS ",max-host-domains=0"),
+      { "max-host-domains=0", "between 1 and 65536" } },
+    { "max-host-domains-65537_refused",
+      "-M q35 " KEYVAL("," VTD_ACCEL_PROPS ",max-host-domains=65537"),
+      { "max-host-domains=65537", "between 1 and 65536" } },
 };
 
 static void test_start(const void *data)

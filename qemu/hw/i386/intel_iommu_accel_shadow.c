@@ -1,0 +1,604 @@
+/*
+ * Intel VT-d: copies of a guest's second-level tables
+ *
+ * The host IOMMU cannot walk second-level tables of a guest.  They are copied,
+ * entry by entry, into an IOAS that belongs to the vIOMMU.  The IOAS and
+ * address space of the device's owner show guest memory one to one and stay
+ * what they are, for pass-through and for first-stage tables.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "qapi/error.h"
+#include "qemu/error-report.h"
+#include "qemu/units.h"
+#include "exec/address-spaces.h"
+#include "hw/boards.h"
+#include "migration/blocker.h"
+#include "system/iommufd.h"
+#include "intel_iommu_accel_legacy_tables.h"
+#include "intel_iommu_accel_shadow.h"
+#include "trace.h"
+
+/*
+ * Work that one update may cause, for each page that a shadow may map.  Small
+ * guests get some more.
+ */
+#define VTD_ACCEL_PAGE_WORK     (2 * VTD_ACCEL_IOCTL_WORK)
+#define VTD_ACCEL_PAGES_MIN     (32 * KiB)
+
+/* What is in the IOAS for a leaf entry of the guest */
+typedef struct VTDAccelMapping {
+    VTDAccelLeaf leaf;
+    uint64_t mapped;        /* bytes: the part of it that is memory */
+} VTDAccelMapping;
+
+/* A walk that brings a shadow in line with the guest's tables */
+typedef struct VTDAccelUpdate {
+    VTDAccelLegacyWalk walk;
+    VTDAccelShadowTable *t;
+    VTDAccelShadow *shadow;
+    bool paused;            /* it is time for the main loop */
+    bool again;             /* a mapping was cut: go on from where it began */
+} VTDAccelUpdate;
+
+/*
+ * The IOAS
+ */
+
+/* Ranges that overlap count as equal: those in the tree never do */
+static gint vtd_accel_mapping_compare(gconstpointer pa, gconstpointer pb,
+                                      gpointer opaque)
+{
+    const VTDAccelMapping *a = pa, *b = pb;
+
+    return a->leaf.last < b->leaf.iova ? -1 :
+           a->leaf.iova > b->leaf.last ? 1 : 0;
+}
+
+/* Some mapping in a range, bounds included */
+static VTDAccelMapping *vtd_accel_mapping_find(VTDAccelShadow *shadow,
+                                               uint64_t iova, uint64_t last)
+{
+    VTDAccelMapping range = { .leaf = { .iova = iova, .last = last } };
+
+    return g_tree_lookup(shadow->mappings, &range);
+}
+
+static void G_GNUC_PRINTF(2, 3) vtd_accel_shadow_fail(VTDAccelShadow *shadow,
+                                                      const char *fmt, ...)
+{
+    g_autofree char *msg = NULL;
+    va_list ap;
+
+    if (shadow->failure) {
+        return;
+    }
+    va_start(ap, fmt);
+    msg = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    error_setg(&shadow->failure, "cannot shadow second-level tables: %s", msg);
+    shadow->hwpt.stale = true;
+}
+
+static bool vtd_accel_shadow_spend(VTDAccelUpdate *u, unsigned int work)
+{
+    vtd_accel_spend(&u->t->s->accel->work, work);
+    if (u->shadow->work_left < work) {
+        vtd_accel_shadow_fail(u->shadow, "second-level tables at 0x%" PRIx64
+                              " take too much work",
+                              u->shadow->hwpt.key.pgtbl_addr);
+        return false;
+    }
+    u->shadow->work_left -= work;
+    return true;
+}
+
+/* Is it time for the main loop?  Then the walk will go on at @iova. */
+static bool vtd_accel_shadow_pause(VTDAccelUpdate *u, uint64_t iova)
+{
+    u->shadow->walk_iova = iova;
+    u->paused = vtd_accel_must_yield(&u->t->s->accel->work);
+    return u->paused;
+}
+
+/* Unmap a range that no mapping crosses the bounds of */
+static bool vtd_accel_shadow_unmap(VTDAccelUpdate *u, uint64_t iova,
+                                   uint64_t last)
+{
+    VTDAccelShadow *shadow = u->shadow;
+    uint64_t mapped = shadow->mapped;
+    VTDAccelMapping *m;
+    int ret;
+
+    while ((m = vtd_accel_mapping_find(shadow, iova, last))) {
+        shadow->mapped -= m->mapped;
+        g_tree_remove(shadow->mappings, m);
+    }
+    if (mapped == shadow->mapped) {
+        return true;
+    }
+    if (!vtd_accel_shadow_spend(u, VTD_ACCEL_IOCTL_WORK)) {
+        return false;
+    }
+    ret = iommufd_backend_unmap_dma(shadow->hwpt.key.iommufd, shadow->ioas_id,
+                                    iova, last - iova + 1);
+    if (ret) {
+        vtd_accel_shadow_fail(shadow, "cannot unmap IOVA 0x%" PRIx64 "-0x%"
+                              PRIx64 ": %s", iova, last, strerror(-ret));
+    }
+    return !ret;
+}
+
+/*
+ * Unmap what is not in line, up to @last.  Mappings go as a whole: what is left
+ * of one that crosses a bound is to be mapped anew, and false is returned with
+ * @u->again set, as the guest's tables have to be walked from its start on.
+ */
+static bool vtd_accel_shadow_clear(VTDAccelUpdate *u, uint64_t last)
+{
+    VTDAccelShadow *shadow = u->shadow;
+    uint64_t first = shadow->done_iova;
+    uint64_t start = first, end = last;
+    VTDAccelMapping *m;
+
+    m = vtd_accel_mapping_find(shadow, first, first);
+    if (m) {
+        start = m->leaf.iova;
+    }
+    m = vtd_accel_mapping_find(shadow, last, last);
+    if (m) {
+        end = m->leaf.last;
+    }
+    if (!vtd_accel_shadow_unmap(u, start, end)) {
+        return false;
+    }
+    if (start == first && end == last) {
+        return true;
+    }
+    shadow->walk_iova = shadow->done_iova = start;
+    shadow->walk_last = MAX(shadow->walk_last, end);
+    u->again = true;
+    return false;
+}
+
+/* Can a device use this part of the guest's address space as memory? */
+static bool vtd_accel_shadow_is_memory(MemoryRegionSection *section)
+{
+    MemoryRegion *mr = section->mr;
+    RamDiscardManager *rdm;
+
+    if (!memory_region_is_ram(mr) || memory_region_is_ram_device(mr) ||
+        memory_region_is_protected(mr)) {
+        return false;
+    }
+    rdm = memory_region_get_ram_discard_manager(mr);
+    return !rdm || ram_discard_manager_is_populated(rdm, section);
+}
+
+/*
+ * Map a piece of guest memory.  It is copied from the IOAS that has all of it,
+ * so that it is neither pinned nor accounted once more.  What is not there,
+ * read-only memory on some hosts, is mapped by itself.
+ */
+static int vtd_accel_shadow_map_memory(VTDAccelUpdate *u, uint64_t iova,
+                                       MemoryRegionSection *section,
+                                       uint8_t *ptr, bool readonly)
+{
+    const VTDAccelKey *key = &u->shadow->hwpt.key;
+    uint64_t size = int128_get64(section->size);
+    int ret = iommufd_backend_copy_dma(key->iommufd, key->guest_ram_id,
+                                       section->offset_within_address_space,
+                                       u->shadow->ioas_id, iova, size,
+                                       readonly);
+
+    if (ret == -ENOENT) {
+        ret = iommufd_backend_map_dma(key->iommufd, u->shadow->ioas_id, iova,
+                                      size, ptr, readonly);
+    }
+    return ret;
+}
+
+/* Map what is behind one section of guest memory */
+static bool vtd_accel_shadow_map_section(VTDAccelUpdate *u, uint64_t iova,
+                                         MemoryRegionSection *section,
+                                         VTDAccelMapping *m)
+{
+    VTDAccelShadow *shadow = u->shadow;
+    uint64_t size = int128_get64(section->size);
+    bool readonly = section->readonly || !(m->leaf.perm & VTD_SL_W);
+    uint8_t *ptr;
+    int ret;
+
+    if (!vtd_accel_shadow_is_memory(section) ||
+        (readonly && !(m->leaf.perm & VTD_SL_R))) {
+        trace_vtd_accel_shadow_skip(iova, section->offset_within_address_space,
+                                    size, memory_region_name(section->mr));
+        return true;
+    }
+    ptr = memory_region_get_ram_ptr(section->mr) +
+          section->offset_within_region;
+    if (!QEMU_PTR_IS_ALIGNED(ptr, VTD_PAGE_SIZE)) {
+        return true;
+    }
+
+    if (size > u->t->limit - shadow->mapped - m->mapped) {
+        vtd_accel_shadow_fail(shadow, "second-level tables at 0x%" PRIx64
+                              " map more memory than the guest has",
+                              shadow->hwpt.key.pgtbl_addr);
+        return false;
+    }
+    if (!vtd_accel_shadow_spend(u, VTD_ACCEL_IOCTL_WORK)) {
+        return false;
+    }
+    ret = vtd_accel_shadow_map_memory(u, iova, section, ptr, readonly);
+    if (ret) {
+        vtd_accel_shadow_fail(shadow, "cannot map IOVA 0x%" PRIx64 "-0x%" PRIx64
+                              " to guest memory at 0x%" PRIx64 ": %s", iova,
+                              iova + size - 1,
+                              section->offset_within_address_space,
+                              strerror(-ret));
+        return false;
+    }
+    m->mapped += size;
+    return true;
+}
+
+/*
+ * Map the first section of memory in the part of @m from *@iova to @last, and
+ * move *@iova behind it.
+ */
+static bool vtd_accel_shadow_map_range(VTDAccelUpdate *u, VTDAccelMapping *m,
+                                       uint64_t *iova, uint64_t last)
+{
+    uint64_t gpa = m->leaf.gpa + (*iova - m->leaf.iova);
+    MemoryRegionSection section = memory_region_find(get_system_memory(), gpa,
+                                                     last - *iova + 1);
+    uint64_t start, end, skip;
+    bool ok = true;
+
+    if (!section.mr) {
+        *iova = last + 1;
+        return true;
+    }
+
+    /* Only whole pages can be mapped */
+    start = section.offset_within_address_space - gpa;
+    end = start + int128_get64(section.size);
+    skip = ROUND_UP(start, VTD_PAGE_SIZE) - start;
+    if (start + skip < ROUND_DOWN(end, VTD_PAGE_SIZE)) {
+        section.offset_within_address_space += skip;
+        section.offset_within_region += skip;
+        section.size = int128_make64(ROUND_DOWN(end, VTD_PAGE_SIZE) -
+                                     (start + skip));
+        ok = vtd_accel_shadow_map_section(u, *iova + start + skip, &section,
+                                          m);
+    }
+    memory_region_unref(section.mr);
+    *iova += ROUND_UP(end, VTD_PAGE_SIZE);
+    return ok;
+}
+
+/*
+ * Map the part of a leaf entry that is memory.  The rest, and the addresses of
+ * interrupts (VT-d 3.14), stay unmapped: DMA to them fails.
+ */
+static bool vtd_accel_shadow_map(VTDAccelUpdate *u, VTDAccelMapping *m)
+{
+    uint64_t iova = m->leaf.iova;
+
+    while (iova <= m->leaf.last) {
+        uint64_t last = m->leaf.last;
+
+        if (iova >= VTD_INTERRUPT_ADDR_FIRST &&
+            iova <= VTD_INTERRUPT_ADDR_LAST) {
+            iova = VTD_INTERRUPT_ADDR_LAST + 1;
+            continue;
+        }
+        if (iova < VTD_INTERRUPT_ADDR_FIRST) {
+            last = MIN(last, VTD_INTERRUPT_ADDR_FIRST - 1);
+        }
+        if (!vtd_accel_shadow_map_range(u, m, &iova, last)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/*
+ * Updates
+ */
+
+static bool vtd_accel_shadow_table_fn(VTDAccelLegacyWalk *walk, uint64_t iova,
+                                      unsigned int work)
+{
+    VTDAccelUpdate *u = container_of(walk, VTDAccelUpdate, walk);
+
+    return !vtd_accel_shadow_pause(u, iova) && vtd_accel_shadow_spend(u, work);
+}
+
+static bool vtd_accel_shadow_leaf_fn(VTDAccelLegacyWalk *walk,
+                                     const VTDAccelLeaf *leaf)
+{
+    VTDAccelUpdate *u = container_of(walk, VTDAccelUpdate, walk);
+    VTDAccelShadow *shadow = u->shadow;
+    uint64_t iova = leaf->iova;
+    VTDAccelMapping *old = vtd_accel_mapping_find(shadow, iova, leaf->last);
+    bool same = old && old->leaf.iova == iova && old->leaf.last == leaf->last &&
+                old->leaf.gpa == leaf->gpa && old->leaf.perm == leaf->perm;
+    VTDAccelMapping m = { .leaf = *leaf };
+
+    if (vtd_accel_shadow_pause(u, iova)) {
+        return false;
+    }
+    shadow->done_iova = MIN(shadow->done_iova, iova);
+    if ((!same || shadow->done_iova < iova) &&
+        !vtd_accel_shadow_clear(u, same ? iova - 1 : leaf->last)) {
+        return false;
+    }
+    shadow->done_iova = leaf->last + 1;
+    if (same) {
+        return true;
+    }
+    if (!vtd_accel_shadow_map(u, &m)) {
+        return false;
+    }
+    if (m.mapped) {
+        VTDAccelMapping *kept = g_memdup2(&m, sizeof(m));
+
+        shadow->mapped += m.mapped;
+        g_tree_insert(shadow->mappings, kept, kept);
+    }
+    return true;
+}
+
+/* Go on with an update.  False if it is paused. */
+static bool vtd_accel_shadow_run(VTDAccelShadowTable *t, VTDAccelShadow *shadow)
+{
+    VTDAccelUpdate u = {
+        .walk = {
+            .s = t->s,
+            .table = vtd_accel_shadow_table_fn,
+            .leaf = vtd_accel_shadow_leaf_fn,
+        },
+        .t = t,
+        .shadow = shadow,
+    };
+
+    do {
+        u.again = false;
+        if (vtd_accel_legacy_walk(&u.walk, shadow->hwpt.key.pgtbl_addr,
+                                  shadow->hwpt.key.levels, shadow->walk_iova,
+                                  shadow->walk_last, VTD_SL_RW_MASK) &&
+            shadow->done_iova <= shadow->walk_last) {
+            vtd_accel_shadow_clear(&u, shadow->walk_last);
+        }
+    } while (u.again);
+    if (u.paused) {
+        return false;
+    }
+    shadow->updating = false;
+    shadow->complete |= !shadow->failure;
+    return true;
+}
+
+/* Have the range from @start to @last updated */
+static void vtd_accel_shadow_update(VTDAccelShadowTable *t,
+                                    VTDAccelShadow *shadow, uint64_t start,
+                                    uint64_t last)
+{
+    unsigned int bits = VTD_PAGE_SHIFT +
+                        shadow->hwpt.key.levels * VTD_LEVEL_BITS;
+    uint64_t limit = (1ULL << MIN(bits, t->s->aw_bits)) - 1;
+    VTDAccelMapping *m;
+
+    if (start > limit || shadow->failure) {
+        return;
+    }
+    last = MIN(last, limit);
+
+    /* A superpage is invalidated as a whole by any of its addresses */
+    m = vtd_accel_mapping_find(shadow, start, start);
+    if (m) {
+        start = m->leaf.iova;
+    }
+    m = vtd_accel_mapping_find(shadow, last, last);
+    if (m) {
+        last = m->leaf.last;
+    }
+
+    if (shadow->updating) {
+        start = MIN(start, MIN(shadow->done_iova, shadow->walk_iova));
+        last = MAX(last, shadow->walk_last);
+    }
+    shadow->updating = true;
+    shadow->walk_iova = start;
+    shadow->walk_last = last;
+    shadow->done_iova = start;
+    shadow->work_left = VTD_ACCEL_PAGE_WORK *
+                        (t->limit / VTD_PAGE_SIZE + VTD_ACCEL_PAGES_MIN);
+    vtd_accel_shadow_run(t, shadow);
+}
+
+void vtd_accel_shadow_invalidate(VTDAccelShadowTable *t, int domain_id,
+                                 uint64_t addr, uint8_t am)
+{
+    uint64_t mask = am >= VTD_ACCEL_AM_MAX ? UINT64_MAX :
+                    (1ULL << (VTD_PAGE_SHIFT + am)) - 1;
+    VTDAccelShadow *shadow;
+
+    QLIST_FOREACH(shadow, &t->shadows, next) {
+        if (domain_id < 0 || shadow->hwpt.key.domain_id == domain_id) {
+            vtd_accel_shadow_update(t, shadow, addr & ~mask, addr | mask);
+            t->failed |= !!shadow->failure;
+        }
+    }
+}
+
+bool vtd_accel_shadow_continue(VTDAccelShadowTable *t)
+{
+    VTDAccelShadow *shadow;
+
+    QLIST_FOREACH(shadow, &t->shadows, next) {
+        if (!shadow->updating) {
+            continue;
+        }
+        if (!vtd_accel_shadow_run(t, shadow)) {
+            return false;
+        }
+        t->failed |= !!shadow->failure;
+    }
+    return true;
+}
+
+/*
+ * Shadows
+ */
+
+static VTDAccelShadowTable *vtd_accel_shadow_table(VTDAccelHwptTable *table)
+{
+    return container_of(table, VTDAccelShadowTable, table);
+}
+
+VTDAccelShadow *vtd_accel_shadow(VTDAccelShadowTable *t, VTDAccelHwpt *hwpt)
+{
+    return hwpt && hwpt->key.table == &t->table ?
+           container_of(hwpt, VTDAccelShadow, hwpt) : NULL;
+}
+
+static VTDAccelHwpt *vtd_accel_shadow_next(VTDAccelHwptTable *table,
+                                           VTDAccelHwpt *prev,
+                                           const VTDAccelKey *key)
+{
+    VTDAccelShadowTable *t = vtd_accel_shadow_table(table);
+    VTDAccelShadow *shadow = prev ? QLIST_NEXT(vtd_accel_shadow(t, prev), next)
+                                  : QLIST_FIRST(&t->shadows);
+
+    return shadow ? &shadow->hwpt : NULL;
+}
+
+/* What devices write to by way of a shadow is not tracked */
+static bool vtd_accel_shadow_block_migration(VTDAccelShadowTable *t,
+                                             Error **errp)
+{
+    if (t->blocker) {
+        return true;
+    }
+    error_setg(&t->blocker, "intel-iommu: the guest uses a host device in "
+               "legacy mode");
+    return !migrate_add_blocker(&t->blocker, errp);
+}
+
+static void vtd_accel_shadow_unblock_migration(VTDAccelShadowTable *t)
+{
+    if (QLIST_EMPTY(&t->shadows)) {
+        migrate_del_blocker(&t->blocker);
+    }
+}
+
+static void vtd_accel_shadow_free(VTDAccelHwpt *hwpt)
+{
+    VTDAccelShadowTable *t = vtd_accel_shadow_table(hwpt->key.table);
+    VTDAccelShadow *shadow = vtd_accel_shadow(t, hwpt);
+
+    QLIST_REMOVE(shadow, next);
+    trace_vtd_accel_shadow_free(hwpt->hwpt_id, shadow->ioas_id);
+    iommufd_backend_free_id(hwpt->key.iommufd, hwpt->hwpt_id);
+    /* With the IOAS goes all that is mapped */
+    iommufd_backend_free_id(hwpt->key.iommufd, shadow->ioas_id);
+    g_tree_destroy(shadow->mappings);
+    error_free(shadow->failure);
+    g_free(shadow);
+    vtd_accel_shadow_unblock_migration(t);
+}
+
+/* An IOAS and its HWPT, both empty */
+static VTDAccelShadow *vtd_accel_shadow_new(const VTDAccelKey *key,
+                                            uint32_t dev_id, Error **errp)
+{
+    VTDAccelShadow *shadow;
+    uint32_t ioas_id, hwpt_id;
+
+    if (!iommufd_backend_alloc_ioas(key->iommufd, &ioas_id, errp)) {
+        return NULL;
+    }
+    if (!iommufd_backend_alloc_hwpt(key->iommufd, dev_id, ioas_id,
+                                    key->hwpt_flags, IOMMU_HWPT_DATA_NONE, 0,
+                                    NULL, &hwpt_id, errp)) {
+        iommufd_backend_free_id(key->iommufd, ioas_id);
+        return NULL;
+    }
+
+    shadow = g_new0(VTDAccelShadow, 1);
+    shadow->hwpt.key = *key;
+    shadow->hwpt.hwpt_id = hwpt_id;
+    shadow->hwpt.users = 1;
+    shadow->ioas_id = ioas_id;
+    shadow->mappings = g_tree_new_full(vtd_accel_mapping_compare, NULL, NULL,
+                                       g_free);
+    return shadow;
+}
+
+static VTDAccelHwpt *vtd_accel_shadow_alloc(const VTDAccelKey *key,
+                                            uint32_t dev_id, Error **errp)
+{
+    ERRP_GUARD();
+    VTDAccelShadowTable *t = vtd_accel_shadow_table(key->table);
+    VTDAccelShadow *shadow = NULL;
+
+    if (vtd_accel_shadow_block_migration(t, errp)) {
+        shadow = vtd_accel_shadow_new(key, dev_id, errp);
+    }
+    if (!shadow) {
+        error_prepend(errp, "cannot shadow second-level tables: ");
+        vtd_accel_shadow_unblock_migration(t);
+        return NULL;
+    }
+    QLIST_INSERT_HEAD(&t->shadows, shadow, next);
+    trace_vtd_accel_shadow_alloc(shadow->hwpt.hwpt_id, shadow->ioas_id,
+                                 key->domain_id, key->pgtbl_addr, key->levels);
+
+    vtd_accel_shadow_update(t, shadow, 0, UINT64_MAX);
+    if (shadow->failure) {
+        error_propagate(errp, g_steal_pointer(&shadow->failure));
+        vtd_accel_hwpt_put(&shadow->hwpt);
+        return NULL;
+    }
+    return &shadow->hwpt;
+}
+
+static void vtd_accel_shadow_trace_attach(const VTDAccelHwpt *hwpt,
+                                          const char *device)
+{
+    trace_vtd_accel_attach_shadow(device, hwpt->key.domain_id, hwpt->hwpt_id);
+}
+
+static void vtd_accel_shadow_describe(const VTDAccelHwpt *hwpt, GString *str)
+{
+    const VTDAccelKey *key = &hwpt->key;
+
+    g_string_append_printf(str, "copy of second-level table 0x%" PRIx64
+                           ", %u levels, domain %u (HWPT %u)", key->pgtbl_addr,
+                           key->levels, key->domain_id, hwpt->hwpt_id);
+}
+
+static const VTDAccelHwptOps vtd_accel_shadow_ops = {
+    .what = "shadow tables",
+    .next = vtd_accel_shadow_next,
+    .alloc = vtd_accel_shadow_alloc,
+    .free = vtd_accel_shadow_free,
+    .trace_attach = vtd_accel_shadow_trace_attach,
+    .describe = vtd_accel_shadow_describe,
+};
+
+void vtd_accel_shadow_table_init(VTDAccelShadowTable *t, IntelIOMMUState *s)
+{
+    uint64_t ram = MACHINE(qdev_get_machine())->maxram_size;
+
+    t->table.ops = &vtd_accel_shadow_ops;
+    t->s = s;
+    QLIST_INIT(&t->shadows);
+    /* Memory may be mapped twice, but most of it once only */
+    t->limit = ram + ram / 4;
+}

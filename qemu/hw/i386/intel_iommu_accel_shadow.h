@@ -1,0 +1,69 @@
+/*
+ * Intel VT-d: copies of a guest's second-level tables
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_I386_INTEL_IOMMU_ACCEL_SHADOW_H
+#define HW_I386_INTEL_IOMMU_ACCEL_SHADOW_H
+
+#include "intel_iommu_accel_internal.h"
+
+/* A copy of second-level tables: an IOAS and the HWPT that shows it */
+typedef struct VTDAccelShadow {
+    VTDAccelHwpt hwpt;
+    uint32_t ioas_id;
+
+    GTree *mappings;        /* what is in the IOAS, by IOVA */
+    uint64_t mapped;        /* bytes of it */
+    Error *failure;         /* why it no longer follows the guest, or NULL */
+    bool complete;          /* it has been in line with the guest once */
+
+    /* An update that is not complete */
+    bool updating;
+    uint64_t walk_iova;     /* where the walk goes on */
+    uint64_t walk_last;     /* its last address */
+    uint64_t done_iova;     /* what is below is in line with the guest */
+    uint64_t work_left;
+
+    QLIST_ENTRY(VTDAccelShadow) next;
+} VTDAccelShadow;
+
+/* All shadows of a vIOMMU */
+typedef struct VTDAccelShadowTable {
+    VTDAccelHwptTable table;
+    IntelIOMMUState *s;
+    QLIST_HEAD(, VTDAccelShadow) shadows;
+    Error *blocker;         /* of migration, while there are shadows */
+    uint64_t limit;         /* bytes that one shadow may map */
+    bool failed;            /* a shadow has failed, its users are to leave it */
+} VTDAccelShadowTable;
+
+void vtd_accel_shadow_table_init(VTDAccelShadowTable *t, IntelIOMMUState *s);
+
+/* vtd_accel_shadow: the shadow that @hwpt is, NULL if it is none of @t */
+VTDAccelShadow *vtd_accel_shadow(VTDAccelShadowTable *t, VTDAccelHwpt *hwpt);
+
+/**
+ * vtd_accel_shadow_invalidate: bring the shadows of a domain in line with the
+ * guest's tables
+ *
+ * In a piece of work this may have to be continued.  Where a shadow cannot
+ * follow, it has @failure set, and @t has @failed set.
+ *
+ * @t: all shadows
+ * @domain_id: domain, or -1 for all
+ * @addr: input address
+ * @am: log2 of the number of 4 KiB pages; 52 or more for everything
+ */
+void vtd_accel_shadow_invalidate(VTDAccelShadowTable *t, int domain_id,
+                                 uint64_t addr, uint8_t am);
+
+/**
+ * vtd_accel_shadow_continue: go on with updates that are not complete
+ *
+ * Returns: false if that is too much for one piece.
+ */
+bool vtd_accel_shadow_continue(VTDAccelShadowTable *t);
+
+#endif

@@ -1,0 +1,184 @@
+/*
+ * Intel VT-d: bringing the host in line with the guest's PASID entries
+ *
+ * After a change that may concern any PASID, the present entries of the PASID
+ * directory are looked at, and those that the host knows, but no others.  The
+ * guest decides how many that are, so this is done in pieces.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "intel_iommu_accel_bind.h"
+#include "intel_iommu_accel_tables.h"
+#include "intel_iommu_accel_walk.h"
+
+/* PASID directory entries that are read at once */
+#define VTD_PASID_DIR_CHUNK     (VTD_PAGE_SIZE / VTD_PASID_DIR_ENTRY_SIZE)
+
+/* S1 HWPTs with invalidations that may wait for a wait descriptor */
+#define VTD_ACCEL_PENDING_MAX   (VTD_ACCEL_WORK_MAX / VTD_ACCEL_IOCTL_WORK)
+
+void vtd_accel_refresh_rid(VTDAccelDevice *dev)
+{
+    VTDAccelTarget t = { .state = VTD_ACCEL_BLOCKED };
+
+    vtd_accel_read_rid(dev, &t);
+    vtd_accel_apply_rid(dev, &t);
+}
+
+void vtd_accel_refresh_pasid(VTDAccelDevice *dev, uint32_t pasid)
+{
+    VTDAccelTarget t = { .state = VTD_ACCEL_BLOCKED };
+
+    if (vtd_accel_read_pasid(dev, pasid, &t)) {
+        vtd_accel_apply_pasid(dev, pasid, &t);
+    }
+}
+
+static void vtd_accel_set_walking(VTDAccelDevice *dev, bool walking)
+{
+    dev->s->accel->num_walking += walking - dev->walking;
+    dev->walking = walking;
+    dev->walk_pasid = 0;
+}
+
+void vtd_accel_refresh(VTDAccelDevice *dev)
+{
+    vtd_accel_refresh_rid(dev);
+
+    /* Most devices have no PASIDs: there is nothing to walk for */
+    if (vtd_accel_num_pasids(dev) || dev->num_pasids) {
+        vtd_accel_set_walking(dev, true);
+    }
+}
+
+void vtd_accel_stop_walk(VTDAccelDevice *dev)
+{
+    vtd_accel_set_walking(dev, false);
+}
+
+/* Block what is bound in a range that is blocked for @reason */
+static void vtd_accel_walk_gap(VTDAccelDevice *dev, uint32_t first,
+                               uint32_t last, const char *reason)
+{
+    VTDAccelTarget t = { .state = VTD_ACCEL_BLOCKED, .reason = reason };
+
+    while ((first = vtd_accel_next_bound(dev, first)) <= last) {
+        vtd_accel_apply_pasid(dev, first++, &t);
+    }
+}
+
+/* Look at one PASID table, as far as there are PASIDs */
+static void vtd_accel_walk_table(VTDAccelDevice *dev, uint32_t first,
+                                 uint32_t last, uint64_t dire)
+{
+    VTDPASIDEntry pe[VTD_PASID_TABLE_NUM];
+    hwaddr addr = dire & VTD_PASID_TABLE_BASE_ADDR_MASK;
+
+    if (!vtd_accel_read(dev->s, addr, pe[0].val,
+                        ARRAY_SIZE(pe) * ARRAY_SIZE(pe[0].val))) {
+        vtd_accel_walk_gap(dev, first, last,
+                           "PASID table is not in guest memory");
+        return;
+    }
+
+    for (uint32_t pasid = first; pasid <= last; pasid++) {
+        VTDAccelTarget t;
+
+        vtd_accel_target_pasid(dev, pasid, &pe[pasid - first], &t);
+        vtd_accel_apply_pasid(dev, pasid, &t);
+    }
+}
+
+/*
+ * Read the next page of the PASID directory and look at the PASID tables that
+ * are present in it.  False if the main loop has to get its turn before.
+ */
+static bool vtd_accel_walk_chunk(VTDAccelDevice *dev, uint32_t num_pasids)
+{
+    uint64_t dire[VTD_PASID_DIR_CHUNK];
+    uint32_t index = dev->walk_pasid / VTD_PASID_TABLE_NUM;
+    uint32_t num = MIN(DIV_ROUND_UP(num_pasids, VTD_PASID_TABLE_NUM) - index,
+                       VTD_PASID_DIR_CHUNK - index % VTD_PASID_DIR_CHUNK);
+    bool ok = vtd_accel_read(dev->s, dev->pasid_dir +
+                             index * VTD_PASID_DIR_ENTRY_SIZE, dire, num);
+    uint32_t bound = vtd_accel_next_bound(dev, dev->walk_pasid);
+
+    for (uint32_t i = 0; i < num; i++) {
+        uint32_t first = dev->walk_pasid;
+        uint32_t last = MIN(first + VTD_PASID_TABLE_NUM, num_pasids) - 1;
+
+        if (vtd_accel_must_yield(&dev->s->accel->work)) {
+            return false;
+        }
+        dev->walk_pasid += VTD_PASID_TABLE_NUM;
+        if (ok && dire[i] & VTD_PASID_DIR_ENTRY_P) {
+            vtd_accel_walk_table(dev, first, last, dire[i]);
+        } else if (bound <= last) {
+            vtd_accel_walk_gap(dev, first, last, ok ? NULL :
+                               "PASID directory is not in guest memory");
+        } else {
+            /* Not present, and nothing is bound: no need to look up more */
+            continue;
+        }
+        bound = vtd_accel_next_bound(dev, last + 1);
+    }
+    return true;
+}
+
+/* Go on with the walk.  False if that is too much for this piece. */
+static bool vtd_accel_walk(VTDAccelDevice *dev)
+{
+    uint32_t num_pasids = vtd_accel_num_pasids(dev);
+    uint32_t pasid;
+
+    while (dev->walk_pasid < num_pasids) {
+        if (!vtd_accel_walk_chunk(dev, num_pasids)) {
+            return false;
+        }
+    }
+
+    /* What is bound beyond, from a time when the guest had more PASIDs */
+    while ((pasid = vtd_accel_next_bound(dev, dev->walk_pasid)) != UINT32_MAX) {
+        if (vtd_accel_must_yield(&dev->s->accel->work)) {
+            return false;
+        }
+        vtd_accel_walk_gap(dev, pasid, pasid, NULL);
+        dev->walk_pasid = pasid + 1;
+    }
+    vtd_accel_set_walking(dev, false);
+    return true;
+}
+
+bool vtd_accel_finish(VTDAccel *accel)
+{
+    VTDAccelDevice *dev;
+
+    if (accel->legacy && !accel->legacy->finish(accel)) {
+        return false;
+    }
+    if (accel->num_walking) {
+        QLIST_FOREACH(dev, &accel->devices, next) {
+            if (dev->walking && !vtd_accel_walk(dev)) {
+                return false;
+            }
+        }
+    }
+    if (!accel->bindings.num_stuck) {
+        accel->status_pending = 0;
+    }
+    return true;
+}
+
+bool vtd_accel_do_piece(VTDAccel *accel)
+{
+    if (!vtd_accel_finish(accel)) {
+        return false;
+    }
+    while (accel->s1s.num_pending > VTD_ACCEL_PENDING_MAX &&
+           !vtd_accel_must_yield(&accel->work)) {
+        vtd_accel_flush(accel, QTAILQ_FIRST(&accel->s1s.pending));
+    }
+    return !vtd_accel_must_yield(&accel->work);
+}

@@ -30,7 +30,7 @@ DEFAULTS = {
 }
 NEEDS = ("fakehost",)
 # Programs of the build's tests/qtest that can run on a real host
-TESTS = ("fakehost-test", "fakehost-dirty-test", "fakehost-smmuv3-test")
+TESTS = ("fakehost-test", "fakehost-arguments-test", "fakehost-dirty-test", "fakehost-smmuv3-test")
 
 
 # The words of guest/l2-init: what may follow the colon (None: no colon), and the names

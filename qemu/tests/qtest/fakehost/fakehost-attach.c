@@ -287,15 +287,16 @@ bool fh_is_attached(FhVfioDev *dev, uint32_t pasid)
     return idev && fh_attach_has(fh_attach_find(idev->group, pasid), idev);
 }
 
-static int fh_attach_hwpt(FhIdev *idev, uint32_t pasid, FhHwpt *hwpt)
+static int fh_attach_hwpt(FhIdev *idev, uint32_t pasid, FhHwpt *hwpt,
+                          bool replace)
 {
-    return fh_is_attached(idev->dev, pasid)
-        ? fh_do_replace(idev, pasid, hwpt) : fh_do_attach(idev, pasid, hwpt);
+    return replace ? fh_do_replace(idev, pasid, hwpt)
+                   : fh_do_attach(idev, pasid, hwpt);
 }
 
 /* Attaching to an IOAS: any table that iommufd made for it will do */
 static int fh_attach_auto(FhIdev *idev, uint32_t pasid, FhIoas *ioas,
-                          uint32_t *pt_id)
+                          uint32_t *pt_id, bool replace)
 {
     FhCtx *ctx = ioas->obj.ctx;
     FhHwpt *hwpt;
@@ -306,7 +307,7 @@ static int fh_attach_auto(FhIdev *idev, uint32_t pasid, FhIoas *ioas,
         if (!hwpt || hwpt->ioas != ioas || !hwpt->auto_domain) {
             continue;
         }
-        err = fh_attach_hwpt(idev, pasid, hwpt);
+        err = fh_attach_hwpt(idev, pasid, hwpt, replace);
         if (err != -EINVAL) {
             *pt_id = hwpt->obj.id;
             return err;
@@ -317,14 +318,14 @@ static int fh_attach_auto(FhIdev *idev, uint32_t pasid, FhIoas *ioas,
         return err;
     }
     *pt_id = hwpt->obj.id;
-    err = fh_attach_hwpt(idev, pasid, hwpt);
+    err = fh_attach_hwpt(idev, pasid, hwpt, replace);
     if (err) {
         fh_obj_free(&hwpt->obj);
     }
     return err;
 }
 
-int fh_attach(FhVfioDev *dev, uint32_t pasid, uint32_t *pt_id)
+int fh_attach(FhVfioDev *dev, uint32_t pasid, uint32_t *pt_id, bool replace)
 {
     FhIdev *idev = dev->idev;
     FhObj *pt = fh_obj_get(idev->obj.ctx, *pt_id, FAKEHOST_OBJ_NONE);
@@ -335,9 +336,9 @@ int fh_attach(FhVfioDev *dev, uint32_t pasid, uint32_t *pt_id)
     switch (pt->type) {
     case FAKEHOST_OBJ_HWPT_PAGING:
     case FAKEHOST_OBJ_HWPT_NESTED:
-        return fh_attach_hwpt(idev, pasid, (FhHwpt *)pt);
+        return fh_attach_hwpt(idev, pasid, (FhHwpt *)pt, replace);
     case FAKEHOST_OBJ_IOAS:
-        return fh_attach_auto(idev, pasid, (FhIoas *)pt, pt_id);
+        return fh_attach_auto(idev, pasid, (FhIoas *)pt, pt_id, replace);
     default:
         return -EINVAL;
     }

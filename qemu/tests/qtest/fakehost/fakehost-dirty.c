@@ -116,16 +116,19 @@ int fh_hwpt_get_dirty(FhCtx *ctx, void *arg)
     if (!hwpt) {
         return -ENOENT;
     }
-    if (!hwpt->dirty) {
-        return -EOPNOTSUPP;
-    }
-    if (!fh_page_size_valid(cmd->page_size) || !cmd->length ||
-        cmd->iova & (cmd->page_size - 1) ||
-        cmd->length & (cmd->page_size - 1)) {
+    if (!cmd->length) {
         return -EINVAL;
     }
     if (last < cmd->iova) {
         return -EOVERFLOW;
+    }
+    if (!fh_page_size_valid(cmd->page_size) ||
+        cmd->iova & (cmd->page_size - 1) ||
+        cmd->length & (cmd->page_size - 1)) {
+        return -EINVAL;
+    }
+    if (!hwpt->dirty) {
+        return -EOPNOTSUPP;
     }
     /* All of the range has to be mapped */
     if (!hwpt->dirty_on || !fh_ioas_covers(hwpt->ioas, cmd->iova, last)) {

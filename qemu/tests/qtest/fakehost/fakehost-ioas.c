@@ -7,7 +7,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include "fakehost-model.h"
 
 #define FH_MAP_FLAGS    (IOMMU_IOAS_MAP_FIXED_IOVA | \
@@ -124,7 +127,7 @@ static int fh_area_check_pin(const FhArea *area)
     uint64_t va = area->va & ~(FH_PAGE_SIZE - 1);
 
     if (area->file) {
-        return 0;
+        return area->va + len > area->file_size ? -EINVAL : 0;
     }
     if (fh_bar_overlaps(area->va, len)) {
         return -EFAULT;
@@ -209,15 +212,32 @@ int fh_ioas_iova_ranges(FhCtx *ctx, void *arg)
 int fh_ioas_allow_iovas(FhCtx *ctx, void *arg)
 {
     struct iommu_ioas_allow_iovas *cmd = arg;
+    const struct iommu_iova_range *r =
+        (const void *)(uintptr_t)cmd->allowed_iovas;
+    FhIoas *ioas = fh_obj_get(ctx, cmd->ioas_id, FAKEHOST_OBJ_IOAS);
+    int err = 0;
 
     if (cmd->__reserved) {
         return -EOPNOTSUPP;
     }
-    if (!fh_obj_get(ctx, cmd->ioas_id, FAKEHOST_OBJ_IOAS)) {
+    if (!ioas) {
         return -ENOENT;
     }
+    for (uint32_t i = 0; i < cmd->num_iovas; i++) {
+        if (r[i].start >= r[i].last) {
+            return -EINVAL;
+        }
+        for (uint32_t j = 0; j < i; j++) {
+            if (r[i].start <= r[j].last && r[j].start <= r[i].last) {
+                return -EINVAL;
+            }
+        }
+        if (fh_ioas_reserved_at(ioas, r[i].start, r[i].last)) {
+            err = -EADDRINUSE;
+        }
+    }
     /* It only steers the choice of IOVAs that are not fixed */
-    return 0;
+    return err;
 }
 
 static int fh_ioas_check_iova(const FhIoas *ioas, uint64_t iova, uint64_t len)
@@ -348,6 +368,20 @@ int fh_ioas_map(FhCtx *ctx, void *arg)
     return err;
 }
 
+/* Only files that are memory can be pinned, up to their end */
+static int fh_file_size(int fd, uint64_t *size)
+{
+    struct statfs fs;
+    struct stat st;
+
+    if (fh_fstat(fd, &st) || fstatfs(fd, &fs)) {
+        return -1;
+    }
+    *size = fs.f_type == TMPFS_MAGIC || fs.f_type == HUGETLBFS_MAGIC
+        ? st.st_size : 0;
+    return 0;
+}
+
 int fh_ioas_map_file(FhCtx *ctx, void *arg)
 {
     struct fh_iommu_map_file *cmd = arg;
@@ -372,8 +406,11 @@ int fh_ioas_map_file(FhCtx *ctx, void *arg)
     if (!ioas) {
         return -ENOENT;
     }
-    if (cmd->fd < 0) {
+    if (!cmd->length) {
         return -EINVAL;
+    }
+    if (fh_file_size(cmd->fd, &area.file_size)) {
+        return -EBADF;
     }
     err = fh_ioas_map_common(ioas, &area, cmd->length, &iova);
     if (!err) {
@@ -467,6 +504,7 @@ int fh_ioas_unmap(FhCtx *ctx, void *arg)
     uint64_t start = cmd->iova, last = start + cmd->length - 1;
     uint64_t unmapped = 0;
     uint32_t i, end;
+    int err = 0;
 
     if (!ioas) {
         return -ENOENT;
@@ -483,17 +521,21 @@ int fh_ioas_unmap(FhCtx *ctx, void *arg)
     i = fh_ioas_find(ioas, start);
     for (end = i; end < ioas->nr_areas && ioas->areas[end].start <= last;
          end++) {
-        /* A mapping goes as a whole or not at all */
+        /* A mapping goes as a whole or not at all; those before it are gone */
         if (ioas->areas[end].start < start || ioas->areas[end].last > last) {
-            return -ENOENT;
+            err = -ENOENT;
+            break;
         }
         unmapped += ioas->areas[end].last - ioas->areas[end].start + 1;
     }
     if (!unmapped && !all) {
         return -ENOENT;
     }
-    fh_dirty_unmapped(ioas, start, last);
+    fh_dirty_unmapped(ioas, start, end == i || !err
+                                   ? last : ioas->areas[end - 1].last);
     fh_ioas_remove(ioas, i, end);
-    cmd->length = unmapped;
-    return 0;
+    if (!err) {
+        cmd->length = unmapped;
+    }
+    return err;
 }

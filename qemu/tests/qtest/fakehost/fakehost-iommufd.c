@@ -26,18 +26,36 @@ static int fh_destroy(FhCtx *ctx, void *arg)
 static int fh_option(FhCtx *ctx, void *arg)
 {
     struct iommu_option *cmd = arg;
+    bool set = cmd->op == IOMMU_OPTION_OP_SET;
 
     if (cmd->__reserved) {
         return -EOPNOTSUPP;
     }
     switch (cmd->option_id) {
     case IOMMU_OPTION_RLIMIT_MODE:
-        return cmd->object_id ? -EOPNOTSUPP : 0;
+        if (cmd->object_id) {
+            return -EOPNOTSUPP;
+        }
+        if (set && fh_ctx_used(ctx)) {
+            return -EBUSY;
+        }
+        break;
     case IOMMU_OPTION_HUGE_PAGES:
-        return fh_obj_get(ctx, cmd->object_id, FAKEHOST_OBJ_IOAS) ? 0 : -ENOENT;
+        if (!fh_obj_get(ctx, cmd->object_id, FAKEHOST_OBJ_IOAS)) {
+            return -ENOENT;
+        }
+        break;
     default:
         return -EOPNOTSUPP;
     }
+    if (set) {
+        return cmd->val64 > 1 ? -EINVAL : 0;
+    }
+    if (cmd->op != IOMMU_OPTION_OP_GET) {
+        return -EOPNOTSUPP;
+    }
+    cmd->val64 = cmd->option_id == IOMMU_OPTION_HUGE_PAGES;
+    return 0;
 }
 
 #define OP(nr, fn, s, last) \

@@ -57,6 +57,7 @@ typedef struct FhArea {
     uint32_t flags;             /* IOMMU_IOAS_MAP_… */
     bool readonly;              /* its pages were pinned for reading only */
     bool file;
+    uint64_t file_size;         /* of one that can be pinned */
 } FhArea;
 
 typedef struct FhReserved {
@@ -240,7 +241,8 @@ struct FhVfioDev {
     uint8_t config[FH_CONFIG_SIZE];
     uint8_t wmask[FH_CONFIG_SIZE];
     FhIdev *idev;                   /* while bound */
-    bool rid_attached;              /* VFIO's own flag */
+    bool rid_attached;              /* VFIO's own flags: by the call without */
+    bool pasid0_attached;           /* PASID, by the one for PASID 0 */
     FhHw *hw[FH_PASID_LISTS];
     uint32_t nr_pasids;         /* in hw, RID not counted */
 };
@@ -286,6 +288,8 @@ FhCtx *fh_ctx_new(const char *name);
 void fh_ctx_ref(FhCtx *ctx);
 /* Drop a reference; the last one destroys what is left */
 void fh_ctx_unref(FhCtx *ctx);
+/* Has it any object? */
+bool fh_ctx_used(const FhCtx *ctx);
 /* Allocate an object with the lowest free id. It is visible at once */
 void *fh_obj_new(FhCtx *ctx, uint32_t type, size_t size);
 /* The object @id of @type (FAKEHOST_OBJ_NONE: any), or NULL */
@@ -346,7 +350,8 @@ int fh_iommufd_ioctl(FhCtx *ctx, unsigned long cmd, void *arg);
 
 int fh_bind(FhCtx *ctx, FhVfioDev *dev);
 void fh_unbind(FhVfioDev *dev);
-int fh_attach(FhVfioDev *dev, uint32_t pasid, uint32_t *pt_id);
+/* @replace: VFIO believes that there is an attachment to replace */
+int fh_attach(FhVfioDev *dev, uint32_t pasid, uint32_t *pt_id, bool replace);
 void fh_detach(FhVfioDev *dev, uint32_t pasid);
 bool fh_is_attached(FhVfioDev *dev, uint32_t pasid);
 /* The driver lost an attach: the hardware blocks, the books stay */
@@ -375,7 +380,8 @@ ssize_t fh_pci_config_rw(FhVfioDev *dev, void *buf, size_t count,
 
 /* The iommufd context behind @fd, or NULL */
 FhCtx *fh_file_ctx(int fd);
-/* close() for the library's own descriptors: the other one takes the lock */
+/* For the library itself: the C library's own names take the lock */
 int fh_close(int fd);
+int fh_fstat(int fd, void *st);
 
 #endif /* FAKEHOST_MODEL_H */

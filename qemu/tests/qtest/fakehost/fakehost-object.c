@@ -108,6 +108,16 @@ void *fh_obj_new(FhCtx *ctx, uint32_t type, size_t size)
     return obj;
 }
 
+bool fh_ctx_used(const FhCtx *ctx)
+{
+    for (uint32_t id = FH_FIRST_ID; id < ctx->room; id++) {
+        if (ctx->objs[id]) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void *fh_obj_get(FhCtx *ctx, uint32_t id, uint32_t type)
 {
     FhObj *obj = id < ctx->room ? ctx->objs[id] : NULL;

@@ -184,7 +184,7 @@ static int munmap_next(void *addr, size_t len)
 }
 
 /* struct stat is struct stat64 where pointers have 64 bits */
-static int fstat_next(int fd, void *st)
+int fh_fstat(int fd, void *st)
 {
     static FhFstatFn *next;
 
@@ -274,7 +274,7 @@ static FhFile *fh_file_get(int fd)
     ssize_t n;
 
     /* A memfd has no name, hence no links: it is cheap to rule out the rest */
-    if (fstat_next(fd, &st) || !S_ISREG(st.st_mode) || st.st_nlink) {
+    if (fh_fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_nlink) {
         return NULL;
     }
     file = fh_file_find(&st);
@@ -311,7 +311,7 @@ static bool fh_file_is_last(const FhFile *file, int fd)
         uint64_t other;
 
         if (fh_parse_u64(e->d_name, &other) && other != (uint64_t)fd &&
-            !fstat_next(other, &st)) {
+            !fh_fstat(other, &st)) {
             last = st.st_dev != file->st_dev || st.st_ino != file->st_ino;
         }
     }
@@ -612,7 +612,7 @@ static bool fh_is_queue(int fd)
     struct stat st;
 
     return objects[FAKEHOST_OBJ_VEVENTQ] + objects[FAKEHOST_OBJ_FAULT] &&
-           !fstat_next(fd, &st) && S_ISFIFO(st.st_mode);
+           !fh_fstat(fd, &st) && S_ISFIFO(st.st_mode);
 }
 
 __attribute__((visibility("default")))
@@ -749,7 +749,7 @@ static void fh_fake_stat(int fd, struct stat64 *st)
 __attribute__((visibility("default")))
 int fstat64(int fd, struct stat64 *st)
 {
-    int ret = fstat_next(fd, st);
+    int ret = fh_fstat(fd, st);
 
     if (!ret && fh_mode == FH_MODE_FAKE) {
         fh_fake_stat(fd, st);

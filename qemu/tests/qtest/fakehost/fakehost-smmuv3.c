@@ -350,15 +350,20 @@ static int smmu_invalidate(FhHwpt *hwpt, FhViommu *viommu,
     if (cmd->data_type != FH_INVALIDATE_ARM_SMMUV3 || !num) {
         return -EINVAL;
     }
+    /* All are read before the first is looked at */
     for (i = 0; i < num; i++) {
         const char *p = entries + (size_t)i * cmd->entry_len;
-        uint64_t c[2] = { 0 };
 
-        for (uint32_t n = sizeof(c); n < cmd->entry_len; n++) {
+        for (uint32_t n = sizeof(uint64_t[2]); n < cmd->entry_len; n++) {
             if (p[n]) {
                 return -E2BIG;
             }
         }
+    }
+    for (i = 0; i < num; i++) {
+        const char *p = entries + (size_t)i * cmd->entry_len;
+        uint64_t c[2] = { 0 };
+
         memcpy(c, p, cmd->entry_len < sizeof(c) ? cmd->entry_len : sizeof(c));
         err = smmu_check_cmd(viommu, c);
         if (err) {

@@ -133,11 +133,12 @@ static int fh_vfio_get_irq_info(FhVfioDev *dev, void *arg)
     if (info->index >= VFIO_PCI_NUM_IRQS) {
         return -EINVAL;
     }
+    /* More vectors of MSI-X can be had while others are in use */
     info->flags = VFIO_IRQ_INFO_EVENTFD;
     info->count = fh_vfio_irq_count(dev, info->index);
     if (info->index == VFIO_PCI_INTX_IRQ_INDEX) {
         info->flags |= VFIO_IRQ_INFO_MASKABLE | VFIO_IRQ_INFO_AUTOMASKED;
-    } else {
+    } else if (info->index != VFIO_PCI_MSIX_IRQ_INDEX) {
         info->flags |= VFIO_IRQ_INFO_NORESIZE;
     }
     return 0;
@@ -149,7 +150,7 @@ static int fh_vfio_set_eventfds(FhVfioDev *dev, const struct vfio_irq_set *set)
     uint32_t installed = 0;
 
     for (uint32_t i = 0; i < set->count; i++) {
-        if (fds[i] < -1 || (fds[i] >= 0 && fcntl(fds[i], F_GETFD) < 0)) {
+        if (fds[i] >= 0 && fcntl(fds[i], F_GETFD) < 0) {
             return -EBADF;
         }
         installed += fds[i] >= 0;
@@ -300,43 +301,61 @@ static int fh_vfio_feature(FhVfioDev *dev, void *arg)
                                 cmd->argsz - sizeof(*cmd));
 }
 
+/*
+ * What VFIO notes of an attachment; NULL: the same as iommufd. For iommufd
+ * PASID 0 is the RID, for VFIO it is not.
+ */
+static bool *fh_vfio_attached(FhVfioDev *dev, bool by_pasid, uint32_t pasid)
+{
+    if (!by_pasid) {
+        return &dev->rid_attached;
+    }
+    return pasid ? NULL : &dev->pasid0_attached;
+}
+
 static int fh_vfio_attach(FhVfioDev *dev, void *arg)
 {
     struct fh_vfio_attach_pt *cmd = arg;
+    bool by_pasid = cmd->flags & FH_ATTACH_PASID, *attached;
     uint32_t pasid = FH_NO_PASID;
+    int err;
 
-    if (cmd->flags & ~FH_ATTACH_PASID) {
+    if (cmd->flags & ~FH_ATTACH_PASID ||
+        (by_pasid && cmd->argsz < sizeof(*cmd))) {
         return -EINVAL;
     }
-    if (cmd->flags & FH_ATTACH_PASID) {
-        if (cmd->argsz < sizeof(*cmd)) {
-            return -EINVAL;
-        }
+    if (by_pasid) {
         pasid = cmd->pasid;
-        if (!pasid) {
-            return -EINVAL;
-        }
     }
-    return fh_attach(dev, pasid, &cmd->pt_id);
+    attached = fh_vfio_attached(dev, by_pasid, pasid);
+    err = fh_attach(dev, pasid, &cmd->pt_id,
+                    attached ? *attached : fh_is_attached(dev, pasid));
+    if (!err && attached) {
+        *attached = true;
+    }
+    return err;
 }
 
 static int fh_vfio_detach(FhVfioDev *dev, void *arg)
 {
     struct fh_vfio_detach_pt *cmd = arg;
+    bool by_pasid = cmd->flags & FH_DETACH_PASID, *attached;
+    uint32_t pasid = FH_NO_PASID;
 
-    if (cmd->flags & ~FH_DETACH_PASID) {
+    if (cmd->flags & ~FH_DETACH_PASID ||
+        (by_pasid && cmd->argsz < sizeof(*cmd))) {
         return -EINVAL;
     }
-    if (cmd->flags & FH_DETACH_PASID) {
-        if (cmd->argsz < sizeof(*cmd)) {
-            return -EINVAL;
-        }
-        if (cmd->pasid) {
-            fh_detach(dev, cmd->pasid);
-        }
-        return 0;
+    if (by_pasid) {
+        pasid = cmd->pasid;
     }
-    fh_detach(dev, FH_NO_PASID);
+    attached = fh_vfio_attached(dev, by_pasid, pasid);
+    if (!attached || *attached) {
+        fh_detach(dev, pasid);
+    }
+    if (attached) {
+        *attached = false;
+    }
     return 0;
 }
 
@@ -373,6 +392,11 @@ static int fh_vfio_bind(FhVfioDev *dev, int fd, bool *granted, void *arg)
     if (cmd->argsz < UPTO(fh_vfio_bind_iommufd, out_devid)) {
         return -EINVAL;
     }
+    for (uint32_t i = sizeof(*cmd); i < cmd->argsz; i++) {
+        if (((const char *)arg)[i]) {
+            return -E2BIG;
+        }
+    }
     /* A token goes with virtual functions, which these are not */
     if (cmd->iommufd < 0 || cmd->flags || *granted) {
         return -EINVAL;
@@ -391,6 +415,7 @@ static int fh_vfio_bind(FhVfioDev *dev, int fd, bool *granted, void *arg)
     err = fh_bind(ctx, dev);
     if (!err) {
         *granted = true;
+        dev->rid_attached = dev->pasid0_attached = false;
         fh_migration_reset(dev);
         cmd->out_devid = dev->idev->obj.id;
     }

@@ -9,10 +9,11 @@
 #include "smmuv3-accel-bits.h"
 #include "smmuv3-accel-ste.h"
 
+/* The target is SMMUV3_ACCEL_ABORT until something else is found */
+
 static bool smmuv3_accel_bad(SMMUv3AccelTarget *t, SMMUEventType event,
                              const char *reason)
 {
-    t->state = SMMUV3_ACCEL_ABORT;
     t->event = event;
     t->reason = reason;
     return false;
@@ -61,8 +62,7 @@ static bool smmuv3_accel_find_2lvl(SMMUv3State *s, uint32_t sid,
 
     span = L1STD_SPAN_BITS(desc);
     if (!span) {
-        /* No such stream: an access by it is the hardware's to report */
-        t->state = SMMUV3_ACCEL_ABORT;
+        /* No such stream: the hardware reports an access by it */
         return false;
     }
     if (span > split + 1) {
@@ -71,7 +71,6 @@ static bool smmuv3_accel_find_2lvl(SMMUv3State *s, uint32_t sid,
     }
     sid &= MAKE_64BIT_MASK(0, split);
     if (sid >> (span - 1)) {
-        t->state = SMMUV3_ACCEL_ABORT;
         return false;
     }
     *addr = (L1STD_L2PTR(desc) & (UINT64_MAX << (span + 5))) + sid * STE_SIZE;
@@ -87,7 +86,6 @@ static bool smmuv3_accel_find_ste(SMMUv3State *s, uint32_t sid, hwaddr *addr,
 
     log2size = MIN(log2size, SMMU_IDR1_SIDSIZE);
     if (sid >> log2size) {
-        t->state = SMMUV3_ACCEL_ABORT;
         return false;
     }
     switch (fmt) {
@@ -158,8 +156,9 @@ static void smmuv3_accel_decode_ste(SMMUv3AccelStream *st, const uint64_t *ste,
     unsigned int cfg = STE0_CFG(ste[0]);
 
     if (!(ste[0] & STE0_V) || STE_CFG_ABORT(cfg)) {
-        t->state = SMMUV3_ACCEL_ABORT;
-    } else if (cfg == STE_CFG_BYPASS_ALL) {
+        return;
+    }
+    if (cfg == STE_CFG_BYPASS_ALL) {
         t->state = SMMUV3_ACCEL_BYPASS;
     } else if (cfg != STE_CFG_S1_ONLY) {
         smmuv3_accel_bad(t, SMMU_EVT_C_BAD_STE, "its stream table entry asks "
@@ -183,8 +182,9 @@ void smmuv3_accel_ste_read(SMMUv3AccelStream *st, uint32_t sid,
 
     *t = (SMMUv3AccelTarget) { .state = SMMUV3_ACCEL_ABORT };
     if (!smmu_enabled(s)) {
-        t->state = FIELD_EX32(s->gbpa, GBPA, ABORT) ? SMMUV3_ACCEL_ABORT
-                                                     : SMMUV3_ACCEL_BYPASS;
+        if (!FIELD_EX32(s->gbpa, GBPA, ABORT)) {
+            t->state = SMMUV3_ACCEL_BYPASS;
+        }
         return;
     }
     if (smmuv3_accel_find_ste(s, sid, &addr, t) &&

@@ -319,10 +319,18 @@ SMMUv3AccelStream *smmuv3_accel_stream_find(SMMUv3Accel *accel, uint32_t vsid)
     return g_hash_table_lookup(accel->vsids, GUINT_TO_POINTER(vsid));
 }
 
-/* Does the command name a stream?  TLBI do not */
-static bool smmuv3_accel_cmd_has_sid(const SMMUv3AccelCmd *cmd)
+/*
+ * Returns false for a TLBI, which is for all streams.  Other commands are for
+ * @st, which is NULL if there is no such stream any more.
+ */
+static bool smmuv3_accel_cmd_stream(SMMUv3Accel *accel,
+                                    const SMMUv3AccelCmd *cmd,
+                                    SMMUv3AccelStream **st)
 {
-    switch (le64_to_cpu(cmd->cmd[0]) & CMD0_OP) {
+    uint64_t cmd0 = le64_to_cpu(cmd->cmd[0]);
+
+    *st = smmuv3_accel_stream_find(accel, CMD0_SID(cmd0));
+    switch (cmd0 & CMD0_OP) {
     case SMMU_CMD_CFGI_CD:
     case SMMU_CMD_CFGI_CD_ALL:
     case SMMU_CMD_ATC_INV:
@@ -332,22 +340,14 @@ static bool smmuv3_accel_cmd_has_sid(const SMMUv3AccelCmd *cmd)
     }
 }
 
-static SMMUv3AccelStream *smmuv3_accel_stream_of_cmd(SMMUv3Accel *accel,
-                                                     const SMMUv3AccelCmd *cmd)
-{
-    return smmuv3_accel_stream_find(accel,
-                                    CMD0_SID(le64_to_cpu(cmd->cmd[0])));
-}
-
 /* Has the command become pointless since it was queued? */
 static bool smmuv3_accel_is_moot(SMMUv3Accel *accel, const SMMUv3AccelCmd *cmd)
 {
     SMMUv3AccelStream *st;
 
-    if (!smmuv3_accel_cmd_has_sid(cmd)) {
+    if (!smmuv3_accel_cmd_stream(accel, cmd, &st)) {
         return accel->inv.tlb_stale;
     }
-    st = smmuv3_accel_stream_of_cmd(accel, cmd);
     return !st || st->state != SMMUV3_ACCEL_S1;
 }
 
@@ -358,18 +358,14 @@ static bool smmuv3_accel_is_moot(SMMUv3Accel *accel, const SMMUv3AccelCmd *cmd)
 static void smmuv3_accel_refused(SMMUv3Accel *accel, const SMMUv3AccelCmd *cmd,
                                  Error *err)
 {
-    bool has_sid = smmuv3_accel_cmd_has_sid(cmd);
-    SMMUv3AccelStream *st, *only = NULL;
+    SMMUv3AccelStream *st, *only;
+    bool is_tlbi = !smmuv3_accel_cmd_stream(accel, cmd, &only);
 
-    if (has_sid) {
-        only = smmuv3_accel_stream_of_cmd(accel, cmd);
-    } else {
-        /* Who is installed again flushes first, see install_s1() */
-        accel->inv.tlb_stale = true;
-    }
+    /* Whoever is installed again flushes first */
+    accel->inv.tlb_stale |= is_tlbi;
     QLIST_FOREACH(st, &accel->streams, next) {
         /* Which streams use an ASID is in CDs, which only the hardware reads */
-        if (has_sid ? st == only : st->state == SMMUV3_ACCEL_S1) {
+        if (is_tlbi ? st->state == SMMUV3_ACCEL_S1 : st == only) {
             smmuv3_accel_log(st, "host refuses command 0x%" PRIx64 " 0x%" PRIx64
                              ": %s; it aborts",
                              (uint64_t)le64_to_cpu(cmd->cmd[0]),

@@ -94,7 +94,7 @@ static uint64_t smmuv3_accel_memory_end(void)
     return end;
 }
 
-/* The guest could not map all of its memory for its devices */
+/* With a smaller OAS the guest cannot map all of its memory for devices */
 static void smmuv3_accel_check_memory(SMMUv3Accel *accel)
 {
     uint64_t end = smmuv3_accel_memory_end();
@@ -136,7 +136,7 @@ static void smmuv3_accel_machine_done(Notifier *notifier, void *data)
         exit(EXIT_FAILURE);
     }
     smmuv3_accel_check_memory(accel);
-    /* Nobody chose these: what every host has */
+    /* Without a host device: values that every host has */
     smmuv3_accel_set_auto(&f->asid16, 1);
     smmuv3_accel_set_auto(&f->bbml, 0);
 }
@@ -152,7 +152,7 @@ void smmuv3_accel_init_regs(SMMUv3State *s)
     s->idr[0] = FIELD_DP32(s->idr[0], IDR0, ATS, f->ats);
     s->idr[0] = FIELD_DP32(s->idr[0], IDR0, ASID16, f->asid16);
     s->idr[1] = FIELD_DP32(s->idr[1], IDR1, SSIDSIZE, f->ssidsize);
-    /* The host does not tell about it */
+    /* The kernel does not say whether the host has it */
     s->idr[3] = FIELD_DP32(s->idr[3], IDR3, HAD, 0);
     s->idr[3] = FIELD_DP32(s->idr[3], IDR3, RIL, f->ril);
     s->idr[3] = FIELD_DP32(s->idr[3], IDR3, BBML, f->bbml);
@@ -189,9 +189,10 @@ static bool smmuv3_accel_run_checks(const SMMUv3AccelCheck *checks, size_t num,
 }
 
 /*
- * What follows from the model alone.  Other bits of these registers are not to
- * be read (struct iommu_hw_info_arm_smmuv3): that there are two stages shows
- * when the vIOMMU is allocated.
+ * What the guest is always told.  The kernel lets user space rely on few bits
+ * of the host's registers (see struct iommu_hw_info_arm_smmuv3).  Those of the
+ * stages are not among them: whether there are two shows when the vIOMMU is
+ * allocated.
  */
 static bool smmuv3_accel_check_fixed(HostIOMMUDevice *hiod, Error **errp)
 {
@@ -204,15 +205,15 @@ static bool smmuv3_accel_check_fixed(HostIOMMUDevice *hiod, Error **errp)
     int gran16k = FIELD_EX32(idr[5], IDR5, GRAN16K);
     int gran64k = FIELD_EX32(idr[5], IDR5, GRAN64K);
     const SMMUv3AccelCheck checks[] = {
-        /* CDs are read by the host: little endian, as the guest was told */
+        /* The guest writes CDs in little endian, and the host reads them */
         { "endianness (IDR0.TTENDIAN)", ttendian, IDR0_TTENDIAN_LITTLE,
           ttendian == IDR0_TTENDIAN_MIXED || ttendian == IDR0_TTENDIAN_LITTLE,
           no_accel },
         { "table formats (IDR0.TTF)", ttf, IDR0_TTF_AARCH64,
           ttf & IDR0_TTF_AARCH64, no_accel },
         /* Nobody would resume a stalled transaction */
-        { "stall model (IDR0.STALL_MODEL)", stall, 1, stall < IDR0_STALL_FORCED,
-          no_accel },
+        { "stall model (IDR0.STALL_MODEL)", stall, IDR0_STALL_NONE,
+          stall < IDR0_STALL_FORCED, no_accel },
         { "4-KiB granules (IDR5.GRAN4K)", gran4k, 1, gran4k, no_accel },
         { "16-KiB granules (IDR5.GRAN16K)", gran16k, 1, gran16k, no_accel },
         { "64-KiB granules (IDR5.GRAN64K)", gran64k, 1, gran64k, no_accel },
@@ -273,11 +274,6 @@ static bool smmuv3_accel_supports_host(void *opaque, HostIOMMUDevice *hiod,
  * Who may sit behind it
  */
 
-static bool smmuv3_accel_is_host_device(PCIDevice *dev)
-{
-    return object_dynamic_cast(OBJECT(dev), "vfio-pci");
-}
-
 /* Its only requests are MSIs, which are not translated here */
 static bool smmuv3_accel_is_bridge(PCIDevice *dev)
 {
@@ -291,7 +287,7 @@ static bool smmuv3_accel_supports_device(void *opaque, PCIDevice *dev,
     if (smmuv3_accel_is_bridge(dev)) {
         return true;
     }
-    if (!smmuv3_accel_is_host_device(dev)) {
+    if (!pci_is_host_device(dev)) {
         error_setg(errp, "%s is an emulated device, but QEMU does not walk the "
                    "tables behind an arm-smmuv3 with accel=on: put it on a "
                    "bus without one",
@@ -329,20 +325,20 @@ static AddressSpace *smmuv3_accel_get_nesting_as(void *opaque, PCIDevice *dev)
 
 static uint64_t smmuv3_accel_get_flags(void *opaque, PCIDevice *dev)
 {
-    return smmuv3_accel_is_host_device(dev) ?
+    return pci_is_host_device(dev) ?
            VIOMMU_FLAG_WANT_NESTING_PARENT | VIOMMU_FLAG_OWN_NESTING_PARENT : 0;
 }
 
 /*
- * PASIDs are substreams, which the guest's own CD tables translate: they need
- * nothing of the parent.  ssidsize=auto is decided when the first device is
- * set, before it asks.
+ * PASIDs are substreams, which the guest's own CD tables translate: the parent
+ * needs no support for them.  VFIO asks after it has set the device, which
+ * decides what ssidsize=auto is.
  */
 static uint8_t smmuv3_accel_get_pasid_bits(void *opaque, PCIDevice *dev)
 {
     int bits = ARM_SMMUV3(opaque)->s_accel->features.ssidsize;
 
-    return smmuv3_accel_is_host_device(dev) ? MAX(bits, 0) : 0;
+    return pci_is_host_device(dev) ? MAX(bits, 0) : 0;
 }
 
 static AddressSpace *smmuv3_accel_get_msi_as(PCIBus *bus, void *opaque,
@@ -386,7 +382,7 @@ static const PCIIOMMUOps smmuv3_accel_ops = {
  * The SMMU itself
  */
 
-/* While the VM is stopped nothing happens on the guest's behalf */
+/* The guest's memory does not change while the VM is stopped */
 static void smmuv3_accel_vm_state(void *opaque, bool running, RunState state)
 {
     smmuv3_accel_event_poll(opaque);

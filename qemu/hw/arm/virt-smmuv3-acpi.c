@@ -107,7 +107,7 @@ static void add_smmuv3(IortBuilder *b, SMMUv3State *smmu)
     }
 }
 
-/* Where requests of a range go to, 0 if that need not be described */
+/* The node that gets the requests of a range, 0 for none */
 static uint32_t output_of_range(IortBuilder *b, const VirtSMMUv3Range *range)
 {
     gpointer offset = g_hash_table_lookup(b->offsets, range->smmu);
@@ -164,10 +164,10 @@ static void add_root_complex(IortBuilder *b)
 }
 
 /*
- * Reserved Memory Range node: what the guest maps one to one for a stream.  It
- * prepares for each stream that is named, so name none that cannot come up: the
- * guest keeps the bus numbers of the firmware, which are known when the guest
- * fetches the table.
+ * Reserved Memory Range node: what the guest has to map one to one for the
+ * streams that the node names.  It prepares for each of them, so name those of
+ * existing buses only.  When the guest fetches the table, firmware has numbered
+ * the buses, and the guest keeps the numbers.
  */
 static void add_rmr(IortBuilder *b, SMMUv3State *smmu)
 {

@@ -122,7 +122,7 @@ static bool check_bus(const VirtMachineState *vms, DeviceState *dev,
     return pci_viommu_check_order(bus, device_name(dev), "SMMU", errp);
 }
 
-/* The platform bus ends QEMU when it is full, and would not say of what */
+/* When it is full, the platform bus exits without naming the device */
 static bool check_interrupts(const VirtMachineState *vms, DeviceState *dev,
                              Error **errp)
 {
@@ -143,8 +143,8 @@ static bool check_interrupts(const VirtMachineState *vms, DeviceState *dev,
 }
 
 /*
- * The host's MSI doorbells are in a fixed window of the first stage's input,
- * which a guest learns from the IORT only.
+ * For the MSIs of host devices the guest has to map a window one to one in its
+ * stage 1.  Only the IORT tells it so.
  */
 static bool check_accel(VirtMachineState *vms, DeviceState *dev, Error **errp)
 {

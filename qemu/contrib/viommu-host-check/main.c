@@ -279,7 +279,9 @@ int main(int argc, char **argv)
         return 2;
     }
     for (guint i = 0; i < devices->len; i++) {
-        status |= host_verdict(host, g_ptr_array_index(devices, i)) != VERDICT_READY;
+        HostDevice *dev = g_ptr_array_index(devices, i);
+
+        status |= host_verdict(host, dev) != VERDICT_READY;
     }
     (json ? print_json : print_text)(host, devices);
     status |= !devices->len;

@@ -7,6 +7,7 @@
 #include "qemu/osdep.h"
 #include "qemu/units.h"
 #include "hw/i386/intel_iommu_nested.h"
+#include "libqos/cases.h"
 #include "libqos/fw_cfg.h"
 #include "intel-iommu-nested-guest.h"
 
@@ -711,31 +712,16 @@ static void test_host_address_width(void)
 
 int main(int argc, char **argv)
 {
-    int i;
-
     g_test_init(&argc, &argv, NULL);
     qtest_add_func("/q35/intel-iommu-nested/capabilities", test_capabilities);
     qtest_add_func("/q35/intel-iommu-nested/bad-properties",
                    test_bad_properties);
-    for (i = 0; i < ARRAY_SIZE(access_cases); i++) {
-        g_autofree char *path = g_strdup_printf(
-            "/q35/intel-iommu-nested/access/%s", access_cases[i].name);
-
-        qtest_add_data_func(path, &access_cases[i], test_access);
-    }
-    for (i = 0; i < ARRAY_SIZE(flush_cases); i++) {
-        g_autofree char *path = g_strdup_printf(
-            "/q35/intel-iommu-nested/flush/%s", flush_cases[i].name);
-
-        qtest_add_data_func(path, &flush_cases[i], test_flush);
-    }
+    qtest_add_cases("/q35/intel-iommu-nested/access", access_cases,
+                    test_access);
+    qtest_add_cases("/q35/intel-iommu-nested/flush", flush_cases, test_flush);
     add_page_size_tests();
-    for (i = 0; i < ARRAY_SIZE(write_cases); i++) {
-        g_autofree char *path = g_strdup_printf(
-            "/q35/intel-iommu-nested/write-after-read/%s", write_cases[i].name);
-
-        qtest_add_data_func(path, &write_cases[i], test_write_after_read);
-    }
+    qtest_add_cases("/q35/intel-iommu-nested/write-after-read", write_cases,
+                    test_write_after_read);
     qtest_add_func("/q35/intel-iommu-nested/mixed-types", test_mixed_types);
     qtest_add_func("/q35/intel-iommu-nested/five-levels", test_five_levels);
     qtest_add_func("/q35/intel-iommu-nested/five-levels-not-offered",

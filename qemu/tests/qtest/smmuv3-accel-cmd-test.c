@@ -260,7 +260,6 @@ static void test_order(void)
 /* An illegal one in the middle: those before it are carried out, then stop */
 static void test_illegal_in_burst(void)
 {
-    g_autofree char *line = NULL;
     Smmuv3AccelTest t;
     Smmuv3Guest *g = &t.guest;
     unsigned bad;
@@ -279,8 +278,7 @@ static void test_illegal_in_burst(void)
     g_assert_cmpuint(smmuv3_guest_cmdq_error(g), ==, SMMUV3_CERROR_ILL);
     g_assert_cmphex(smmuv3_guest_readl(g, SMMUV3_CMDQ_CONS) & 0xfffff, ==,
                     bad);
-    line = fakehost_log_last(t.host, mark, INVALIDATE, "entry_num=2 ");
-    g_assert_nonnull(line);
+    fakehost_expect_log(t.host, mark, INVALIDATE, "entry_num=2 ");
     /* Nothing moves until it is acknowledged */
     smmuv3_guest_ring(g);
     g_assert_false(smmuv3_guest_consumed(g));
@@ -365,7 +363,6 @@ static void test_device_without_ats(void)
         "device dev0 iommu=a ats=0\n", HOST_IDR0, HOST_IDR1, HOST_IDR3,
         HOST_IDR5);
     Smmuv3AccelSetup setup = { .host = host, .devices = 1 };
-    g_autofree char *line = NULL;
     uint64_t calls;
     Smmuv3AccelTest t;
 
@@ -377,8 +374,7 @@ static void test_device_without_ats(void)
                            SMMUV3_STE1_EATS);
     smmuv3_guest_cfgi(&t.guest, SID0);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
-    line = fakehost_log_last(t.host, 0, "HWPT_ALLOC", "ste=[0x5000000b,0x0]");
-    g_assert_nonnull(line);
+    fakehost_expect_log(t.host, 0, "HWPT_ALLOC", "ste=[0x5000000b,0x0]");
     calls = fakehost_calls(t.host, INVALIDATE);
     smmuv3_guest_post(&t.guest, SMMUV3_ATC_INV | SID(SID0), 52);
     smmuv3_guest_sync(&t.guest);
@@ -548,7 +544,6 @@ static void test_cd_of_abort(void)
 static void test_asid8(void)
 {
     Smmuv3AccelSetup setup = { .cold = 1, .idr0 = 1u << 12 };
-    g_autofree char *line = NULL;
     Smmuv3AccelTest t;
     size_t mark;
 
@@ -562,9 +557,8 @@ static void test_asid8(void)
     smmuv3_guest_post(&t.guest, SMMUV3_TLBI_NH_ASID | ASID(0x1234), 0);
     smmuv3_guest_post_va(&t.guest, 0x5678, 0x1000);
     smmuv3_guest_sync(&t.guest);
-    line = fakehost_log_last(t.host, mark, INVALIDATE,
-                             "[0x34000000000011:0x0,0x78000000000012:0x1000]");
-    g_assert_nonnull(line);
+    fakehost_expect_log(t.host, mark, INVALIDATE,
+                        "[0x34000000000011:0x0,0x78000000000012:0x1000]");
     fakehost_free(t.host);
 }
 

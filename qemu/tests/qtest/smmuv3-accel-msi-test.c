@@ -121,12 +121,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
 
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        g_autofree char *path = g_strdup_printf("/smmuv3-accel/msi/%s",
-                                                cases[i].name);
-
-        qtest_add_data_func(path, &cases[i], test_msi);
-    }
+    qtest_add_cases("/smmuv3-accel/msi", cases, test_msi);
     qtest_add_func("/smmuv3-accel/msi/gicv2m_arrives", test_gicv2m);
     return g_test_run();
 }

@@ -352,7 +352,6 @@ static void test_renumbered(const void *data)
 {
     const Way *way = data;
     Smmuv3AccelSetup setup = { .devices = 2 };
-    g_autofree char *line = NULL;
     Smmuv3AccelTest t;
     Smmuv3Guest *g = &t.guest;
     size_t mark;
@@ -369,8 +368,7 @@ static void test_renumbered(const void *data)
     smmuv3_guest_write_ste(g, 0x700, smmuv3_accel_s1_ste(0), 0);
     way->say(&t, 0x700);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
-    line = fakehost_log_last(t.host, mark, VDEVICE, "virt_id=0x700");
-    g_assert_nonnull(line);
+    fakehost_expect_log(t.host, mark, VDEVICE, "virt_id=0x700");
     g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VDEVICE), ==, 1);
 
     /* Another device takes over a number that the host still knows */
@@ -396,7 +394,6 @@ static void test_renumbered(const void *data)
 static void test_renumbered_same(void)
 {
     Smmuv3AccelSetup setup = { .devices = 1 };
-    g_autofree char *line = NULL;
     Smmuv3AccelTest t;
     size_t mark;
 
@@ -409,8 +406,7 @@ static void test_renumbered_same(void)
     mark = fakehost_log_mark(t.host);
     smmuv3_guest_cfgi(&t.guest, 0x700);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
-    line = fakehost_log_last(t.host, mark, VDEVICE, "virt_id=0x700");
-    g_assert_nonnull(line);
+    fakehost_expect_log(t.host, mark, VDEVICE, "virt_id=0x700");
     g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_VDEVICE), ==, 1);
     fakehost_free(t.host);
 }
@@ -419,7 +415,6 @@ static void test_renumbered_same(void)
 static void test_word1(void)
 {
     Smmuv3AccelSetup setup = { .devices = 1 };
-    g_autofree char *line = NULL;
     Smmuv3AccelTest t;
     size_t mark;
 
@@ -432,8 +427,7 @@ static void test_word1(void)
                            smmuv3_accel_s1_ste(0), 0x54);
     smmuv3_guest_cfgi(&t.guest, fakehost_sid(0));
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
-    line = fakehost_log_last(t.host, mark, ALLOC, "ste=[0x5000000b,0x54]");
-    g_assert_nonnull(line);
+    fakehost_expect_log(t.host, mark, ALLOC, "ste=[0x5000000b,0x54]");
     g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==, 1);
     fakehost_free(t.host);
 }
@@ -557,12 +551,7 @@ int main(int argc, char **argv)
 
         qtest_add_data_func(path, &ways[i], test_way);
     }
-    for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
-        g_autofree char *path = g_strdup_printf("/smmuv3-accel/fields/%s",
-                                                fields[i].name);
-
-        qtest_add_data_func(path, &fields[i], test_fields);
-    }
+    qtest_add_cases("/smmuv3-accel/fields", fields, test_fields);
     qtest_add_func("/smmuv3-accel/objects/order", test_objects_order);
     qtest_add_func("/smmuv3-accel/objects/two-devices_shared",
                    test_two_devices);

@@ -138,17 +138,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
 
-    for (size_t i = 0; i < ARRAY_SIZE(lookups); i++) {
-        g_autofree char *path = g_strdup_printf("/smmuv3-accel/table/%s",
-                                                lookups[i].name);
-
-        qtest_add_data_func(path, &lookups[i], test_lookup);
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(ats); i++) {
-        g_autofree char *path = g_strdup_printf("/smmuv3-accel/ats/%s",
-                                                ats[i].name);
-
-        qtest_add_data_func(path, &ats[i], test_ats);
-    }
+    qtest_add_cases("/smmuv3-accel/table", lookups, test_lookup);
+    qtest_add_cases("/smmuv3-accel/ats", ats, test_ats);
     return g_test_run();
 }

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "libqos/cases.h"
 #include "libqos/smmuv3.h"
 
 #define SMMU(reg) (0x09050000 + SMMUV3_##reg)
@@ -79,12 +80,7 @@ static void test_needs_both_stages(void)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    for (int i = 0; i < ARRAY_SIZE(cases); i++) {
-        g_autofree char *path = g_strdup_printf("/smmuv3/fwb/%s",
-                                                cases[i].name);
-
-        qtest_add_data_func(path, &cases[i], test_fwb);
-    }
+    qtest_add_cases("/smmuv3/fwb", cases, test_fwb);
     qtest_add_func("/smmuv3/fwb/on_nothing-else-differs", test_nothing_else);
     qtest_add_func("/smmuv3/fwb/one-stage_refused", test_needs_both_stages);
     return g_test_run();

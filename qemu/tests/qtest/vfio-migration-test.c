@@ -130,9 +130,7 @@ static void expect_refused(VtdLegacy *l, const char *reason)
 {
     g_autofree char *error = fakehost_migrate_error(l->t.host, "exec:cat");
 
-    g_assert_nonnull(error);
-    g_test_message("%s", error);
-    g_assert_nonnull(strstr(error, reason));
+    fakehost_expect_text(error, reason);
 }
 
 static void migrate(FakeHost *src, FakeHost *dst, uint64_t iova)
@@ -202,9 +200,7 @@ static void test_enabled(void)
     fakehost_unplug(l.t.host, 0);
     error = fakehost_try_plug(l.t.host, 0, ", 'iommufd': 'iommufd0',"
                               " 'enable-migration': 'on'");
-    g_assert_nonnull(error);
-    g_test_message("%s", error);
-    g_assert_nonnull(strstr(error, "no IOMMU dirty tracking for stage-2"));
+    fakehost_expect_text(error, "no IOMMU dirty tracking for stage-2");
     fakehost_expect_empty(l.t.host);
     fakehost_free(l.t.host);
 }

@@ -344,12 +344,7 @@ static void test_realize_sweep(const void *data)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        g_autofree char *path = g_strdup_printf("/vfio-pasid/capability/%s",
-                                                cases[i].name);
-
-        qtest_add_data_func(path, &cases[i], test_case);
-    }
+    qtest_add_cases("/vfio-pasid/capability", cases, test_case);
     qtest_add_data_func("/vfio-pasid/control/enable_emulated", NULL,
                         test_control);
     qtest_add_data_func("/vfio-pasid/control/permissions_emulated", "all",

@@ -361,15 +361,7 @@ static void invalidate(VtdAccelTest *t, Inv inv)
         vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, fakehost_sid(3));
         break;
     case INV_CCMD_GLOBAL:
-        /*
-         * Queued and register-based invalidation exclude each other, and a
-         * queue may be disabled when its last descriptor was a wait.
-         */
-        vtd_guest_sync(g);
-        vtd_guest_gcmd(g, VTD_GCMD_QIE, false);
-        vtd_guest_writeq(g, DMAR_CCMD_REG,
-                         VTD_CCMD_ICC | VTD_CCMD_GLOBAL_INVL);
-        g_assert_false(vtd_guest_readq(g, DMAR_CCMD_REG) & VTD_CCMD_ICC);
+        vtd_guest_invalidate(g, DMAR_CCMD_REG, VTD_CCMD_GLOBAL_INVL);
         return;
     }
     vtd_guest_sync(g);

@@ -632,12 +632,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
 
-    for (size_t i = 0; i < ARRAY_SIZE(sweeps); i++) {
-        g_autofree char *path = g_strdup_printf("/vtd-accel/sweep/%s",
-                                                sweeps[i].name);
-
-        qtest_add_data_func(path, &sweeps[i], test_sweep);
-    }
+    qtest_add_cases("/vtd-accel/sweep", sweeps, test_sweep);
     qtest_add_func("/vtd-accel/sweep/realize_eio", test_realize_sweep);
     qtest_add_func("/vtd-accel/sweep/unplug_eio", test_unplug_sweep);
     qtest_add_func("/vtd-accel/failure/invalidation-refused_replaced",

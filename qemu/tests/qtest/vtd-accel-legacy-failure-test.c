@@ -777,12 +777,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
 
-    for (size_t i = 0; i < ARRAY_SIZE(sweeps); i++) {
-        g_autofree char *path = g_strdup_printf("/vtd-accel/legacy/sweep/%s",
-                                                sweeps[i].name);
-
-        qtest_add_data_func(path, &sweeps[i], test_sweep);
-    }
+    qtest_add_cases("/vtd-accel/legacy/sweep", sweeps, test_sweep);
     qtest_add_func("/vtd-accel/legacy/sweep/unplug_eio", test_unplug_sweep);
     qtest_add_func("/vtd-accel/legacy/unmap-refused_new-copy",
                    test_unmap_refused);
@@ -797,12 +792,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-accel/legacy/pasids_go-and-come", test_pasids);
     qtest_add_func("/vtd-accel/legacy/no-erratum_same", test_no_erratum);
     qtest_add_func("/vtd-accel/legacy/migration_blocked", test_migration);
-    for (size_t i = 0; i < ARRAY_SIZE(hostiles); i++) {
-        g_autofree char *path = g_strdup_printf("/vtd-accel/legacy/hostile/%s",
-                                                hostiles[i].name);
-
-        qtest_add_data_func(path, &hostiles[i], test_hostile);
-    }
+    qtest_add_cases("/vtd-accel/legacy/hostile", hostiles, test_hostile);
     qtest_add_func("/vtd-accel/legacy/large_in-pieces", test_large);
     qtest_add_func("/vtd-accel/legacy/large_by-register",
                    test_large_by_register);

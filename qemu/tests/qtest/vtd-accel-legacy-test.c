@@ -472,12 +472,7 @@ static void invalidate(VtdLegacy *l, const Step *step)
         vtd_guest_post_cc(g, VTD_CC_GLOBAL, 0, 0);
         break;
     case INV_IOTLB_REG:
-        /* The two ways exclude each other */
-        vtd_guest_sync(g);
-        vtd_guest_gcmd(g, VTD_GCMD_QIE, false);
-        vtd_guest_writeq(g, DMAR_IOTLB_REG,
-                         VTD_TLB_IVT | VTD_TLB_GLOBAL_FLUSH);
-        g_assert_false(vtd_guest_readq(g, DMAR_IOTLB_REG) & VTD_TLB_IVT);
+        vtd_guest_invalidate(g, DMAR_IOTLB_REG, VTD_TLB_GLOBAL_FLUSH);
         return;
     }
     vtd_guest_sync(g);
@@ -608,12 +603,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
 
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        g_autofree char *path = g_strdup_printf("/vtd-accel/legacy/%s",
-                                                cases[i].name);
-
-        qtest_add_data_func(path, &cases[i], run_case);
-    }
+    qtest_add_cases("/vtd-accel/legacy", cases, run_case);
     qtest_add_func("/vtd-accel/legacy/upper-device_copies", test_upper_device);
     return g_test_run();
 }

@@ -416,11 +416,7 @@ static void invalidate(VtdAccelTest *t, Inv inv)
         vtd_guest_post_cc(g, VTD_CC_GLOBAL, 0, 0);
         break;
     case INV_CCMD_GLOBAL:
-        vtd_guest_sync(g);
-        vtd_guest_gcmd(g, VTD_GCMD_QIE, false);
-        vtd_guest_writeq(g, DMAR_CCMD_REG,
-                         VTD_CCMD_ICC | VTD_CCMD_GLOBAL_INVL);
-        g_assert_false(vtd_guest_readq(g, DMAR_CCMD_REG) & VTD_CCMD_ICC);
+        vtd_guest_invalidate(g, DMAR_CCMD_REG, VTD_CCMD_GLOBAL_INVL);
         return;
     }
     vtd_guest_sync(g);
@@ -812,12 +808,7 @@ int main(int argc, char **argv)
 
     g_test_init(&argc, &argv, NULL);
 
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        g_autofree char *path = g_strdup_printf("/vtd-accel/pasid/%s",
-                                                cases[i].name);
-
-        qtest_add_data_func(path, &cases[i], run_case);
-    }
+    qtest_add_cases("/vtd-accel/pasid", cases, run_case);
     qtest_add_func("/vtd-accel/pasid/invalidation_reaches-its-pasid",
                    test_invalidation);
     qtest_add_func("/vtd-accel/pasid/eight-devices_share", test_sharing);

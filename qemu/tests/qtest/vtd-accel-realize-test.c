@@ -455,40 +455,15 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
 
-    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        g_autofree char *path = g_strdup_printf("/vtd-accel/realize/%s",
-                                                cases[i].name);
-
-        qtest_add_data_func(path, &cases[i], test_realize);
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
-        g_autofree char *path = g_strdup_printf("/vtd-accel/caching-mode/%s",
-                                                forms[i].name);
-
-        qtest_add_data_func(path, &forms[i], test_caching_mode);
-    }
+    qtest_add_cases("/vtd-accel/realize", cases, test_realize);
+    qtest_add_cases("/vtd-accel/caching-mode", forms, test_caching_mode);
     qtest_add_func("/vtd-accel/caching-mode/type-as-in-base",
                    test_caching_mode_type);
-    for (size_t i = 0; i < ARRAY_SIZE(starts); i++) {
-        g_autofree char *path = g_strdup_printf("/vtd-accel/start/%s",
-                                                starts[i].name);
-
-        qtest_add_data_func(path, &starts[i], test_start);
-    }
+    qtest_add_cases("/vtd-accel/start", starts, test_start);
     qtest_add_func("/vtd-accel/start/old-machine-with-aw-bits_accepted",
                    test_old_machine);
-    for (size_t i = 0; i < ARRAY_SIZE(follows); i++) {
-        g_autofree char *path = g_strdup_printf("/vtd-accel/follow/%s",
-                                                follows[i].name);
-
-        qtest_add_data_func(path, &follows[i], test_follow);
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
-        g_autofree char *path = g_strdup_printf("/vtd-accel/order/%s",
-                                                orders[i].name);
-
-        qtest_add_data_func(path, &orders[i], test_order);
-    }
+    qtest_add_cases("/vtd-accel/follow", follows, test_follow);
+    qtest_add_cases("/vtd-accel/order", orders, test_order);
     qtest_add_func("/vtd-accel/realize/refused_then-correct_accepted",
                    test_refused_then_accepted);
     qtest_add_func("/vtd-accel/realize/no-viommu_accepted", test_no_viommu);

@@ -299,3 +299,12 @@ void vtd_guest_flush_pasid_cache(VtdGuest *g)
     vtd_guest_post_pc(g, VTD_PC_GLOBAL, 0, 0);
     vtd_guest_sync(g);
 }
+
+void vtd_guest_invalidate(VtdGuest *g, uint32_t reg, uint64_t command)
+{
+    /* A queue may be disabled when its last descriptor was a wait */
+    vtd_guest_sync(g);
+    vtd_guest_gcmd(g, CMD_QIE, false);
+    vtd_guest_writeq(g, reg, 1ull << 63 | command);
+    g_assert_false(vtd_guest_readq(g, reg) & 1ull << 63);
+}

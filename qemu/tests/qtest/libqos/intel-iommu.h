@@ -148,6 +148,12 @@ bool vtd_guest_waited(VtdGuest *g);
 /* Post a wait descriptor, ring, and expect it to complete */
 void vtd_guest_sync(VtdGuest *g);
 
+/*
+ * Invalidate by CCMD or the IOTLB's register, whose bit 63 starts it and reads
+ * as 0 afterwards. The queue, without which that is not allowed, is disabled.
+ */
+void vtd_guest_invalidate(VtdGuest *g, uint32_t reg, uint64_t command);
+
 /* A global PASID-cache invalidation, done */
 void vtd_guest_flush_pasid_cache(VtdGuest *g);
 

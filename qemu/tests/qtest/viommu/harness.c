@@ -425,6 +425,23 @@ char *fakehost_log_last(FakeHost *host, size_t mark, const char *a,
     return NULL;
 }
 
+void fakehost_expect_log(FakeHost *host, size_t mark, const char *a,
+                         const char *b)
+{
+    g_autofree char *line = fakehost_log_last(host, mark, a, b);
+
+    if (!line) {
+        g_error("the log has no line with %s and %s", a, b ?: "anything");
+    }
+}
+
+void fakehost_expect_text(const char *text, const char *what)
+{
+    g_assert_nonnull(text);
+    g_test_message("%s", text);
+    g_assert_nonnull(strstr(text, what));
+}
+
 size_t fakehost_err_mark(FakeHost *host)
 {
     return fakehost_size(host->err);

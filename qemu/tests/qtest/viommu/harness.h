@@ -11,6 +11,7 @@
 #include "libqtest.h"
 #include "tests/qtest/fakehost/fakehost-control.h"
 #include "libqos/await.h"
+#include "libqos/cases.h"
 
 typedef struct FakeHost {
     QTestState *qts;
@@ -142,11 +143,17 @@ char *fakehost_log_since(FakeHost *host, size_t mark);
 char *fakehost_log_last(FakeHost *host, size_t mark, const char *a,
                         const char *b);
 
+/* Fail if there is no such line */
+void fakehost_expect_log(FakeHost *host, size_t mark, const char *a,
+                         const char *b);
+
 /* The same for QEMU's standard error */
 size_t fakehost_err_mark(FakeHost *host);
 char *fakehost_err_since(FakeHost *host, size_t mark);
 /* Lines since @mark that contain @text */
 unsigned fakehost_err_lines(FakeHost *host, size_t mark, const char *text);
+/* Fail if @text, which is shown, is NULL or does not contain @what */
+void fakehost_expect_text(const char *text, const char *what);
 /*
  * Fail if there are more of them than the log's limits of @devices devices let
  * through since @begin, in monotonic time: on a slow machine these are more

@@ -83,7 +83,7 @@ static SMMUCmdError smmuv3_accel_cmd_cfgi_cd(SMMUv3Accel *accel, uint64_t cmd0,
         return SMMU_CERROR_ILL;
     }
     if (!st || st->state != SMMUV3_ACCEL_S1) {
-        /* The host has cached no CDs */
+        /* Without stage 1 the host has cached no CDs */
         return SMMU_CERROR_NONE;
     }
     cmd0 &= CMD0_OP | CMD0_SID_MASK |
@@ -168,7 +168,7 @@ static SMMUCmdError smmuv3_accel_cmd_sync(SMMUv3Accel *accel, uint64_t cmd0,
                                               : SMMU_CERROR_ABT;
 }
 
-/* Others need a stage, security state or feature that the guest has not */
+/* Others need a stage, security state or feature that was not offered */
 static SMMUv3AccelCmdFunc *const smmuv3_accel_cmds[] = {
     [SMMU_CMD_PREFETCH_CONFIG] = smmuv3_accel_cmd_nop,
     [SMMU_CMD_PREFETCH_ADDR] = smmuv3_accel_cmd_nop,

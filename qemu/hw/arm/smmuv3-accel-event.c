@@ -35,7 +35,7 @@
 #define SMMUV3_ACCEL_DRAIN_READS    (SMMUV3_ACCEL_EVENT_DEPTH / \
                                      SMMUV3_ACCEL_EVENTS)
 
-/* The kernel reports no others */
+/* Those that the kernel reports; others are dropped */
 static bool smmuv3_accel_event_is_known(uint64_t word0)
 {
     switch (EVT0_TYPE(word0)) {
@@ -130,7 +130,7 @@ static size_t smmuv3_accel_parse_events(SMMUv3Accel *accel, size_t len,
 
         memcpy(&header, accel->events + pos, sizeof(header));
         if (header.flags & IOMMU_VEVENTQ_FLAG_LOST_EVENTS) {
-            /* Nothing follows it */
+            /* No event follows such a header */
             smmuv3_accel_check_sequence(accel, &header, deliver);
             pos += sizeof(header);
             continue;

@@ -12,7 +12,7 @@
 
 #define TYPE_SMMUV3_ACCEL_MSI_MR    "smmuv3-accel-msi-memory-region"
 
-/* The doorbell's offset in its page is that in all pages of a guest's IOVA */
+/* In whatever page the guest maps it, the doorbell keeps its offset */
 #define SMMUV3_ACCEL_MSI_PAGE_MASK  0xfffULL
 
 #define TYPE_ARM_GICV2M             "arm-gicv2m"

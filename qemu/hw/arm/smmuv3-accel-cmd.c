@@ -82,7 +82,7 @@ static SMMUCmdError smmuv3_accel_cmd_cfgi_cd(SMMUv3Accel *accel, uint64_t cmd0,
     if (cmd0 & CMD0_SSEC) {
         return SMMU_CERROR_ILL;
     }
-    if (!st || st->state != SMMUV3_ACCEL_S1) {
+    if (!st || !st->s1_hwpt_id) {
         /* Without stage 1 the host has cached no CDs */
         return SMMU_CERROR_NONE;
     }
@@ -147,7 +147,7 @@ static SMMUCmdError smmuv3_accel_cmd_atc_inv(SMMUv3Accel *accel, uint64_t cmd0,
         return SMMU_CERROR_ILL;
     }
     st = smmuv3_accel_stream_find(accel, CMD0_SID(cmd0));
-    if (!st || st->state != SMMUV3_ACCEL_S1 || !STE1_EATS(st->ste[1])) {
+    if (!st || !st->s1_hwpt_id || !STE1_EATS(st->ste[1])) {
         /* A device without ATS does not answer, and the host would time out */
         return SMMU_CERROR_NONE;
     }

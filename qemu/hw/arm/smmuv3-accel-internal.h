@@ -35,16 +35,14 @@ typedef struct SMMUv3AccelFeatures {
     int bbml;           /* IDR3.BBML */
 } SMMUv3AccelFeatures;
 
-typedef enum SMMUv3AccelStreamState {
-    SMMUV3_ACCEL_DETACHED,      /* DMA blocked, and no MSIs either */
-    SMMUV3_ACCEL_PARENT,        /* guest memory, as VFIO attached it */
-    SMMUV3_ACCEL_BYPASS,        /* guest memory, by the guest's choice */
+typedef enum SMMUv3AccelTargetKind {
     SMMUV3_ACCEL_ABORT,         /* DMA blocked */
+    SMMUV3_ACCEL_BYPASS,        /* guest memory */
     SMMUV3_ACCEL_S1,            /* guest tables nested on guest memory */
-} SMMUv3AccelStreamState;
+} SMMUv3AccelTargetKind;
 
 typedef struct SMMUv3AccelTarget {
-    SMMUv3AccelStreamState state;
+    SMMUv3AccelTargetKind kind;
     uint64_t ste[2];            /* what a nested HWPT takes, for _S1 */
     const char *reason;         /* why _ABORT, NULL if the guest wants it so */
     SMMUEventType event;        /* with a reason: event to record */
@@ -59,9 +57,8 @@ typedef struct SMMUv3AccelStream {
     uint8_t devfn;
 
     /* What the host was told */
-    SMMUv3AccelStreamState state;
-    uint64_t ste[2];            /* of the nested HWPT in _S1 */
-    uint32_t s1_hwpt_id;        /* in _S1 */
+    uint32_t s1_hwpt_id;        /* nested, while it is attached; 0: none */
+    uint64_t ste[2];            /* of that HWPT */
     uint32_t vdev_id;           /* 0: none */
     uint32_t vsid;              /* of the vDEVICE */
     bool failed;                /* is not what the guest wants */

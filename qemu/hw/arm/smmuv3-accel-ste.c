@@ -159,12 +159,12 @@ static void smmuv3_accel_decode_ste(SMMUv3AccelStream *st, const uint64_t *ste,
         return;
     }
     if (cfg == STE_CFG_BYPASS_ALL) {
-        t->state = SMMUV3_ACCEL_BYPASS;
+        t->kind = SMMUV3_ACCEL_BYPASS;
     } else if (cfg != STE_CFG_S1_ONLY) {
         smmuv3_accel_bad(t, SMMU_EVT_C_BAD_STE, "its stream table entry asks "
                          "for stage 2, which is not advertised");
     } else if (smmuv3_accel_check_s1(st->accel, ste, t)) {
-        t->state = SMMUV3_ACCEL_S1;
+        t->kind = SMMUV3_ACCEL_S1;
         t->ste[0] = ste[0] & STE0_NESTED;
         t->ste[1] = (ste[1] & STE1_NESTED) | smmuv3_accel_stalld(st);
         if (!smmuv3_accel_has_ats(st)) {
@@ -180,10 +180,10 @@ void smmuv3_accel_ste_read(SMMUv3AccelStream *st, uint32_t sid,
     uint64_t ste[2];
     hwaddr addr;
 
-    *t = (SMMUv3AccelTarget) { .state = SMMUV3_ACCEL_ABORT };
+    *t = (SMMUv3AccelTarget) { .kind = SMMUV3_ACCEL_ABORT };
     if (!smmu_enabled(s)) {
         if (!FIELD_EX32(s->gbpa, GBPA, ABORT)) {
-            t->state = SMMUV3_ACCEL_BYPASS;
+            t->kind = SMMUV3_ACCEL_BYPASS;
         }
         return;
     }

@@ -134,14 +134,6 @@ static void smmuv3_accel_drop_vdev(SMMUv3AccelStream *st)
     }
 }
 
-/* The stream has left what it was attached to */
-static void smmuv3_accel_moved(SMMUv3AccelStream *st,
-                               SMMUv3AccelStreamState state)
-{
-    st->state = state;
-    smmuv3_accel_drop_s1(st);
-}
-
 /*
  * Stop the stream.  Detached, a device cannot even set up interrupts, so that
  * is the last resort.
@@ -153,11 +145,10 @@ static void smmuv3_accel_block(SMMUv3AccelStream *st)
     }
     if (st->binding.hwpt_id) {
         trace_smmuv3_accel_abort(smmuv3_accel_name(st));
-        smmuv3_accel_moved(st, SMMUV3_ACCEL_ABORT);
     } else {
         trace_smmuv3_accel_detach(smmuv3_accel_name(st));
-        smmuv3_accel_moved(st, SMMUV3_ACCEL_DETACHED);
     }
+    smmuv3_accel_drop_s1(st);
 }
 
 /* Stop the stream until its configuration is installed again */
@@ -188,7 +179,7 @@ static bool smmuv3_accel_ensure_vdev(SMMUv3AccelStream *st, uint32_t sid,
     }
     if (other) {
         /* The guest has renumbered its buses: @other had this one before */
-        if (other->state == SMMUV3_ACCEL_S1 || other->binding.stuck) {
+        if (other->s1_hwpt_id || other->binding.stuck) {
             smmuv3_accel_fail(other);
         }
         smmuv3_accel_drop_vdev(other);
@@ -231,7 +222,7 @@ static int smmuv3_accel_install_s1(SMMUv3AccelStream *st, uint32_t sid,
         iommufd_backend_free_id(st->host.hiodi->iommufd, hwpt_id);
         return ret;
     }
-    smmuv3_accel_moved(st, SMMUV3_ACCEL_S1);
+    smmuv3_accel_drop_s1(st);
     st->s1_hwpt_id = hwpt_id;
     st->ste[0] = t->ste[0];
     st->ste[1] = t->ste[1];
@@ -240,23 +231,28 @@ static int smmuv3_accel_install_s1(SMMUv3AccelStream *st, uint32_t sid,
     return 0;
 }
 
+/* What all streams share that bypass, or abort */
+static uint32_t smmuv3_accel_shared_hwpt(SMMUv3Accel *accel,
+                                         const SMMUv3AccelTarget *t)
+{
+    return t->kind == SMMUV3_ACCEL_BYPASS ? accel->bypass_hwpt_id
+                                          : accel->bindings.blocking_hwpt_id;
+}
+
 static int smmuv3_accel_install(SMMUv3AccelStream *st, uint32_t sid,
                                 const SMMUv3AccelTarget *t, Error **errp)
 {
-    uint32_t hwpt_id;
+    uint32_t hwpt_id = smmuv3_accel_shared_hwpt(st->accel, t);
     int ret;
 
-    if (t->state == SMMUV3_ACCEL_S1) {
+    if (t->kind == SMMUV3_ACCEL_S1) {
         return smmuv3_accel_install_s1(st, sid, t, errp);
     }
-    hwpt_id = t->state == SMMUV3_ACCEL_BYPASS ?
-              st->accel->bypass_hwpt_id :
-              st->accel->bindings.blocking_hwpt_id;
     ret = iommufd_binding_attach(&st->binding, hwpt_id, errp);
     if (!ret) {
-        smmuv3_accel_moved(st, t->state);
+        smmuv3_accel_drop_s1(st);
         trace_smmuv3_accel_attach(smmuv3_accel_name(st), hwpt_id,
-                                  t->state == SMMUV3_ACCEL_BYPASS);
+                                  t->kind == SMMUV3_ACCEL_BYPASS);
     }
     return ret;
 }
@@ -264,12 +260,14 @@ static int smmuv3_accel_install(SMMUv3AccelStream *st, uint32_t sid,
 static bool smmuv3_accel_is_installed(SMMUv3AccelStream *st, uint32_t sid,
                                       const SMMUv3AccelTarget *t)
 {
-    if (st->failed || st->binding.stuck || st->state != t->state) {
+    if (st->failed || st->binding.stuck) {
         return false;
     }
-    return t->state != SMMUV3_ACCEL_S1 ||
-           (st->vsid == sid && st->ste[0] == t->ste[0] &&
-            st->ste[1] == t->ste[1]);
+    if (t->kind != SMMUV3_ACCEL_S1) {
+        return st->binding.hwpt_id == smmuv3_accel_shared_hwpt(st->accel, t);
+    }
+    return st->s1_hwpt_id && st->vsid == sid && st->ste[0] == t->ste[0] &&
+           st->ste[1] == t->ste[1];
 }
 
 /* Report a mistake in the guest's tables once, to the log and to the guest */
@@ -292,7 +290,7 @@ static void smmuv3_accel_tell_refusal(SMMUv3AccelStream *st,
                                       const SMMUv3AccelTarget *t, int ret,
                                       Error *err)
 {
-    bool told = st->refusal_told && st->refused.state == t->state &&
+    bool told = st->refusal_told && st->refused.kind == t->kind &&
                 st->refused.ste[0] == t->ste[0] &&
                 st->refused.ste[1] == t->ste[1];
     bool news = iommufd_binding_refused(&st->binding, ret);
@@ -303,7 +301,7 @@ static void smmuv3_accel_tell_refusal(SMMUv3AccelStream *st,
     }
     st->refused = *t;
     st->refused.event = SMMU_EVT_C_BAD_STE;
-    if (!told && ret != -EBUSY && t->state == SMMUV3_ACCEL_S1) {
+    if (!told && ret != -EBUSY && t->kind == SMMUV3_ACCEL_S1) {
         smmuv3_accel_event_record(st->accel, smmuv3_accel_stream_sid(st),
                                   &st->refused);
     }
@@ -348,7 +346,7 @@ static bool smmuv3_accel_is_moot(SMMUv3Accel *accel, const SMMUv3AccelCmd *cmd)
     if (!smmuv3_accel_cmd_stream(accel, cmd, &st)) {
         return accel->inv.tlb_stale;
     }
-    return !st || st->state != SMMUV3_ACCEL_S1;
+    return !st || !st->s1_hwpt_id;
 }
 
 /*
@@ -365,7 +363,7 @@ static void smmuv3_accel_refused(SMMUv3Accel *accel, const SMMUv3AccelCmd *cmd,
     accel->inv.tlb_stale |= is_tlbi;
     QLIST_FOREACH(st, &accel->streams, next) {
         /* Which streams use an ASID is in CDs, which only the hardware reads */
-        if (is_tlbi ? st->state == SMMUV3_ACCEL_S1 : st == only) {
+        if (is_tlbi ? st->s1_hwpt_id : st == only) {
             smmuv3_accel_log(st, "host refuses command 0x%" PRIx64 " 0x%" PRIx64
                              ": %s; it aborts",
                              (uint64_t)le64_to_cpu(cmd->cmd[0]),
@@ -421,7 +419,7 @@ void smmuv3_accel_stream_refresh(SMMUv3AccelStream *st, bool cfgi)
 
     smmuv3_accel_ste_read(st, sid, &t);
     if (smmuv3_accel_is_installed(st, sid, &t)) {
-        if (cfgi && t.state == SMMUV3_ACCEL_S1) {
+        if (cfgi && t.kind == SMMUV3_ACCEL_S1) {
             smmuv3_accel_stream_queue(st->accel, SMMU_CMD_CFGI_CD_ALL |
                                       CMD0_MAKE_SID(st->vsid), 0);
         }
@@ -581,7 +579,6 @@ bool smmuv3_accel_stream_add(SMMUv3Accel *accel, PCIBus *bus, int devfn,
     st->accel = accel;
     st->bus = bus;
     st->devfn = devfn;
-    st->state = SMMUV3_ACCEL_PARENT;
     iommufd_binding_device_init(&st->host, &accel->bindings, idev);
     /* As VFIO has attached it */
     st->binding.dev = &st->host;

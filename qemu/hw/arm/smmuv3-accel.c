@@ -502,15 +502,18 @@ void smmuv3_accel_flush(SMMUv3State *s)
     }
 }
 
+/* What a stream is attached to, for people */
+static const char *smmuv3_accel_attached_to(SMMUv3AccelStream *st)
+{
+    uint32_t hwpt_id = st->binding.hwpt_id;
+
+    return !hwpt_id ? "detached" :
+           hwpt_id == st->s1_hwpt_id ? "stage 1" :
+           hwpt_id == st->accel->bypass_hwpt_id ? "bypass" : "abort";
+}
+
 char *smmuv3_accel_describe(SMMUv3State *s)
 {
-    static const char *const states[] = {
-        [SMMUV3_ACCEL_DETACHED] = "detached",
-        [SMMUV3_ACCEL_PARENT] = "guest memory",
-        [SMMUV3_ACCEL_BYPASS] = "bypass",
-        [SMMUV3_ACCEL_ABORT] = "abort",
-        [SMMUV3_ACCEL_S1] = "stage 1",
-    };
     GString *str = g_string_new(NULL);
     SMMUv3AccelStream *st;
 
@@ -525,8 +528,9 @@ char *smmuv3_accel_describe(SMMUv3State *s)
                                "IDR5 0x%x, StreamID 0x%x, %s",
                                str->len ? "; " : "", hiod->name, idr[0],
                                idr[1], idr[3], idr[5],
-                               smmuv3_accel_stream_sid(st), states[st->state]);
-        if (st->state == SMMUV3_ACCEL_S1) {
+                               smmuv3_accel_stream_sid(st),
+                               smmuv3_accel_attached_to(st));
+        if (st->s1_hwpt_id) {
             g_string_append_printf(str, " (STE 0x%" PRIx64 " 0x%" PRIx64
                                    ", HWPT %u on vIOMMU %u)", st->ste[0],
                                    st->ste[1], st->s1_hwpt_id,

@@ -145,8 +145,8 @@ QUT_EVENTS = {
     "vtd_accel_s1_alloc": r"s1_hwpt=(?P<id>\d+) s2_hwpt=(?P<s2>\d+) domain=(?P<domain>\d+) "
         r"pasid=0x(?P<pasid>[0-9a-f]+) pgtbl=0x(?P<pgtbl>[0-9a-f]+) "
         r"addr_width=(?P<width>\d+) flags=0x(?P<flags>[0-9a-f]+)",
-    "vtd_accel_attach_s1": r"(?P<name>\S+) pasid=0x(?P<pasid>[0-9a-f]+) "
-        r"domain=(?P<domain>\d+) s1_hwpt=(?P<s1>\d+) s2_hwpt=(?P<s2>\d+)",
+    "vtd_accel_attach_tables": r"(?P<name>\S+) pasid=0x(?P<pasid>[0-9a-f]+) "
+        r"domain=(?P<domain>\d+) hwpt=(?P<id>\d+) on=(?P<on>\d+)",
     "vtd_accel_attach_s2": r"(?P<name>\S+) pasid=\S+ s2_hwpt=(?P<s2>\d+)",
     "vtd_accel_block": r"(?P<name>\S+) pasid=0x(?P<pasid>[0-9a-f]+)",
     "iommufd_backend_alloc_viommu": r"hwpt_id=(?P<s2>\d+) viommu_id=(?P<id>\d+) "
@@ -211,8 +211,10 @@ class _Objects:
             "flags": int(e["flags"], 16), "calls": 0, "entries": 0, "failed": 0,
             "freed": False}
 
-    def attach_s1(self, e):
-        self._device(e["name"])["attached"].append({"to": "s1", "id": int(e["s1"])})
+    def attach_tables(self, e):
+        """To an S1, or to a copy of second-level tables, which is not recorded."""
+        if not self.s1.get(e["id"], {"freed": True})["freed"]:
+            self._device(e["name"])["attached"].append({"to": "s1", "id": int(e["id"])})
 
     def attach_s2(self, e):
         self._device(e["name"])["attached"].append({"to": "s2", "id": int(e["s2"])})
@@ -259,7 +261,7 @@ class _Objects:
         "iommufd_backend_free_id": free,
         "iommufd_backend_invalidate_cache": invalidate,
         "vtd_accel_s1_alloc": s1_alloc,
-        "vtd_accel_attach_s1": attach_s1,
+        "vtd_accel_attach_tables": attach_tables,
         "vtd_accel_attach_s2": attach_s2,
         "vtd_accel_block": block,
         "iommufd_backend_alloc_viommu": alloc_viommu,

@@ -35,7 +35,7 @@ iommufd_backend_alloc_ioas  iommufd=9 ioas=2
 iommufd_backend_alloc_hwpt  iommufd=9 dev_id=1 pt_id=2 flags=0x1 hwpt_type=0 len=0 data_ptr=0x0 out_hwpt=3 (0)
 iommufd_backend_map_dma  iommufd=9 ioas=2 iova=0x0 size=0x10000000 addr=0x7f00 readonly=0 (0)
 vtd_accel_s1_alloc s1_hwpt=4 s2_hwpt=3 domain=2 pasid=0x0 pgtbl=0x2a31000 addr_width=48 flags=0x0
-vtd_accel_attach_s1 0000:01:00.0 pasid=0x0 domain=2 s1_hwpt=4 s2_hwpt=3
+vtd_accel_attach_tables 0000:01:00.0 pasid=0x0 domain=2 hwpt=4 on=3
 iommufd_backend_invalidate_cache  iommufd=9 id=4 data_type=0 entry_len=24 entry_num=3 handled=3 (0)
 iommufd_backend_free_id  iommufd=9 id=4 (0)
 qemu: warning: something to say

@@ -130,6 +130,21 @@ bool vtd_accel_supports_host(IntelIOMMUState *s, HostIOMMUDevice *hiod,
  * Devices
  */
 
+static void vtd_accel_refresh_rid(VTDAccelDevice *dev)
+{
+    VTDAccelTarget t = { .state = VTD_ACCEL_BLOCKED };
+
+    vtd_accel_read_rid(dev, &t);
+    vtd_accel_apply_rid(dev, &t);
+}
+
+/* Any PASID entry of the device may have changed */
+static void vtd_accel_refresh(VTDAccelDevice *dev)
+{
+    vtd_accel_refresh_rid(dev);
+    vtd_accel_start_walk(dev);
+}
+
 static void vtd_accel_retry(IOMMUFDBindingDevice *host)
 {
     VTDAccelDevice *dev = container_of(host, VTDAccelDevice, host);
@@ -239,12 +254,15 @@ void vtd_accel_context_device_invalidate(IntelIOMMUState *s,
 /* The guest may have changed the PASID entry of @pasid in any table */
 static void vtd_accel_pasid_invalidate(VTDAccelDevice *dev, uint32_t pasid)
 {
+    VTDAccelTarget t = { .state = VTD_ACCEL_BLOCKED };
+
     /* Without context it is not known what RID_PASID will be */
     if (!dev->context_valid || dev->rid_pasid == pasid) {
         vtd_accel_refresh_rid(dev);
     }
-    if (dev->context_valid && dev->rid_pasid != pasid) {
-        vtd_accel_refresh_pasid(dev, pasid);
+    if (dev->context_valid && dev->rid_pasid != pasid &&
+        vtd_accel_read_pasid(dev, pasid, &t)) {
+        vtd_accel_apply_pasid(dev, pasid, &t);
     }
 }
 
@@ -357,7 +375,7 @@ bool vtd_accel_sync(IntelIOMMUState *s)
     while ((s1 = QTAILQ_FIRST(&accel->s1s.pending))) {
         vtd_accel_flush(accel, s1);
     }
-    if (accel->legacy) {
+    if (accel->legacy && accel->legacy->unfinished) {
         accel->legacy->finish(accel);
     }
     if (accel->bindings.num_stuck) {

@@ -24,7 +24,7 @@ static VTDAccelDevice *vtd_accel_device(const VTDAccelBinding *b)
 
 static const char *vtd_accel_name(const VTDAccelBinding *b)
 {
-    return iommufd_binding_device_name(b->host.dev);
+    return HOST_IOMMU_DEVICE(b->host.dev->hiodi)->name;
 }
 
 static VTDAccelWork *vtd_accel_work(const VTDAccelBinding *b)
@@ -175,32 +175,37 @@ static void vtd_accel_attach_ram(VTDAccelBinding *b)
 static int vtd_accel_attach_hwpt(VTDAccelBinding *b, VTDAccelHwpt *hwpt,
                                  const char *what, bool may_fail)
 {
+    const VTDAccelKey *key = &hwpt->key;
     int ret = vtd_accel_attach(b, hwpt->hwpt_id, what, may_fail);
 
     if (ret) {
         vtd_accel_hwpt_put(hwpt);
         return ret;
     }
-    hwpt->key.table->ops->trace_attach(hwpt, vtd_accel_name(b));
+    trace_vtd_accel_attach_tables(vtd_accel_name(b), key->pasid, key->domain_id,
+                                  hwpt->hwpt_id, key->guest_ram_id);
     vtd_accel_set_hwpt(b, hwpt);
     return 0;
 }
 
-/* A HWPT that the device has for itself, NULL if it cannot get one */
-static VTDAccelHwpt *vtd_accel_new_hwpt(VTDAccelBinding *b,
-                                        const VTDAccelKey *key, Error **errp)
+/*
+ * A guest must not use up the domain ids of the host's IOMMU, which other VMs
+ * need as well.
+ */
+static bool vtd_accel_has_room(VTDAccelBinding *b, VTDAccelHwptTable *table)
 {
-    const VTDAccelHwptOps *ops = key->table->ops;
-
-    if (ops->has_room && !ops->has_room(key->table, NULL)) {
+    if (table->num >= table->max) {
         /* The one that it has makes room, unless others use it */
         vtd_accel_block(b);
-        if (!ops->has_room(key->table, errp)) {
-            return NULL;
-        }
     }
-    vtd_accel_spend(vtd_accel_work(b), VTD_ACCEL_IOCTL_WORK);
-    return ops->alloc(key, b->host.dev->hiodi->devid, errp);
+    if (table->num >= table->max) {
+        vtd_accel_log(b, "the guest has %u first-stage tables and PASIDs in "
+                      "use on the host, max-host-domains=%u allows no more: "
+                      "raise it, or lower pasid-bits; DMA blocked", table->num,
+                      table->max);
+        return false;
+    }
+    return true;
 }
 
 static void vtd_accel_attach_tables(VTDAccelBinding *b, const VTDAccelKey *key)
@@ -226,7 +231,11 @@ static void vtd_accel_attach_tables(VTDAccelBinding *b, const VTDAccelKey *key)
         /* Another IOMMU unit that cannot use it: the device gets its own */
     }
 
-    hwpt = vtd_accel_new_hwpt(b, key, &err);
+    if (!vtd_accel_has_room(b, key->table)) {
+        return;
+    }
+    vtd_accel_spend(vtd_accel_work(b), VTD_ACCEL_IOCTL_WORK);
+    hwpt = ops->alloc(key, b->host.dev->hiodi->devid, &err);
     if (hwpt) {
         vtd_accel_attach_hwpt(b, hwpt, ops->what, false);
     } else {

@@ -48,9 +48,6 @@ typedef struct VTDAccelHwptOps {
     VTDAccelHwpt *(*next)(VTDAccelHwptTable *table, VTDAccelHwpt *prev,
                           const VTDAccelKey *key);
 
-    /* May there be another HWPT?  Optional; sets @errp if not. */
-    bool (*has_room)(VTDAccelHwptTable *table, Error **errp);
-
     /*
      * Allocate a HWPT with one user.  @dev_id is the iommufd id of the first
      * device that will use it.  NULL with @errp set on failure.
@@ -60,15 +57,14 @@ typedef struct VTDAccelHwptOps {
 
     void (*free)(VTDAccelHwpt *hwpt);
 
-    /* Trace that a device was attached to @hwpt */
-    void (*trace_attach)(const VTDAccelHwpt *hwpt, const char *device);
-
     /* For people: what @hwpt translates by */
     void (*describe)(const VTDAccelHwpt *hwpt, GString *str);
 } VTDAccelHwptOps;
 
 struct VTDAccelHwptTable {
     const VTDAccelHwptOps *ops;
+    uint32_t num;
+    uint32_t max;           /* of @num */
 };
 
 struct VTDAccelHwpt {

@@ -80,6 +80,7 @@ typedef struct VTDAccelLegacy {
 
     /* Do what is left.  False if that is too much for one piece. */
     bool (*finish)(VTDAccel *accel);
+    bool unfinished;        /* there is something left */
 } VTDAccelLegacy;
 
 struct VTDAccel {

@@ -11,12 +11,11 @@
 #include "intel_iommu_accel_legacy.h"
 #include "intel_iommu_accel_legacy_tables.h"
 #include "intel_iommu_accel_shadow.h"
-#include "intel_iommu_accel_walk.h"
+#include "intel_iommu_accel_tables.h"
 
 typedef struct VTDAccelLegacyState {
     VTDAccelLegacy ops;
     VTDAccelShadowTable shadows;
-    bool repair;            /* a device is to be tried again */
 } VTDAccelLegacyState;
 
 /* VTDAccelDevice::legacy */
@@ -93,7 +92,7 @@ static void vtd_accel_legacy_invalidate(VTDAccel *accel, int domain_id,
             legacy &&
             (domain_id < 0 || domain_id == legacy->context.domain_id)) {
             legacy->again = true;
-            state->repair = true;
+            state->ops.unfinished = true;
         }
     }
 }
@@ -103,13 +102,15 @@ static void vtd_accel_legacy_repair_device(VTDAccelLegacyState *state,
 {
     VTDAccelShadow *shadow = vtd_accel_shadow(&state->shadows, dev->rid.hwpt);
     VTDAccelLegacyDevice *legacy = dev->legacy;
+    VTDAccelTarget t = { .state = VTD_ACCEL_BLOCKED };
 
     if (shadow && shadow->failure && !shadow->complete) {
         /* A new copy would come to the same end */
         vtd_accel_abandon_rid(dev, shadow->failure);
     } else if ((legacy && legacy->again) || (shadow && shadow->failure)) {
         legacy->again = false;
-        vtd_accel_refresh_rid(dev);
+        vtd_accel_read_rid(dev, &t);
+        vtd_accel_apply_rid(dev, &t);
     }
 }
 
@@ -118,16 +119,16 @@ static bool vtd_accel_legacy_finish(VTDAccel *accel)
     VTDAccelLegacyState *state = vtd_accel_legacy(accel);
     VTDAccelDevice *dev;
 
-    while (vtd_accel_shadow_continue(&state->shadows)) {
-        if (!state->repair && !state->shadows.failed) {
-            return true;
+    while (state->ops.unfinished) {
+        if (!vtd_accel_shadow_continue(&state->shadows)) {
+            return false;
         }
-        state->repair = state->shadows.failed = false;
+        state->ops.unfinished = false;
         QLIST_FOREACH(dev, &accel->devices, next) {
             vtd_accel_legacy_repair_device(state, dev);
         }
     }
-    return false;
+    return true;
 }
 
 void vtd_accel_legacy_init(IntelIOMMUState *s)

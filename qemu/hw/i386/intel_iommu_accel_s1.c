@@ -64,7 +64,7 @@ static void vtd_accel_s1_insert(VTDAccelS1Table *t, VTDAccelS1 *s1)
         g_hash_table_insert(t->domains, GUINT_TO_POINTER(domain_id), domain);
     }
     QLIST_INSERT_HEAD(domain, s1, domain_next);
-    t->num++;
+    t->table.num++;
 
     s1->same_pasid = vtd_accel_s1_first(t, domain_id, pasid);
     g_hash_table_insert(t->pasids, vtd_accel_pasid_hash_key(domain_id, pasid),
@@ -90,7 +90,7 @@ static void vtd_accel_s1_remove(VTDAccelS1Table *t, VTDAccelS1 *s1)
     }
 
     QLIST_REMOVE(s1, domain_next);
-    t->num--;
+    t->table.num--;
     if (QLIST_EMPTY((VTDAccelDomain *)
                     g_hash_table_lookup(t->domains,
                                         GUINT_TO_POINTER(domain_id)))) {
@@ -108,23 +108,6 @@ static VTDAccelHwpt *vtd_accel_s1_next(VTDAccelHwptTable *table,
                            key->pasid);
 
     return s1 ? &s1->hwpt : NULL;
-}
-
-/*
- * A guest must not use up the domain ids of the host's IOMMU, which other VMs
- * need as well.
- */
-static bool vtd_accel_s1_has_room(VTDAccelHwptTable *table, Error **errp)
-{
-    VTDAccelS1Table *t = vtd_accel_s1_table(table);
-
-    if (t->num >= t->max) {
-        error_setg(errp, "the guest has %u first-stage tables and PASIDs in "
-                   "use on the host, max-host-domains=%u allows no more: "
-                   "raise it, or lower pasid-bits", t->num, t->max);
-        return false;
-    }
-    return true;
 }
 
 /* Bits of an input address */
@@ -188,13 +171,6 @@ static void vtd_accel_s1_free(VTDAccelHwpt *hwpt)
     g_free(s1);
 }
 
-static void vtd_accel_s1_trace_attach(const VTDAccelHwpt *hwpt,
-                                      const char *device)
-{
-    trace_vtd_accel_attach_s1(device, hwpt->key.pasid, hwpt->key.domain_id,
-                              hwpt->hwpt_id, hwpt->key.guest_ram_id);
-}
-
 static void vtd_accel_s1_describe(const VTDAccelHwpt *hwpt, GString *str)
 {
     const VTDAccelKey *key = &hwpt->key;
@@ -208,10 +184,8 @@ static void vtd_accel_s1_describe(const VTDAccelHwpt *hwpt, GString *str)
 static const VTDAccelHwptOps vtd_accel_s1_ops = {
     .what = "first-stage tables",
     .next = vtd_accel_s1_next,
-    .has_room = vtd_accel_s1_has_room,
     .alloc = vtd_accel_s1_alloc,
     .free = vtd_accel_s1_free,
-    .trace_attach = vtd_accel_s1_trace_attach,
     .describe = vtd_accel_s1_describe,
 };
 
@@ -222,7 +196,7 @@ void vtd_accel_s1_table_init(VTDAccelS1Table *t, uint32_t max)
     t->pasids = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
                                       NULL);
     QTAILQ_INIT(&t->pending);
-    t->max = max;
+    t->table.max = max;
 }
 
 void vtd_accel_s1_foreach_domain(VTDAccelS1Table *t, uint16_t domain_id,

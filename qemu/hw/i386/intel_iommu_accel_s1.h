@@ -29,8 +29,6 @@ typedef struct VTDAccelS1Table {
     GHashTable *pasids;
     QTAILQ_HEAD(, VTDAccelS1) pending;  /* with something queued */
     uint32_t num_pending;
-    uint32_t num;           /* S1 HWPTs, each of which takes a host domain id */
-    uint32_t max;           /* of @num */
 } VTDAccelS1Table;
 
 typedef void (*VTDAccelS1Func)(VTDAccelS1 *s1, void *opaque);

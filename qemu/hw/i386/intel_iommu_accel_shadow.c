@@ -375,6 +375,9 @@ static bool vtd_accel_shadow_run(VTDAccelShadowTable *t, VTDAccelShadow *shadow)
             vtd_accel_shadow_clear(&u, shadow->walk_last);
         }
     } while (u.again);
+    if (u.paused || shadow->failure) {
+        t->s->accel->legacy->unfinished = true;
+    }
     if (u.paused) {
         return false;
     }
@@ -394,6 +397,7 @@ static void vtd_accel_shadow_update(VTDAccelShadowTable *t,
     VTDAccelMapping *m;
 
     if (start > limit || shadow->failure) {
+        t->s->accel->legacy->unfinished |= !!shadow->failure;
         return;
     }
     last = MIN(last, limit);
@@ -431,7 +435,6 @@ void vtd_accel_shadow_invalidate(VTDAccelShadowTable *t, int domain_id,
     QLIST_FOREACH(shadow, &t->shadows, next) {
         if (domain_id < 0 || shadow->hwpt.key.domain_id == domain_id) {
             vtd_accel_shadow_update(t, shadow, addr & ~mask, addr | mask);
-            t->failed |= !!shadow->failure;
         }
     }
 }
@@ -447,7 +450,6 @@ bool vtd_accel_shadow_continue(VTDAccelShadowTable *t)
         if (!vtd_accel_shadow_run(t, shadow)) {
             return false;
         }
-        t->failed |= !!shadow->failure;
     }
     return true;
 }
@@ -568,12 +570,6 @@ static VTDAccelHwpt *vtd_accel_shadow_alloc(const VTDAccelKey *key,
     return &shadow->hwpt;
 }
 
-static void vtd_accel_shadow_trace_attach(const VTDAccelHwpt *hwpt,
-                                          const char *device)
-{
-    trace_vtd_accel_attach_shadow(device, hwpt->key.domain_id, hwpt->hwpt_id);
-}
-
 static void vtd_accel_shadow_describe(const VTDAccelHwpt *hwpt, GString *str)
 {
     const VTDAccelKey *key = &hwpt->key;
@@ -588,7 +584,6 @@ static const VTDAccelHwptOps vtd_accel_shadow_ops = {
     .next = vtd_accel_shadow_next,
     .alloc = vtd_accel_shadow_alloc,
     .free = vtd_accel_shadow_free,
-    .trace_attach = vtd_accel_shadow_trace_attach,
     .describe = vtd_accel_shadow_describe,
 };
 
@@ -597,6 +592,7 @@ void vtd_accel_shadow_table_init(VTDAccelShadowTable *t, IntelIOMMUState *s)
     uint64_t ram = MACHINE(qdev_get_machine())->maxram_size;
 
     t->table.ops = &vtd_accel_shadow_ops;
+    t->table.max = UINT32_MAX;
     t->s = s;
     QLIST_INIT(&t->shadows);
     /* Memory may be mapped twice, but most of it once only */

@@ -36,7 +36,6 @@ typedef struct VTDAccelShadowTable {
     QLIST_HEAD(, VTDAccelShadow) shadows;
     Error *blocker;         /* of migration, while there are shadows */
     uint64_t limit;         /* bytes that one shadow may map */
-    bool failed;            /* a shadow has failed, its users are to leave it */
 } VTDAccelShadowTable;
 
 void vtd_accel_shadow_table_init(VTDAccelShadowTable *t, IntelIOMMUState *s);
@@ -49,7 +48,8 @@ VTDAccelShadow *vtd_accel_shadow(VTDAccelShadowTable *t, VTDAccelHwpt *hwpt);
  * guest's tables
  *
  * In a piece of work this may have to be continued.  Where a shadow cannot
- * follow, it has @failure set, and @t has @failed set.
+ * follow, it has @failure set, and its users are to leave it.  In both cases
+ * VTDAccelLegacy::unfinished is set.
  *
  * @t: all shadows
  * @domain_id: domain, or -1 for all

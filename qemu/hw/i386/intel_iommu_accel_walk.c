@@ -19,23 +19,6 @@
 /* S1 HWPTs with invalidations that may wait for a wait descriptor */
 #define VTD_ACCEL_PENDING_MAX   (VTD_ACCEL_WORK_MAX / VTD_ACCEL_IOCTL_WORK)
 
-void vtd_accel_refresh_rid(VTDAccelDevice *dev)
-{
-    VTDAccelTarget t = { .state = VTD_ACCEL_BLOCKED };
-
-    vtd_accel_read_rid(dev, &t);
-    vtd_accel_apply_rid(dev, &t);
-}
-
-void vtd_accel_refresh_pasid(VTDAccelDevice *dev, uint32_t pasid)
-{
-    VTDAccelTarget t = { .state = VTD_ACCEL_BLOCKED };
-
-    if (vtd_accel_read_pasid(dev, pasid, &t)) {
-        vtd_accel_apply_pasid(dev, pasid, &t);
-    }
-}
-
 static void vtd_accel_set_walking(VTDAccelDevice *dev, bool walking)
 {
     dev->s->accel->num_walking += walking - dev->walking;
@@ -43,10 +26,8 @@ static void vtd_accel_set_walking(VTDAccelDevice *dev, bool walking)
     dev->walk_pasid = 0;
 }
 
-void vtd_accel_refresh(VTDAccelDevice *dev)
+void vtd_accel_start_walk(VTDAccelDevice *dev)
 {
-    vtd_accel_refresh_rid(dev);
-
     /* Most devices have no PASIDs: there is nothing to walk for */
     if (vtd_accel_num_pasids(dev) || dev->num_pasids) {
         vtd_accel_set_walking(dev, true);
@@ -84,7 +65,7 @@ static void vtd_accel_walk_table(VTDAccelDevice *dev, uint32_t first,
     }
 
     for (uint32_t pasid = first; pasid <= last; pasid++) {
-        VTDAccelTarget t;
+        VTDAccelTarget t = { .state = VTD_ACCEL_BLOCKED };
 
         vtd_accel_target_pasid(dev, pasid, &pe[pasid - first], &t);
         vtd_accel_apply_pasid(dev, pasid, &t);
@@ -155,7 +136,8 @@ bool vtd_accel_finish(VTDAccel *accel)
 {
     VTDAccelDevice *dev;
 
-    if (accel->legacy && !accel->legacy->finish(accel)) {
+    if (accel->legacy && accel->legacy->unfinished &&
+        !accel->legacy->finish(accel)) {
         return false;
     }
     if (accel->num_walking) {

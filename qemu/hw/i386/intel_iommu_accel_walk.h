@@ -9,21 +9,14 @@
 
 #include "intel_iommu_accel_internal.h"
 
-/* vtd_accel_refresh_rid: what is for requests without PASID may have changed */
-void vtd_accel_refresh_rid(VTDAccelDevice *dev);
-
-/* vtd_accel_refresh_pasid: one PASID entry may have changed */
-void vtd_accel_refresh_pasid(VTDAccelDevice *dev, uint32_t pasid);
-
 /**
- * vtd_accel_refresh: any PASID entry of a device may have changed
+ * vtd_accel_start_walk: any PASID entry of a device may have changed
  *
- * Only requests without PASID are dealt with at once, the others by
- * vtd_accel_finish().
+ * They are looked at by vtd_accel_finish(), RID_PASID's excepted.
  */
-void vtd_accel_refresh(VTDAccelDevice *dev);
+void vtd_accel_start_walk(VTDAccelDevice *dev);
 
-/* vtd_accel_stop_walk: forget what vtd_accel_refresh() has left */
+/* vtd_accel_stop_walk: forget what is left */
 void vtd_accel_stop_walk(VTDAccelDevice *dev);
 
 /**

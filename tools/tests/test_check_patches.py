@@ -113,6 +113,19 @@ class CheckPatches(SeriesTest):
         self.edit_patch(ONE, "+line five\n", "+line five\n" * 150)
         self.complains(ONE, "151 changed lines")
 
+    def test_too_long_with_its_new_files(self):
+        self.write(self.root / "qemu/hw/n.c", SPDX + "int x;\n" * 900)
+        self.write(self.root / "qemu/hw/o.c", SPDX + "int x;\n" * 595)
+        self.add_to_message(ONE, "Adds: hw/n.c\nAdds: hw/o.c")
+        self.good("check-patches")
+        self.write(self.root / "qemu/hw/o.c", SPDX + "int x;\n" * 601)
+        self.complains(ONE, "1505 lines with its new files")
+
+    def test_data_that_a_program_has_written_may_be_long(self):
+        self.write(self.root / "qemu/tests/data/n", SPDX + "1\n" * 2000)
+        self.add_to_message(ONE, "Adds: tests/data/n")
+        self.good("check-patches")
+
     def test_missing_licence(self):
         self.write(self.root / "qemu/hw/n.c", "int x;\n")
         self.complains("qemu/hw/n.c", "SPDX")

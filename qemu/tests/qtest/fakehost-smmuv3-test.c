@@ -296,9 +296,12 @@ static void test_commands(DirectHost *f)
 
     g_assert_cmpint(raw_vdevice(f, viommu, f->dev_id, VSID, &id), ==, 0);
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-        int err = cases[i].err < 0 ? ats : cases[i].err;
+        int err = cases[i].err;
         uint32_t num = 1;
 
+        if (err < 0) {
+            err = ats;
+        }
         g_test_message("command 0x%" PRIx64, (uint64_t)cases[i].cmd[0]);
         g_assert_cmpint(raw_invalidate(f, viommu, cases[i].cmd, &num), ==,
                         err);

@@ -56,6 +56,7 @@ static void vtd_accel_walk_table(VTDAccelDevice *dev, uint32_t first,
 {
     VTDPASIDEntry pe[VTD_PASID_TABLE_NUM];
     hwaddr addr = dire & VTD_PASID_TABLE_BASE_ADDR_MASK;
+    uint32_t bound = vtd_accel_next_bound(dev, first);
 
     if (!vtd_accel_read(dev->s, addr, pe[0].val,
                         ARRAY_SIZE(pe) * ARRAY_SIZE(pe[0].val))) {
@@ -67,6 +68,12 @@ static void vtd_accel_walk_table(VTDAccelDevice *dev, uint32_t first,
     for (uint32_t pasid = first; pasid <= last; pasid++) {
         VTDAccelTarget t = { .state = VTD_ACCEL_BLOCKED };
 
+        if (!(pe[pasid - first].val[0] & VTD_PASID_ENTRY_P)) {
+            bound = bound < pasid ? vtd_accel_next_bound(dev, pasid) : bound;
+            if (bound > pasid) {
+                continue;
+            }
+        }
         vtd_accel_target_pasid(dev, pasid, &pe[pasid - first], &t);
         vtd_accel_apply_pasid(dev, pasid, &t);
     }

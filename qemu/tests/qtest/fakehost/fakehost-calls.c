@@ -1,12 +1,12 @@
 /*
- * Fakehost: the ioctls of iommufd and VFIO that are known by name, and how
- * their arguments are printed. Used by both modes.
+ * Fakehost: the one table of the ioctls of iommufd and VFIO: names, sizes,
+ * what executes them in fake mode, and how their arguments are printed.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
 #include <string.h>
-#include "fakehost-internal.h"
+#include "fakehost-model.h"
 
 /* A log line that lists every entry stays readable, and bounded, up to here */
 #define FH_PRINT_ENTRIES_MAX    4096
@@ -17,7 +17,6 @@
 #define INX(s, m)       FIELD(s, m, FH_FIELD_IN | FH_FIELD_HEX)
 #define OUT(s, m)       FIELD(s, m, FH_FIELD_OUT)
 #define OUTX(s, m)      FIELD(s, m, FH_FIELD_OUT | FH_FIELD_HEX)
-#define FIELDS(...)     ((const FhField[]) { __VA_ARGS__, { NULL } })
 #define UPTO(s, m) \
     (offsetof(struct s, m) + sizeof(((struct s *)NULL)->m))
 
@@ -105,24 +104,35 @@ static void fh_print_detach_pasid(FhText *t, const void *arg)
     }
 }
 
+/* A call of iommufd: its structure, up to which field it must be there */
+#define IOMMUFD(nr, type, last, fn) \
+    .cmd = nr, .size = sizeof(struct type), .min_size = UPTO(type, last), \
+    .iommufd = fn
+/* A call of a VFIO device */
+#define DEVICE(nr, type, last, fn) \
+    .cmd = nr, .min_size = UPTO(type, last), .device = fn
+#define FIELDS(...)     .fields = (const FhField[]) { __VA_ARGS__, { NULL } }
+
 static const FhCall fh_calls[] = {
     {
-        "IOMMU_DESTROY", IOMMU_DESTROY, FH_CALL_NOFAIL,
-        UPTO(iommu_destroy, id),
+        "IOMMU_DESTROY", FH_CALL_NOFAIL,
+        IOMMUFD(IOMMU_DESTROY, iommu_destroy, id, fh_destroy),
         FIELDS(IN(iommu_destroy, id)),
     }, {
-        "IOMMU_IOAS_ALLOC", IOMMU_IOAS_ALLOC, 0,
-        UPTO(iommu_ioas_alloc, out_ioas_id),
+        "IOMMU_IOAS_ALLOC",
+        IOMMUFD(IOMMU_IOAS_ALLOC, iommu_ioas_alloc, out_ioas_id,
+                fh_ioas_alloc),
         FIELDS(INX(iommu_ioas_alloc, flags),
                OUT(iommu_ioas_alloc, out_ioas_id)),
     }, {
-        "IOMMU_IOAS_ALLOW_IOVAS", IOMMU_IOAS_ALLOW_IOVAS, 0,
-        UPTO(iommu_ioas_allow_iovas, allowed_iovas),
+        "IOMMU_IOAS_ALLOW_IOVAS",
+        IOMMUFD(IOMMU_IOAS_ALLOW_IOVAS, iommu_ioas_allow_iovas, allowed_iovas,
+                fh_ioas_allow_iovas),
         FIELDS(IN(iommu_ioas_allow_iovas, ioas_id),
                IN(iommu_ioas_allow_iovas, num_iovas)),
     }, {
-        "IOMMU_IOAS_COPY", IOMMU_IOAS_COPY, 0,
-        UPTO(iommu_ioas_copy, src_iova),
+        "IOMMU_IOAS_COPY",
+        IOMMUFD(IOMMU_IOAS_COPY, iommu_ioas_copy, src_iova, fh_ioas_copy),
         FIELDS(INX(iommu_ioas_copy, flags),
                IN(iommu_ioas_copy, dst_ioas_id),
                IN(iommu_ioas_copy, src_ioas_id),
@@ -130,76 +140,23 @@ static const FhCall fh_calls[] = {
                INX(iommu_ioas_copy, dst_iova),
                INX(iommu_ioas_copy, src_iova)),
     }, {
-        "IOMMU_IOAS_IOVA_RANGES", IOMMU_IOAS_IOVA_RANGES, 0,
-        UPTO(iommu_ioas_iova_ranges, out_iova_alignment),
+        "IOMMU_IOAS_IOVA_RANGES", FH_CALL_ANSWERS,
+        IOMMUFD(IOMMU_IOAS_IOVA_RANGES, iommu_ioas_iova_ranges,
+                out_iova_alignment, fh_ioas_iova_ranges),
         FIELDS(IN(iommu_ioas_iova_ranges, ioas_id),
                OUT(iommu_ioas_iova_ranges, num_iovas)),
     }, {
-        "IOMMU_IOAS_MAP", IOMMU_IOAS_MAP, 0,
-        UPTO(iommu_ioas_map, iova),
+        "IOMMU_IOAS_MAP",
+        IOMMUFD(IOMMU_IOAS_MAP, iommu_ioas_map, iova, fh_ioas_map),
         FIELDS(INX(iommu_ioas_map, flags),
                IN(iommu_ioas_map, ioas_id),
                INX(iommu_ioas_map, user_va),
                INX(iommu_ioas_map, length),
                INX(iommu_ioas_map, iova)),
     }, {
-        "IOMMU_IOAS_UNMAP", IOMMU_IOAS_UNMAP, FH_CALL_NOFAIL,
-        UPTO(iommu_ioas_unmap, length),
-        FIELDS(IN(iommu_ioas_unmap, ioas_id),
-               INX(iommu_ioas_unmap, iova),
-               INX(iommu_ioas_unmap, length)),
-    }, {
-        "IOMMU_OPTION", IOMMU_OPTION, 0,
-        UPTO(iommu_option, val64),
-        FIELDS(IN(iommu_option, option_id), IN(iommu_option, op),
-               IN(iommu_option, object_id)),
-    }, {
-        "IOMMU_HWPT_ALLOC", FH_IOMMU_HWPT_ALLOC, 0,
-        UPTO(fh_iommu_hwpt_alloc, __reserved),
-        FIELDS(INX(fh_iommu_hwpt_alloc, flags),
-               IN(fh_iommu_hwpt_alloc, dev_id),
-               IN(fh_iommu_hwpt_alloc, pt_id),
-               IN(fh_iommu_hwpt_alloc, data_type),
-               OUT(fh_iommu_hwpt_alloc, out_hwpt_id)),
-        fh_print_hwpt_data,
-    }, {
-        "IOMMU_GET_HW_INFO", FH_IOMMU_GET_HW_INFO, 0,
-        UPTO(fh_iommu_hw_info, __reserved),
-        FIELDS(IN(fh_iommu_hw_info, dev_id),
-               IN(fh_iommu_hw_info, data_len),
-               OUT(fh_iommu_hw_info, data_type),
-               OUT(fh_iommu_hw_info, out_max_pasid_log2),
-               OUTX(fh_iommu_hw_info, out_capabilities)),
-    }, {
-        "IOMMU_HWPT_SET_DIRTY_TRACKING", FH_IOMMU_SET_DIRTY_TRACKING, 0,
-        sizeof(struct fh_iommu_set_dirty_tracking),
-        FIELDS(INX(fh_iommu_set_dirty_tracking, flags),
-               IN(fh_iommu_set_dirty_tracking, hwpt_id)),
-    }, {
-        "IOMMU_HWPT_GET_DIRTY_BITMAP", FH_IOMMU_GET_DIRTY_BITMAP, 0,
-        sizeof(struct fh_iommu_get_dirty_bitmap),
-        FIELDS(INX(fh_iommu_get_dirty_bitmap, flags),
-               IN(fh_iommu_get_dirty_bitmap, hwpt_id),
-               INX(fh_iommu_get_dirty_bitmap, iova),
-               INX(fh_iommu_get_dirty_bitmap, length)),
-    }, {
-        "IOMMU_HWPT_INVALIDATE", FH_IOMMU_HWPT_INVALIDATE, 0,
-        sizeof(struct fh_iommu_hwpt_invalidate),
-        FIELDS(IN(fh_iommu_hwpt_invalidate, hwpt_id),
-               IN(fh_iommu_hwpt_invalidate, data_type),
-               IN(fh_iommu_hwpt_invalidate, entry_num),
-               { "handled", offsetof(struct fh_iommu_hwpt_invalidate,
-                                     entry_num), 4, FH_FIELD_OUT }),
-        fh_print_entries,
-    }, {
-        "IOMMU_FAULT_QUEUE_ALLOC", FH_IOMMU_FAULT_QUEUE_ALLOC, 0,
-        sizeof(struct fh_iommu_fault_alloc),
-        FIELDS(INX(fh_iommu_fault_alloc, flags),
-               OUT(fh_iommu_fault_alloc, out_fault_id),
-               OUT(fh_iommu_fault_alloc, out_fault_fd)),
-    }, {
-        "IOMMU_IOAS_MAP_FILE", FH_IOMMU_IOAS_MAP_FILE, 0,
-        sizeof(struct fh_iommu_map_file),
+        "IOMMU_IOAS_MAP_FILE",
+        IOMMUFD(FH_IOMMU_IOAS_MAP_FILE, fh_iommu_map_file, iova,
+                fh_ioas_map_file),
         FIELDS(INX(fh_iommu_map_file, flags),
                IN(fh_iommu_map_file, ioas_id),
                IN(fh_iommu_map_file, fd),
@@ -207,23 +164,87 @@ static const FhCall fh_calls[] = {
                INX(fh_iommu_map_file, length),
                INX(fh_iommu_map_file, iova)),
     }, {
-        "IOMMU_VIOMMU_ALLOC", FH_IOMMU_VIOMMU_ALLOC, 0,
-        UPTO(fh_iommu_viommu_alloc, out_viommu_id),
+        "IOMMU_IOAS_UNMAP", FH_CALL_NOFAIL,
+        IOMMUFD(IOMMU_IOAS_UNMAP, iommu_ioas_unmap, length, fh_ioas_unmap),
+        FIELDS(IN(iommu_ioas_unmap, ioas_id),
+               INX(iommu_ioas_unmap, iova),
+               INX(iommu_ioas_unmap, length)),
+    }, {
+        "IOMMU_OPTION",
+        IOMMUFD(IOMMU_OPTION, iommu_option, val64, fh_option),
+        FIELDS(IN(iommu_option, option_id), IN(iommu_option, op),
+               IN(iommu_option, object_id)),
+    }, {
+        "IOMMU_HWPT_ALLOC",
+        IOMMUFD(FH_IOMMU_HWPT_ALLOC, fh_iommu_hwpt_alloc, __reserved,
+                fh_hwpt_alloc),
+        FIELDS(INX(fh_iommu_hwpt_alloc, flags),
+               IN(fh_iommu_hwpt_alloc, dev_id),
+               IN(fh_iommu_hwpt_alloc, pt_id),
+               IN(fh_iommu_hwpt_alloc, data_type),
+               OUT(fh_iommu_hwpt_alloc, out_hwpt_id)),
+        .print_data = fh_print_hwpt_data,
+    }, {
+        "IOMMU_GET_HW_INFO",
+        IOMMUFD(FH_IOMMU_GET_HW_INFO, fh_iommu_hw_info, __reserved,
+                fh_hw_info),
+        FIELDS(IN(fh_iommu_hw_info, dev_id),
+               IN(fh_iommu_hw_info, data_len),
+               OUT(fh_iommu_hw_info, data_type),
+               OUT(fh_iommu_hw_info, out_max_pasid_log2),
+               OUTX(fh_iommu_hw_info, out_capabilities)),
+    }, {
+        "IOMMU_HWPT_SET_DIRTY_TRACKING",
+        IOMMUFD(FH_IOMMU_SET_DIRTY_TRACKING, fh_iommu_set_dirty_tracking,
+                __reserved, fh_hwpt_set_dirty),
+        FIELDS(INX(fh_iommu_set_dirty_tracking, flags),
+               IN(fh_iommu_set_dirty_tracking, hwpt_id)),
+    }, {
+        "IOMMU_HWPT_GET_DIRTY_BITMAP",
+        IOMMUFD(FH_IOMMU_GET_DIRTY_BITMAP, fh_iommu_get_dirty_bitmap, data,
+                fh_hwpt_get_dirty),
+        FIELDS(INX(fh_iommu_get_dirty_bitmap, flags),
+               IN(fh_iommu_get_dirty_bitmap, hwpt_id),
+               INX(fh_iommu_get_dirty_bitmap, iova),
+               INX(fh_iommu_get_dirty_bitmap, length)),
+    }, {
+        "IOMMU_HWPT_INVALIDATE", FH_CALL_ANSWERS,
+        IOMMUFD(FH_IOMMU_HWPT_INVALIDATE, fh_iommu_hwpt_invalidate, __reserved,
+                fh_hwpt_invalidate),
+        FIELDS(IN(fh_iommu_hwpt_invalidate, hwpt_id),
+               IN(fh_iommu_hwpt_invalidate, data_type),
+               IN(fh_iommu_hwpt_invalidate, entry_num),
+               { "handled", offsetof(struct fh_iommu_hwpt_invalidate,
+                                     entry_num), 4, FH_FIELD_OUT }),
+        .print_data = fh_print_entries,
+    }, {
+        "IOMMU_FAULT_QUEUE_ALLOC",
+        IOMMUFD(FH_IOMMU_FAULT_QUEUE_ALLOC, fh_iommu_fault_alloc, out_fault_fd,
+                fh_fault_alloc),
+        FIELDS(INX(fh_iommu_fault_alloc, flags),
+               OUT(fh_iommu_fault_alloc, out_fault_id),
+               OUT(fh_iommu_fault_alloc, out_fault_fd)),
+    }, {
+        "IOMMU_VIOMMU_ALLOC",
+        IOMMUFD(FH_IOMMU_VIOMMU_ALLOC, fh_iommu_viommu_alloc, out_viommu_id,
+                fh_viommu_alloc),
         FIELDS(INX(fh_iommu_viommu_alloc, flags),
                IN(fh_iommu_viommu_alloc, type),
                IN(fh_iommu_viommu_alloc, dev_id),
                IN(fh_iommu_viommu_alloc, hwpt_id),
                OUT(fh_iommu_viommu_alloc, out_viommu_id)),
     }, {
-        "IOMMU_VDEVICE_ALLOC", FH_IOMMU_VDEVICE_ALLOC, 0,
-        sizeof(struct fh_iommu_vdevice_alloc),
+        "IOMMU_VDEVICE_ALLOC",
+        IOMMUFD(FH_IOMMU_VDEVICE_ALLOC, fh_iommu_vdevice_alloc, virt_id,
+                fh_vdevice_alloc),
         FIELDS(IN(fh_iommu_vdevice_alloc, viommu_id),
                IN(fh_iommu_vdevice_alloc, dev_id),
                INX(fh_iommu_vdevice_alloc, virt_id),
                OUT(fh_iommu_vdevice_alloc, out_vdevice_id)),
     }, {
-        "IOMMU_VEVENTQ_ALLOC", FH_IOMMU_VEVENTQ_ALLOC, 0,
-        UPTO(fh_iommu_veventq_alloc, out_veventq_fd),
+        "IOMMU_VEVENTQ_ALLOC",
+        IOMMUFD(FH_IOMMU_VEVENTQ_ALLOC, fh_iommu_veventq_alloc, out_veventq_fd,
+                fh_veventq_alloc),
         FIELDS(INX(fh_iommu_veventq_alloc, flags),
                IN(fh_iommu_veventq_alloc, viommu_id),
                IN(fh_iommu_veventq_alloc, type),
@@ -231,59 +252,66 @@ static const FhCall fh_calls[] = {
                OUT(fh_iommu_veventq_alloc, out_veventq_id),
                OUT(fh_iommu_veventq_alloc, out_veventq_fd)),
     }, {
-        "IOMMU_HW_QUEUE_ALLOC", FH_IOMMU_HW_QUEUE_ALLOC, 0, 0, NULL,
+        "IOMMU_HW_QUEUE_ALLOC", .cmd = FH_IOMMU_HW_QUEUE_ALLOC,
     }, {
-        "VFIO_DEVICE_GET_INFO", VFIO_DEVICE_GET_INFO, 0,
-        UPTO(vfio_device_info, num_irqs),
+        "VFIO_DEVICE_GET_INFO",
+        DEVICE(VFIO_DEVICE_GET_INFO, vfio_device_info, num_irqs,
+               fh_vfio_get_info),
         FIELDS(OUTX(vfio_device_info, flags)),
     }, {
-        "VFIO_DEVICE_GET_REGION_INFO", VFIO_DEVICE_GET_REGION_INFO, 0,
-        UPTO(vfio_region_info, offset),
+        "VFIO_DEVICE_GET_REGION_INFO",
+        DEVICE(VFIO_DEVICE_GET_REGION_INFO, vfio_region_info, offset,
+               fh_vfio_get_region_info),
         FIELDS(IN(vfio_region_info, index), OUTX(vfio_region_info, flags),
                OUTX(vfio_region_info, size)),
     }, {
-        "VFIO_DEVICE_GET_IRQ_INFO", VFIO_DEVICE_GET_IRQ_INFO, 0,
-        UPTO(vfio_irq_info, count),
+        "VFIO_DEVICE_GET_IRQ_INFO",
+        DEVICE(VFIO_DEVICE_GET_IRQ_INFO, vfio_irq_info, count,
+               fh_vfio_get_irq_info),
         FIELDS(IN(vfio_irq_info, index), OUT(vfio_irq_info, count)),
     }, {
-        "VFIO_DEVICE_SET_IRQS", VFIO_DEVICE_SET_IRQS, 0,
-        UPTO(vfio_irq_set, count),
+        "VFIO_DEVICE_SET_IRQS",
+        DEVICE(VFIO_DEVICE_SET_IRQS, vfio_irq_set, count, fh_vfio_set_irqs),
         FIELDS(INX(vfio_irq_set, flags), IN(vfio_irq_set, index),
                IN(vfio_irq_set, start), IN(vfio_irq_set, count)),
     }, {
-        "VFIO_DEVICE_RESET", VFIO_DEVICE_RESET, 0, 0, NULL,
+        "VFIO_DEVICE_RESET", .cmd = VFIO_DEVICE_RESET,
+        .device = fh_vfio_reset,
     }, {
         "VFIO_DEVICE_GET_PCI_HOT_RESET_INFO",
-        VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, 0,
-        UPTO(vfio_pci_hot_reset_info, count),
+        DEVICE(VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, vfio_pci_hot_reset_info,
+               count, fh_vfio_hot_reset_info),
         FIELDS(IN(vfio_pci_hot_reset_info, argsz),
                OUT(vfio_pci_hot_reset_info, count)),
     }, {
-        "VFIO_DEVICE_PCI_HOT_RESET", VFIO_DEVICE_PCI_HOT_RESET, 0,
-        UPTO(vfio_pci_hot_reset, count),
+        "VFIO_DEVICE_PCI_HOT_RESET",
+        DEVICE(VFIO_DEVICE_PCI_HOT_RESET, vfio_pci_hot_reset, count,
+               fh_vfio_hot_reset),
         FIELDS(IN(vfio_pci_hot_reset, count)),
     }, {
-        "VFIO_DEVICE_IOEVENTFD", VFIO_DEVICE_IOEVENTFD, 0, 0, NULL,
+        "VFIO_DEVICE_IOEVENTFD", .cmd = VFIO_DEVICE_IOEVENTFD,
     }, {
-        "VFIO_DEVICE_FEATURE", VFIO_DEVICE_FEATURE, 0,
-        UPTO(vfio_device_feature, flags),
+        "VFIO_DEVICE_FEATURE",
+        DEVICE(VFIO_DEVICE_FEATURE, vfio_device_feature, flags,
+               fh_vfio_feature),
         FIELDS(INX(vfio_device_feature, flags)),
     }, {
-        "VFIO_DEVICE_BIND_IOMMUFD", FH_VFIO_BIND_IOMMUFD, 0,
-        UPTO(fh_vfio_bind_iommufd, out_devid),
+        "VFIO_DEVICE_BIND_IOMMUFD",
+        DEVICE(FH_VFIO_BIND_IOMMUFD, fh_vfio_bind_iommufd, out_devid, NULL),
         FIELDS(IN(fh_vfio_bind_iommufd, iommufd),
                OUT(fh_vfio_bind_iommufd, out_devid)),
     }, {
-        "VFIO_DEVICE_ATTACH_IOMMUFD_PT", FH_VFIO_ATTACH_IOMMUFD_PT, 0,
-        UPTO(fh_vfio_attach_pt, pt_id),
+        "VFIO_DEVICE_ATTACH_IOMMUFD_PT",
+        DEVICE(FH_VFIO_ATTACH_IOMMUFD_PT, fh_vfio_attach_pt, pt_id,
+               fh_vfio_attach),
         FIELDS(INX(fh_vfio_attach_pt, flags), IN(fh_vfio_attach_pt, pt_id)),
-        fh_print_attach_pasid,
+        .print_data = fh_print_attach_pasid,
     }, {
-        "VFIO_DEVICE_DETACH_IOMMUFD_PT", FH_VFIO_DETACH_IOMMUFD_PT,
-        FH_CALL_NOFAIL,
-        UPTO(fh_vfio_detach_pt, flags),
+        "VFIO_DEVICE_DETACH_IOMMUFD_PT", FH_CALL_NOFAIL,
+        DEVICE(FH_VFIO_DETACH_IOMMUFD_PT, fh_vfio_detach_pt, flags,
+               fh_vfio_detach),
         FIELDS(INX(fh_vfio_detach_pt, flags)),
-        fh_print_detach_pasid,
+        .print_data = fh_print_detach_pasid,
     },
 };
 

@@ -41,6 +41,8 @@ bool fh_parse_u64(const char *s, uint64_t *value);
 
 /* The kernel has no way to fail it, so a rule for "*" passes it over */
 #define FH_CALL_NOFAIL      (1u << 0)
+/* It answers when it fails, too */
+#define FH_CALL_ANSWERS     (1u << 1)
 
 enum {
     FH_FIELD_IN     = 1 << 0,
@@ -55,11 +57,18 @@ typedef struct FhField {
     uint8_t flags;
 } FhField;
 
+struct FhCtx;
+struct FhVfioDev;
+
 typedef struct FhCall {
     const char *name;
-    unsigned long cmd;
     unsigned flags;
-    unsigned min_size;          /* of the argument; 0: there is none */
+    unsigned long cmd;
+    uint32_t size;              /* iommufd: of the structure that is known */
+    uint32_t min_size;          /* of the argument; 0: there is none */
+    /* What executes it, 0 or -errno: one of them, or none if it is unknown */
+    int (*iommufd)(struct FhCtx *ctx, void *arg);
+    int (*device)(struct FhVfioDev *dev, void *arg);
     const FhField *fields;
     void (*print_data)(FhText *t, const void *arg);
 } FhCall;

@@ -344,7 +344,9 @@ int fh_hw_info(FhCtx *ctx, void *cmd);
 /* --- fakehost-iommufd.c --- */
 
 /* Returns 0 or -errno */
-int fh_iommufd_ioctl(FhCtx *ctx, unsigned long cmd, void *arg);
+int fh_iommufd_ioctl(FhCtx *ctx, const FhCall *call, void *arg);
+int fh_destroy(FhCtx *ctx, void *cmd);
+int fh_option(FhCtx *ctx, void *cmd);
 
 /* --- fakehost-attach.c --- */
 
@@ -367,8 +369,18 @@ void fh_device_publish(FhVfioDev *dev);
 void fh_bar_mapped(const void *addr, size_t len);
 void fh_bar_unmapped(const void *addr, size_t len);
 bool fh_bar_overlaps(uint64_t addr, uint64_t len);
-int fh_vfio_ioctl(FhVfioDev *dev, int fd, bool *granted, unsigned long cmd,
+int fh_vfio_ioctl(FhVfioDev *dev, int fd, bool *granted, const FhCall *call,
                   void *arg);
+int fh_vfio_get_info(FhVfioDev *dev, void *cmd);
+int fh_vfio_get_region_info(FhVfioDev *dev, void *cmd);
+int fh_vfio_get_irq_info(FhVfioDev *dev, void *cmd);
+int fh_vfio_set_irqs(FhVfioDev *dev, void *cmd);
+int fh_vfio_reset(FhVfioDev *dev, void *cmd);
+int fh_vfio_hot_reset_info(FhVfioDev *dev, void *cmd);
+int fh_vfio_hot_reset(FhVfioDev *dev, void *cmd);
+int fh_vfio_feature(FhVfioDev *dev, void *cmd);
+int fh_vfio_attach(FhVfioDev *dev, void *cmd);
+int fh_vfio_detach(FhVfioDev *dev, void *cmd);
 void fh_pci_init(FhVfioDev *dev);
 /* Config space only; the BARs are the file's own bytes */
 ssize_t fh_pci_config_rw(FhVfioDev *dev, void *buf, size_t count,

@@ -438,9 +438,8 @@ static void fh_fake_fail(FhFile *file, const FhCall *call, void *arg,
 
 static int fh_fake_execute(FhFile *file, int fd, const FhCall *call, void *arg)
 {
-    return file->ctx ? fh_iommufd_ioctl(file->ctx, call->cmd, arg)
-                     : fh_vfio_ioctl(file->dev, fd, &file->granted, call->cmd,
-                                     arg);
+    return file->ctx ? fh_iommufd_ioctl(file->ctx, call, arg)
+                     : fh_vfio_ioctl(file->dev, fd, &file->granted, call, arg);
 }
 
 /* The lock is held */
@@ -603,7 +602,7 @@ ssize_t __pread_chk(int fd, void *buf, size_t n, off_t at, size_t room)
 }
 
 /* A rule can make it fail as if it were a call */
-static const FhCall fh_call_read_events = { "READ_EVENTS", 0, FH_CALL_NOFAIL };
+static const FhCall fh_call_read_events = { "READ_EVENTS", FH_CALL_NOFAIL };
 
 /* Queues are the only FIFOs that QEMU reads: see fh_queue_open() */
 static bool fh_is_queue(int fd)

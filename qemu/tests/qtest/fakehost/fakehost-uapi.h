@@ -2,10 +2,11 @@
  * Fakehost: the parts of the iommufd and VFIO interfaces that are newer than
  * the oldest header the library is built against.
  *
- * The library has to build inside QEMU's tree, whose linux-headers lag behind
- * the kernel, as well as alone against whatever headers a distribution has.
- * So nothing here is guarded: what may be missing gets a name of its own
- * (fh_ / FH_), and only that name is used.
+ * They are not taken from system/iommufd-compat.h: that is part of what is
+ * tested, and a mistake in it has to be seen here. And the library is built
+ * alone, too, against whatever headers a distribution has. So nothing is
+ * guarded: what may be missing gets a name of its own (fh_ / FH_), and only
+ * that name is used. Both headers are compared with the kernel's.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

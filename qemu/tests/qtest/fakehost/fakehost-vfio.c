@@ -17,12 +17,6 @@
 #define UPTO(s, m) \
     (offsetof(struct s, m) + sizeof(((struct s *)NULL)->m))
 
-typedef struct FhVfioOp {
-    unsigned long cmd;
-    uint32_t min_size;
-    int (*execute)(FhVfioDev *dev, void *cmd);
-} FhVfioOp;
-
 /* --- where BARs are mapped --- */
 
 typedef struct FhBarMap {
@@ -72,7 +66,7 @@ bool fh_bar_overlaps(uint64_t addr, uint64_t len)
 
 /* --- ioctls --- */
 
-static int fh_vfio_get_info(FhVfioDev *dev, void *arg)
+int fh_vfio_get_info(FhVfioDev *dev, void *arg)
 {
     struct vfio_device_info *info = arg;
 
@@ -85,7 +79,7 @@ static int fh_vfio_get_info(FhVfioDev *dev, void *arg)
     return 0;
 }
 
-static int fh_vfio_get_region_info(FhVfioDev *dev, void *arg)
+int fh_vfio_get_region_info(FhVfioDev *dev, void *arg)
 {
     struct vfio_region_info *info = arg;
 
@@ -126,7 +120,7 @@ static uint32_t fh_vfio_irq_count(const FhVfioDev *dev, uint32_t index)
     }
 }
 
-static int fh_vfio_get_irq_info(FhVfioDev *dev, void *arg)
+int fh_vfio_get_irq_info(FhVfioDev *dev, void *arg)
 {
     struct vfio_irq_info *info = arg;
 
@@ -164,7 +158,7 @@ static int fh_vfio_set_eventfds(FhVfioDev *dev, const struct vfio_irq_set *set)
     return 0;
 }
 
-static int fh_vfio_set_irqs(FhVfioDev *dev, void *arg)
+int fh_vfio_set_irqs(FhVfioDev *dev, void *arg)
 {
     const struct vfio_irq_set *set = arg;
     uint32_t type = set->flags & VFIO_IRQ_SET_DATA_TYPE_MASK;
@@ -209,7 +203,7 @@ static int fh_vfio_set_irqs(FhVfioDev *dev, void *arg)
     return 0;
 }
 
-static int fh_vfio_reset(FhVfioDev *dev, void *arg)
+int fh_vfio_reset(FhVfioDev *dev, void *arg)
 {
     if (!dev->has_reset) {
         return -EINVAL;
@@ -219,7 +213,7 @@ static int fh_vfio_reset(FhVfioDev *dev, void *arg)
     return 0;
 }
 
-static int fh_vfio_hot_reset_info(FhVfioDev *dev, void *arg)
+int fh_vfio_hot_reset_info(FhVfioDev *dev, void *arg)
 {
     struct vfio_pci_hot_reset_info *hdr = arg;
     struct vfio_pci_dependent_device *out = hdr->devices;
@@ -255,7 +249,7 @@ static int fh_vfio_hot_reset_info(FhVfioDev *dev, void *arg)
     return count > room ? -ENOSPC : 0;
 }
 
-static int fh_vfio_hot_reset(FhVfioDev *dev, void *arg)
+int fh_vfio_hot_reset(FhVfioDev *dev, void *arg)
 {
     struct vfio_pci_hot_reset *cmd = arg;
 
@@ -278,7 +272,7 @@ static int fh_vfio_hot_reset(FhVfioDev *dev, void *arg)
     return 0;
 }
 
-static int fh_vfio_feature(FhVfioDev *dev, void *arg)
+int fh_vfio_feature(FhVfioDev *dev, void *arg)
 {
     const struct vfio_device_feature *cmd = arg;
     uint32_t get_set = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_GET;
@@ -313,7 +307,7 @@ static bool *fh_vfio_attached(FhVfioDev *dev, bool by_pasid, uint32_t pasid)
     return pasid ? NULL : &dev->pasid0_attached;
 }
 
-static int fh_vfio_attach(FhVfioDev *dev, void *arg)
+int fh_vfio_attach(FhVfioDev *dev, void *arg)
 {
     struct fh_vfio_attach_pt *cmd = arg;
     bool by_pasid = cmd->flags & FH_ATTACH_PASID, *attached;
@@ -336,7 +330,7 @@ static int fh_vfio_attach(FhVfioDev *dev, void *arg)
     return err;
 }
 
-static int fh_vfio_detach(FhVfioDev *dev, void *arg)
+int fh_vfio_detach(FhVfioDev *dev, void *arg)
 {
     struct fh_vfio_detach_pt *cmd = arg;
     bool by_pasid = cmd->flags & FH_DETACH_PASID, *attached;
@@ -359,39 +353,12 @@ static int fh_vfio_detach(FhVfioDev *dev, void *arg)
     return 0;
 }
 
-static const FhVfioOp fh_vfio_ops[] = {
-    { VFIO_DEVICE_GET_INFO, UPTO(vfio_device_info, num_irqs),
-      fh_vfio_get_info },
-    { VFIO_DEVICE_GET_REGION_INFO, UPTO(vfio_region_info, offset),
-      fh_vfio_get_region_info },
-    { VFIO_DEVICE_GET_IRQ_INFO, UPTO(vfio_irq_info, count),
-      fh_vfio_get_irq_info },
-    { VFIO_DEVICE_SET_IRQS, UPTO(vfio_irq_set, count), fh_vfio_set_irqs },
-    { VFIO_DEVICE_RESET, 0, fh_vfio_reset },
-    { VFIO_DEVICE_GET_PCI_HOT_RESET_INFO,
-      UPTO(vfio_pci_hot_reset_info, count), fh_vfio_hot_reset_info },
-    { VFIO_DEVICE_PCI_HOT_RESET, UPTO(vfio_pci_hot_reset, count),
-      fh_vfio_hot_reset },
-    { VFIO_DEVICE_FEATURE, UPTO(vfio_device_feature, flags),
-      fh_vfio_feature },
-    { FH_VFIO_ATTACH_IOMMUFD_PT, UPTO(fh_vfio_attach_pt, pt_id),
-      fh_vfio_attach },
-    { FH_VFIO_DETACH_IOMMUFD_PT, UPTO(fh_vfio_detach_pt, flags),
-      fh_vfio_detach },
-};
-
 static int fh_vfio_bind(FhVfioDev *dev, int fd, bool *granted, void *arg)
 {
     struct fh_vfio_bind_iommufd *cmd = arg;
     FhCtx *ctx;
     int err;
 
-    if (!cmd) {
-        return -EFAULT;
-    }
-    if (cmd->argsz < UPTO(fh_vfio_bind_iommufd, out_devid)) {
-        return -EINVAL;
-    }
     for (uint32_t i = sizeof(*cmd); i < cmd->argsz; i++) {
         if (((const char *)arg)[i]) {
             return -E2BIG;
@@ -422,28 +389,22 @@ static int fh_vfio_bind(FhVfioDev *dev, int fd, bool *granted, void *arg)
     return err;
 }
 
-int fh_vfio_ioctl(FhVfioDev *dev, int fd, bool *granted, unsigned long cmd,
+int fh_vfio_ioctl(FhVfioDev *dev, int fd, bool *granted, const FhCall *call,
                   void *arg)
 {
-    if (cmd == FH_VFIO_BIND_IOMMUFD) {
-        return fh_vfio_bind(dev, fd, granted, arg);
-    }
-    if (!*granted) {
+    bool bind = call->cmd == FH_VFIO_BIND_IOMMUFD;
+
+    if (!bind && !*granted) {
         return -EINVAL;
     }
-    for (size_t i = 0; i < FH_ARRAY_SIZE(fh_vfio_ops); i++) {
-        const FhVfioOp *op = &fh_vfio_ops[i];
-
-        if (op->cmd != cmd) {
-            continue;
-        }
-        if (op->min_size && !arg) {
-            return -EFAULT;
-        }
-        if (op->min_size && *(uint32_t *)arg < op->min_size) {
-            return -EINVAL;
-        }
-        return op->execute(dev, arg);
+    if (!bind && !call->device) {
+        return -ENOTTY;
     }
-    return -ENOTTY;
+    if (call->min_size && !arg) {
+        return -EFAULT;
+    }
+    if (call->min_size && *(uint32_t *)arg < call->min_size) {
+        return -EINVAL;
+    }
+    return bind ? fh_vfio_bind(dev, fd, granted, arg) : call->device(dev, arg);
 }

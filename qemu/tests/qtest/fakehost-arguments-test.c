@@ -497,6 +497,26 @@ static void test_info(DirectHost *f)
            .index = VFIO_PCI_NUM_IRQS);
 }
 
+static void test_regions(DirectHost *f)
+{
+    struct vfio_region_info config = {
+        .argsz = sizeof(config), .index = VFIO_PCI_CONFIG_REGION_INDEX,
+    }, bar = { .argsz = sizeof(bar), .index = VFIO_PCI_BAR0_REGION_INDEX };
+    uint64_t v;
+
+    direct_ok(f->dev, VFIO_DEVICE_GET_REGION_INFO, &config);
+    direct_ok(f->dev, VFIO_DEVICE_GET_REGION_INFO, &bar);
+    g_assert_cmpuint(config.size, ==, 4096);
+    g_assert_cmphex(config.flags, ==, VFIO_REGION_INFO_FLAG_READ |
+                                      VFIO_REGION_INFO_FLAG_WRITE);
+    g_assert_cmpint(pread(f->dev, &v, 4, config.offset + 4092), ==, 4);
+    g_assert_cmpint(pread(f->dev, &v, 4, config.offset + 4096), ==, -1);
+    g_assert_cmpint(errno, ==, EFAULT);
+    g_assert_cmpint(pwrite(f->dev, &v, 4, config.offset + 4096), ==, -1);
+    g_assert_cmpint(errno, ==, EFAULT);
+    g_assert_cmpint(pread(f->dev, &v, 4, bar.offset), ==, 4);
+}
+
 static int set_irqs(int dev, uint32_t flags, uint32_t index, uint32_t start,
                     uint32_t count, int32_t fd)
 {
@@ -613,6 +633,7 @@ int main(int argc, char **argv)
         { "bind_arguments", "dev0 dev1", ANY, test_bind },
         { "attach_arguments", "dev0", ANY, test_attach },
         { "info_arguments", "dev1", ANY, test_info },
+        { "region_arguments", "dev1", ANY, test_regions },
         { "irqs_arguments", "dev1", ANY, test_irqs },
         { "feature_arguments", "dev1", ANY, test_feature },
         { "hot-reset_arguments", "dev1", ANY, test_hot_reset },

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include "viommu/direct-calls.h"
 
@@ -227,6 +228,77 @@ static void test_two_streams(DirectHost *f)
                     EOPNOTSUPP);
 }
 
+/* A vDEVICE that goes leaves what is attached alone */
+static void test_vdevice_attached(DirectHost *f)
+{
+    uint32_t viommu = viommu_ok(f), second = viommu_ok(f), id;
+    uint32_t s1 = nested_ok(f, viommu, ste_s1);
+    uint32_t elsewhere = nested_ok(f, second, ste_s1);
+
+    g_assert_cmpint(raw_vdevice(f, 999, f->dev_id, VSID, &id), ==, ENOENT);
+    g_assert_cmpint(raw_vdevice(f, viommu, 999, VSID, &id), ==, ENOENT);
+    g_assert_cmpint(raw_vdevice(f, viommu, f->dev_id, 1ull << 32, &id), ==,
+                    0);
+    direct_destroy_ok(f->iommufd, id);
+    g_assert_cmpint(raw_vdevice(f, viommu, f->dev_id, VSID, &id), ==, 0);
+    g_assert_cmpint(direct_raw_attach(f->dev, s1), ==, 0);
+    /* It is the other one's vDEVICE */
+    g_assert_cmpint(direct_raw_attach(f->dev, elsewhere), ==, ENOENT);
+    direct_destroy_ok(f->iommufd, id);
+    direct_destroy_fails(f->iommufd, s1, EBUSY);
+    g_assert_cmpint(direct_raw_attach(f->dev, f->s2), ==, 0);
+    g_assert_cmpint(direct_raw_attach(f->dev, s1), ==, ENOENT);
+    direct_destroy_ok(f->iommufd, s1);
+    direct_destroy_ok(f->iommufd, viommu);
+}
+
+/* A block of commands is read as a whole before any is looked at */
+static void test_long_entries(DirectHost *f)
+{
+    uint64_t cmds[][3] = { { 0x30 }, { 0x46 }, { 0x30, 0, 1 } };
+    struct fh_iommu_hwpt_invalidate cmd = {
+        .size = sizeof(cmd), .hwpt_id = viommu_ok(f),
+        .data_uptr = (uintptr_t)cmds, .entry_len = sizeof(cmds[0]),
+        .data_type = FH_INVALIDATE_ARM_SMMUV3, .entry_num = 3,
+    };
+
+    direct_fails(f->iommufd, FH_IOMMU_HWPT_INVALIDATE, &cmd, E2BIG);
+    g_assert_cmpuint(cmd.entry_num, ==, 0);
+    cmd.entry_num = 2;
+    direct_fails(f->iommufd, FH_IOMMU_HWPT_INVALIDATE, &cmd, EIO);
+    g_assert_cmpuint(cmd.entry_num, ==, 1);
+    cmd.entry_num = 1;
+    cmd.entry_len = 8;
+    direct_fails(f->iommufd, FH_IOMMU_HWPT_INVALIDATE, &cmd, 0);
+    cmd.data_type = FH_INVALIDATE_VTD_S1;
+    direct_fails(f->iommufd, FH_IOMMU_HWPT_INVALIDATE, &cmd, EINVAL);
+}
+
+/* While it is blocked by a detach, no doorbell can be had for its MSIs */
+static void test_msi(DirectHost *f)
+{
+    struct {
+        struct vfio_irq_set set;
+        int32_t fd;
+    } irqs = {
+        .set = {
+            .argsz = sizeof(irqs), .index = VFIO_PCI_MSIX_IRQ_INDEX,
+            .flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+            .count = 1,
+        },
+        .fd = eventfd(0, EFD_CLOEXEC),
+    };
+
+    direct_fails(f->dev, VFIO_DEVICE_SET_IRQS, &irqs, ENOSPC);
+    g_assert_cmpint(direct_raw_attach(f->dev, f->s2), ==, 0);
+    direct_fails(f->dev, VFIO_DEVICE_SET_IRQS, &irqs, 0);
+    /* What is on stays on */
+    direct_detach(f->dev);
+    irqs.set.start = 1;
+    direct_fails(f->dev, VFIO_DEVICE_SET_IRQS, &irqs, ENOSPC);
+    close(irqs.fd);
+}
+
 static void test_ste(DirectHost *f)
 {
     static const uint64_t refused[][2] = {
@@ -425,6 +497,9 @@ int main(int argc, char **argv)
         { "canwbs_viommu", "canwbs", SMMUV3, test_canwbs, true },
         { "vdevice_checked", "dev0 dev1", SMMUV3, test_vdevice, true },
         { "vdevice_one-stream", "alias", SMMUV3, test_two_streams, true },
+        { "vdevice_attached", "dev0", SMMUV3, test_vdevice_attached, true },
+        { "entries_long", "dev0", SMMUV3, test_long_entries, true },
+        { "msi_needs-attachment", "dev0", SMMUV3, test_msi, true },
         { "ste_checked", "dev0", SMMUV3, test_ste, true },
         { "attach_needs-vdevice", "dev0", SMMUV3, test_attach, true },
         { "commands_checked", "dev0", SMMUV3, test_commands, true },

@@ -425,6 +425,83 @@ static void test_pasid(DirectHost *f)
     direct_destroy_fails(f->iommufd, nested, EBUSY);
 }
 
+/* By PASID too, tables are replaced, kept and given back */
+static void test_pasid_moves(DirectHost *f)
+{
+    uint32_t s2 = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
+                                 FH_HWPT_NEST_PARENT | FH_HWPT_PASID, NULL);
+    uint32_t a = direct_hwpt_ok(f->iommufd, f->dev_id, s2, FH_HWPT_PASID,
+                                &s1);
+    uint32_t b = direct_hwpt_ok(f->iommufd, f->dev_id, s2, FH_HWPT_PASID,
+                                &s1);
+    struct fh_vfio_detach_pt detach = {
+        .argsz = sizeof(detach), .flags = FH_DETACH_PASID, .pasid = 5,
+    };
+
+    /* Whether the RID is attached does not matter */
+    g_assert_cmpint(direct_raw_attach_pasid(f->dev, a, 5), ==, 0);
+    g_assert_cmpint(direct_raw_attach_pasid(f->dev, a, 5), ==, 0);
+    g_assert_cmpint(direct_raw_attach_pasid(f->dev, s2, 6), ==, 0);
+    g_assert_cmpint(direct_raw_attach_pasid(f->dev, 999, 7), ==, ENOENT);
+    g_assert_cmpint(direct_raw_attach(f->dev, b), ==, 0);
+    direct_destroy_fails(f->iommufd, a, EBUSY);
+    g_assert_cmpint(direct_raw_attach_pasid(f->dev, b, 5), ==, 0);
+    direct_destroy_ok(f->iommufd, a);
+    direct_detach(f->dev);
+    direct_destroy_fails(f->iommufd, b, EBUSY);
+    direct_ok(f->dev, FH_VFIO_DETACH_IOMMUFD_PT, &detach);
+    direct_destroy_ok(f->iommufd, b);
+    direct_destroy_fails(f->iommufd, s2, EBUSY);
+    /* PASID 6 goes with the device */
+}
+
+/* Nobody asks for pages: the device has no PRI */
+static void test_no_pri(DirectHost *f)
+{
+    struct fh_iommu_fault_alloc fault = { .size = sizeof(fault) };
+    uint32_t s2 = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
+                                 FH_HWPT_NEST_PARENT, NULL);
+    struct fh_iommu_hwpt_alloc cmd = {
+        .size = sizeof(cmd), .dev_id = f->dev_id, .pt_id = s2,
+        .flags = FH_HWPT_FAULT_ID_VALID, .data_type = FH_DATA_VTD_S1,
+        .data_len = sizeof(s1), .data_uptr = (uintptr_t)&s1,
+    };
+
+    direct_ok(f->iommufd, FH_IOMMU_FAULT_QUEUE_ALLOC, &fault);
+    cmd.fault_id = fault.out_fault_id;
+    direct_ok(f->iommufd, FH_IOMMU_HWPT_ALLOC, &cmd);
+    g_assert_cmpint(direct_raw_attach(f->dev, cmd.out_hwpt_id), ==, ENODEV);
+    direct_destroy_ok(f->iommufd, cmd.out_hwpt_id);
+    g_assert_cmpint(direct_raw_attach(f->dev, s2), ==, 0);
+    close(fault.out_fault_fd);
+}
+
+/* What is mapped and reserved decides, not what the old table was */
+static void test_replace(DirectHost *f)
+{
+    uint32_t other = direct_ioas_alloc(f->iommufd);
+    uint32_t a = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas, 0, NULL);
+    uint32_t b = direct_hwpt_ok(f->iommufd, f->dev_id, other, 0, NULL);
+
+    g_assert_cmpint(direct_raw_map(f->iommufd, other, MSI_IOVA, 0x1000, ram,
+                                   true), ==, 0);
+    g_assert_cmpint(direct_raw_attach(f->dev, a), ==, 0);
+    g_assert_cmpint(direct_raw_attach(f->dev, b), ==, EADDRINUSE);
+    direct_expect_state("dev0", a, a);
+    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, MSI_IOVA, 0x1000, ram,
+                                   true), ==, EINVAL);
+    g_assert_cmpint(direct_raw_unmap(f->iommufd, other, MSI_IOVA, 0x1000), ==,
+                    0);
+    g_assert_cmpint(direct_raw_attach(f->dev, b), ==, 0);
+    /* What was reserved moves along */
+    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, MSI_IOVA, 0x1000, ram,
+                                   true), ==, 0);
+    g_assert_cmpint(direct_raw_map(f->iommufd, other, MSI_IOVA, 0x1000, ram,
+                                   true), ==, EINVAL);
+    direct_destroy_ok(f->iommufd, a);
+    direct_destroy_fails(f->iommufd, b, EBUSY);
+}
+
 static void invalidate(DirectHost *f, uint32_t id,
                        const struct fh_vtd_s1_invalidate *inv, uint32_t num,
                        int err, uint32_t handled)
@@ -451,6 +528,10 @@ static void test_invalidate(DirectHost *f)
     static const struct fh_vtd_s1_invalidate flag[] = { { 0, 1, 2 } };
     static const struct fh_vtd_s1_invalidate all[] = { { 0x1000, U64_ALL } };
     static const struct fh_vtd_s1_invalidate reserved[] = { { 0, 1, 0, 1 } };
+    static const struct fh_vtd_s1_invalidate odd[] = {
+        { 0x1000, 0 }, { -0x1000ull, 2 }, { 0x1000, U64_ALL - 1 },
+        { 1ull << 60, 1 },
+    };
     uint32_t s2 = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
                                  FH_HWPT_NEST_PARENT, NULL);
     uint32_t nested = direct_hwpt_ok(f->iommufd, f->dev_id, s2, 0, &s1);
@@ -462,6 +543,8 @@ static void test_invalidate(DirectHost *f)
 
     invalidate(f, nested, good, 3, 0, 3);
     invalidate(f, nested, NULL, 0, 0, 0);
+    /* Neither a length of nothing nor one beyond the end is refused */
+    invalidate(f, nested, odd, ARRAY_SIZE(odd), 0, ARRAY_SIZE(odd));
     invalidate(f, nested, misaligned, 3, EINVAL, 1);
     invalidate(f, nested, flag, 1, EOPNOTSUPP, 0);
     invalidate(f, nested, all, 1, EINVAL, 0);
@@ -801,6 +884,9 @@ int main(int argc, char **argv)
         { "attach-other-unit_checked", "dev0 nosc five", ANY, test_other_unit },
         { "group_moves-as-one", "pair0 pair1", ANY, test_group },
         { "pasid_checked", "dev0", VTD, test_pasid },
+        { "pasid_moves", "dev0", VTD, test_pasid_moves },
+        { "fault-queue_needs-pri", "dev0", VTD, test_no_pri },
+        { "replace_reserves", "dev0", VTD, test_replace },
         { "invalidate_checked", "dev0", VTD, test_invalidate },
         { "rules_act", "dev0", ANY, test_injection, .fake_only = NO_CONTROL },
         { "bind_checked", "dev0 dev1", ANY, test_bind },

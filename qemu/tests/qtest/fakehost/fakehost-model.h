@@ -196,6 +196,7 @@ typedef struct FhVendor {
                       struct fh_iommu_hwpt_invalidate *cmd);
     uint64_t msi_start;         /* reserved IOVA */
     uint64_t msi_last;
+    bool msi_mapped;            /* the doorbell is in the device's tables */
 } FhVendor;
 
 /* A host IOMMU */

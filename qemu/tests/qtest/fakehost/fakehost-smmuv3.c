@@ -395,4 +395,5 @@ const FhVendor fh_vendor_smmuv3 = {
     .invalidate = smmu_invalidate,
     .msi_start = 0x08000000,
     .msi_last = 0x080fffff,
+    .msi_mapped = true,
 };

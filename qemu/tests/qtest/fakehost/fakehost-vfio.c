@@ -149,6 +149,10 @@ static int fh_vfio_set_eventfds(FhVfioDev *dev, const struct vfio_irq_set *set)
         }
         installed += fds[i] >= 0;
     }
+    if (installed && set->index == VFIO_PCI_MSIX_IRQ_INDEX &&
+        dev->iommu->vendor->msi_mapped && !fh_is_attached(dev, FH_NO_PASID)) {
+        return -ENOSPC;
+    }
     /* Exact for whole-index updates, which is what the checks look at */
     if (!set->start) {
         dev->state->irqs[set->index] = installed;

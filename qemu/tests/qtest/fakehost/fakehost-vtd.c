@@ -248,7 +248,8 @@ static int vtd_attach(FhHwpt *hwpt, FhIdev *idev, uint32_t pasid, FhOld *old)
         *old = FH_OLD_BLOCKED;
         err = vtd_setup_nested(hwpt, iommu);
     }
-    return err;
+    /* Devices have no PRI here, hence nothing to put into a fault queue */
+    return !err && hwpt->fault ? -ENODEV : err;
 }
 
 /* The driver knows one length, that of the structure in its header */

@@ -52,37 +52,35 @@ static char *device_command(const HostDevice *dev)
                            "iommufd=iommufd0,bus=rp0", viommu, dev->address);
 }
 
-/* Elements for libvirt's domain XML */
+/*
+ * Elements for libvirt's domain XML, or NULL.  libvirt has none for an SMMUv3
+ * whose QEMU lacks the property smmu_per_bus, and adds what is passed through
+ * to QEMU after all devices, where an SMMUv3 would come too late.
+ */
 static char *device_xml(const HostDevice *dev)
 {
     unsigned int domain, bus, slot, function;
-    g_autofree char *hostdev = NULL;
 
-    if (sscanf(dev->address, "%x:%x:%x.%x", &domain, &bus, &slot,
+    if (dev->kind != HOST_IOMMU_VTD ||
+        sscanf(dev->address, "%x:%x:%x.%x", &domain, &bus, &slot,
                &function) != 4) {
         return NULL;
     }
-    hostdev = g_strdup_printf(
+    return g_strdup_printf(
+        "<iommu model='intel'><driver intremap='on'/></iommu>\n"
         "<hostdev mode='subsystem' type='pci' managed='yes'>\n"
         "  <driver name='vfio' iommufd='yes'/>\n"
         "  <source><address domain='0x%04x' bus='0x%02x' slot='0x%02x' "
         "function='0x%x'/></source>\n"
-        "</hostdev>\n", domain, bus, slot, function);
-    if (dev->kind == HOST_IOMMU_SMMUV3) {
-        return g_strconcat("<iommu model='smmuv3'>\n"
-                           "  <driver pciBus='0' accel='on'/>\n"
-                           "</iommu>\n", hostdev, NULL);
-    }
-    return g_strconcat("<iommu model='intel'><driver intremap='on'/></iommu>\n",
-                       hostdev, "<qemu:commandline>\n"
-                       "  <qemu:arg value='-global'/>"
-                       "<qemu:arg value='intel-iommu.scalable-mode=on'/>\n"
-                       "  <qemu:arg value='-global'/>"
-                       "<qemu:arg value='intel-iommu.fsts=on'/>\n",
-                       dev->cap & CAP_FS1GP ? "" :
-                       "  <qemu:arg value='-global'/>"
-                       "<qemu:arg value='intel-iommu.fs1gp=off'/>\n",
-                       "</qemu:commandline>\n", NULL);
+        "</hostdev>\n"
+        "<qemu:commandline>\n"
+        "  <qemu:arg value='-global'/>"
+        "<qemu:arg value='intel-iommu.scalable-mode=on'/>\n"
+        "  <qemu:arg value='-global'/>"
+        "<qemu:arg value='intel-iommu.fsts=on'/>\n%s"
+        "</qemu:commandline>\n", domain, bus, slot, function,
+        dev->cap & CAP_FS1GP ? "" : "  <qemu:arg value='-global'/>"
+        "<qemu:arg value='intel-iommu.fs1gp=off'/>\n");
 }
 
 static void print_problems(const char *indent, const GPtrArray *problems)
@@ -187,7 +185,9 @@ static QDict *json_device(const HostState *host, const HostDevice *dev)
         g_autofree char *xml = device_xml(dev);
 
         qdict_put_str(d, "command", command);
-        qdict_put_str(d, "libvirt", xml ?: "");
+        if (xml) {
+            qdict_put_str(d, "libvirt", xml);
+        }
     }
     return d;
 }

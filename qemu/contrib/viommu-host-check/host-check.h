@@ -7,6 +7,8 @@
 #ifndef VIOMMU_HOST_CHECK_H
 #define VIOMMU_HOST_CHECK_H
 
+#define REMEDY_SM_ON    "boot with intel_iommu=on,sm_on"
+
 /* 1-GiB first-stage pages (VT-d 11.4.2) */
 #define CAP_FS1GP   (1ULL << 56)
 
@@ -36,7 +38,8 @@ typedef struct HostState {
     char *release;      /* of the kernel */
     char *cmdline;
     GHashTable *config; /* of the kernel, NULL if it cannot be read */
-    uint64_t memlock;   /* limit of this process, in bytes; UINT64_MAX: none */
+    uint64_t memlock;   /* limit of this process, in bytes; UINT64_MAX: none,
+                         * or not known because it is a copy of a host */
     bool iommufd;       /* /dev/iommu exists */
     GPtrArray *problems;
 } HostState;
@@ -71,7 +74,7 @@ void host_add_problem(GPtrArray *problems, bool unknown, const char *remedy,
 /**
  * host_read: look at the host
  *
- * @root: "" or where a copy of its /proc, /sys, /boot and /dev is
+ * @root: "" or the absolute path of a copy of its /proc, /sys, /boot and /dev
  */
 HostState *host_read(const char *root);
 void host_free(HostState *host);
@@ -79,7 +82,7 @@ void host_free(HostState *host);
 /**
  * host_read_devices: look at its PCI devices, in the order of their addresses
  *
- * Returns: an array of HostDevice; devices of a copy are not probed.
+ * Returns: an array of HostDevice, none of which is probed.
  */
 GPtrArray *host_read_devices(const char *root, HostState *host);
 
@@ -89,7 +92,8 @@ HostVerdict host_verdict(const HostState *host, const HostDevice *dev);
 /**
  * probe_device: have the kernel allocate what nesting needs, and free it again
  *
- * Nothing is attached and no DMA is changed.
+ * As for a VM, the device is reset and its DMA blocked meanwhile; it is not
+ * attached to any memory.
  *
  * @dev: a device that is bound to a VFIO driver
  */

@@ -18,7 +18,7 @@
 #define ECAP_FSTS       (1ULL << 47)
 
 #define CONFIG_REMEDY \
-    "install a kernel that has it (Debian's own have not)"
+    "install a kernel that has it"
 
 static void problem_free(void *opaque)
 {
@@ -124,23 +124,22 @@ static void check_config(HostState *host, GPtrArray *problems,
     }
 }
 
-/* Is @word one of the words of a kernel parameter, as in a=x,word,y? */
-static bool cmdline_has(HostState *host, const char *parameter,
-                        const char *word)
+/* Does VT-d use scalable mode, where it has it?  The last word counts */
+static bool scalable_mode_on(HostState *host)
 {
-    g_auto(GStrv) parts = g_strsplit(host->cmdline, " ", -1);
-    size_t len = strlen(parameter);
+    g_auto(GStrv) words = g_strsplit_set(host->cmdline, " ,=", -1);
+    bool on = host->config &&
+              g_hash_table_contains(host->config,
+                            "CONFIG_INTEL_IOMMU_SCALABLE_MODE_DEFAULT_ON");
 
-    for (char **part = parts; *part; part++) {
-        if (!strncmp(*part, parameter, len) && (*part)[len] == '=') {
-            g_auto(GStrv) words = g_strsplit(*part + len + 1, ",", -1);
-
-            if (g_strv_contains((const char *const *)words, word)) {
-                return true;
-            }
+    for (char **word = words; *word; word++) {
+        if (g_str_equal(*word, "sm_on")) {
+            on = true;
+        } else if (g_str_equal(*word, "sm_off")) {
+            on = false;
         }
     }
-    return false;
+    return on;
 }
 
 HostState *host_read(const char *root)
@@ -153,11 +152,12 @@ HostState *host_read(const char *root)
     host->problems = g_ptr_array_new_with_free_func(problem_free);
     host->release = read_file(root, "proc/sys/kernel", "osrelease");
     if (!host->release) {
-        host->release = g_strdup(uname(&uts) ? "unknown" : uts.release);
+        host->release = g_strdup(*root || uname(&uts) ? "unknown"
+                                                      : uts.release);
     }
     host->cmdline = read_file(root, "proc", "cmdline") ?: g_strdup("");
     host->config = read_config(root, host->release);
-    host->memlock = getrlimit(RLIMIT_MEMLOCK, &limit) ||
+    host->memlock = *root || getrlimit(RLIMIT_MEMLOCK, &limit) ||
                     limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX
                                                     : limit.rlim_cur;
     host->iommufd = g_file_test(iommu, G_FILE_TEST_EXISTS);
@@ -167,7 +167,7 @@ HostState *host_read(const char *root)
     check_config(host, host->problems, "CONFIG_VFIO_DEVICE_CDEV",
                  "QEMU cannot open a device for an iommufd without it");
     if (!host->iommufd && config_on(host, "CONFIG_IOMMUFD")) {
-        host_add_problem(host->problems, false, "modprobe iommufd",
+        host_add_problem(host->problems, !host->config, "modprobe iommufd",
                          "/dev/iommu does not exist");
     }
     return host;
@@ -246,13 +246,9 @@ static void check_vtd(HostState *host, HostDevice *dev)
                          (unsigned)CAP_MGAW(dev->cap));
     }
     /* The registers are there in legacy mode as well */
-    if (!dev->problems->len && !cmdline_has(host, "intel_iommu", "sm_on") &&
-        !(host->config &&
-          g_hash_table_contains(host->config,
-                         "CONFIG_INTEL_IOMMU_SCALABLE_MODE_DEFAULT_ON"))) {
-        host_add_problem(dev->problems, !host->config,
-                         "boot with intel_iommu=on,sm_on", "the kernel %s "
-                         "VT-d in legacy mode",
+    if (!dev->problems->len && !scalable_mode_on(host)) {
+        host_add_problem(dev->problems, !host->config, REMEDY_SM_ON,
+                         "the kernel %s VT-d in legacy mode",
                          host->config ? "runs" : "may run");
     }
 }
@@ -265,7 +261,7 @@ static void check_iommu(HostState *host, HostDevice *dev)
         break;
     case HOST_IOMMU_SMMUV3:
         check_config(host, dev->problems, "CONFIG_ARM_SMMU_V3_IOMMUFD",
-                     "it hands out no stage 1 without it");
+                     "no stage-1 tables of user space without it");
         break;
     case HOST_IOMMU_OTHER:
         host_add_problem(dev->problems, false, NULL, "its IOMMU (%s) is "
@@ -279,7 +275,13 @@ static void check_iommu(HostState *host, HostDevice *dev)
     }
 }
 
-/* Only one device of a group can be nested; bridges do not count */
+/* Drivers beside which the kernel lets VFIO have other devices of a group */
+static bool driver_leaves_group(const char *driver)
+{
+    return !driver || g_str_has_prefix(driver, "vfio") ||
+           g_str_equal(driver, "pcieport") || g_str_equal(driver, "pci-stub");
+}
+
 static void check_group(const char *root, HostDevice *dev)
 {
     g_autofree char *dir = g_strdup_printf("sys/kernel/iommu_groups/%s/devices",
@@ -291,9 +293,7 @@ static void check_group(const char *root, HostDevice *dev)
         g_autofree char *pci = g_strdup_printf("sys/bus/pci/devices/%s", name);
         g_autofree char *driver = read_link(root, pci, "driver");
 
-        if (strcmp(name, dev->address) &&
-            read_hex(root, pci, "class") >> 16 != 0x06 &&
-            driver && !g_str_has_prefix(driver, "vfio")) {
+        if (strcmp(name, dev->address) && !driver_leaves_group(driver)) {
             g_autofree char *remedy =
                 g_strdup_printf("echo %s > /sys/bus/pci/devices/%s/driver/"
                                 "unbind", name, name);
@@ -308,15 +308,22 @@ static void check_group(const char *root, HostDevice *dev)
 static void check_driver(const char *root, const char *dir, HostDevice *dev)
 {
     g_autofree char *vfio = g_strdup_printf("%s/vfio-dev", dir);
-    g_autoptr(GPtrArray) cdevs = list_dir(root, vfio);
+    g_autoptr(GPtrArray) names = list_dir(root, vfio);
 
-    if (cdevs->len) {
-        dev->cdev = g_strdup(g_ptr_array_index(cdevs, 0));
-        return;
+    if (names->len) {
+        const char *name = g_ptr_array_index(names, 0);
+        g_autofree char *file = g_build_filename("/", root, vfio, name, "dev",
+                                                 NULL);
+
+        /* Without CONFIG_VFIO_DEVICE_CDEV the rest is there all the same */
+        if (g_file_test(file, G_FILE_TEST_EXISTS)) {
+            dev->cdev = g_strdup(name);
+            return;
+        }
     }
     if (dev->driver && g_str_has_prefix(dev->driver, "vfio")) {
-        host_add_problem(dev->problems, false, NULL, "%s gives it no device "
-                         "file (CONFIG_VFIO_DEVICE_CDEV)", dev->driver);
+        host_add_problem(dev->problems, false, CONFIG_REMEDY, "%s gives it no "
+                         "device file (CONFIG_VFIO_DEVICE_CDEV)", dev->driver);
     } else {
         g_autofree char *remedy = g_strdup_printf("driverctl set-override %s "
                                                   "vfio-pci", dev->address);
@@ -358,16 +365,11 @@ GPtrArray *host_read_devices(const char *root, HostState *host)
     for (guint i = 0; i < names->len; i++) {
         const char *name = g_ptr_array_index(names, i);
         g_autofree char *dir = g_strdup_printf("sys/bus/pci/devices/%s", name);
-        HostDevice *dev;
 
         if (read_hex(root, dir, "class") >> 16 == 0x06) {
             continue;   /* a bridge */
         }
-        dev = read_device(root, host, name);
-        if (dev->cdev && host->iommufd && !*root) {
-            probe_device(dev);
-        }
-        g_ptr_array_add(devices, dev);
+        g_ptr_array_add(devices, read_device(root, host, name));
     }
     return devices;
 }

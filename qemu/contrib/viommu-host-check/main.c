@@ -35,7 +35,8 @@ static char *device_command(const HostDevice *dev)
 
     if (dev->kind == HOST_IOMMU_SMMUV3) {
         return g_strdup_printf("qemu-system-aarch64 -M virt,accel=kvm,"
-                               "gic-version=3 -cpu host -m 4G -bios "
+                               "gic-version=3 -nodefaults -serial mon:stdio "
+                               "-display none -cpu host -m 4G -bios "
                                "QEMU_EFI.fd -device arm-smmuv3,"
                                "primary-bus=pcie.0,id=smmuv3.0,accel=on "
                                "-object iommufd,id=iommufd0 -device "
@@ -67,6 +68,7 @@ static char *device_xml(const HostDevice *dev)
         return NULL;
     }
     return g_strdup_printf(
+        "<features><ioapic driver='qemu'/></features>\n"
         "<iommu model='intel'><driver intremap='on'/></iommu>\n"
         "<hostdev mode='subsystem' type='pci' managed='yes'>\n"
         "  <driver name='vfio' iommufd='yes'/>\n"
@@ -226,7 +228,8 @@ static bool select_devices(GPtrArray *devices, char **names)
             found |= g_str_equal(dev->address, *name);
         }
         if (!found) {
-            fprintf(stderr, "viommu-host-check: there is no PCI device %s\n",
+            fprintf(stderr, "viommu-host-check: %s is not the full address of "
+                    "a PCI device that is no bridge, such as 0000:01:00.0\n",
                     *name);
             return false;
         }
@@ -244,7 +247,7 @@ static bool select_devices(GPtrArray *devices, char **names)
 int main(int argc, char **argv)
 {
     g_auto(GStrv) names = NULL;
-    g_autofree char *root = NULL;
+    g_autofree char *root = NULL, *path = NULL;
     gboolean json = false;
     GOptionEntry entries[] = {
         { "json", 0, 0, G_OPTION_ARG_NONE, &json, "print JSON", NULL },
@@ -263,7 +266,15 @@ int main(int argc, char **argv)
     g_option_context_set_summary(context, "Tells for each PCI device whether "
                                  "a VM can have it behind a vIOMMU whose "
                                  "stage-1 tables the host's IOMMU walks.");
-    g_option_context_set_description(context, "Exit status: 0 if all devices "
+    g_option_context_set_description(context, "A device that is bound to VFIO "
+                                     "and not in use is reset by the "
+                                     "check.\n\n"
+                                     "ready: the kernel was asked, and nothing "
+                                     "stands in the way\nunknown: nothing is "
+                                     "known to stand in the way\nmendable: "
+                                     "what is named mends it\nimpossible: this "
+                                     "host cannot do it\n\nExit "
+                                     "status: 0 if all devices "
                                      "shown are ready, 1 if not, 2 if the "
                                      "check itself failed.\n");
     g_option_context_add_main_entries(context, entries, NULL);
@@ -272,8 +283,9 @@ int main(int argc, char **argv)
         return 2;
     }
 
-    host = host_read(root ?: "");
-    devices = host_read_devices(root ?: "", host);
+    path = root ? g_canonicalize_filename(root, NULL) : g_strdup("");
+    host = host_read(path);
+    devices = host_read_devices(path, host);
     if (!select_devices(devices, names)) {
         host_free(host);
         return 2;
@@ -281,6 +293,9 @@ int main(int argc, char **argv)
     for (guint i = 0; i < devices->len; i++) {
         HostDevice *dev = g_ptr_array_index(devices, i);
 
+        if (!root && dev->cdev && host->iommufd) {
+            probe_device(dev);
+        }
         status |= host_verdict(host, dev) != VERDICT_READY;
     }
     (json ? print_json : print_text)(host, devices);

@@ -9,7 +9,15 @@
 #include "system/iommufd-compat.h"
 #include "host-check.h"
 
-#define SYSFS_REMEDY_SM "boot with intel_iommu=on,sm_on"
+/* What a host must have, as every guest is told it has (SMMUv3 6.3) */
+#define IDR0_TTF_AARCH64        (1u << 3)
+#define IDR0_TTENDIAN(idr0)     (((idr0) >> 21) & 3)
+#define IDR0_TTENDIAN_BIG       3
+#define IDR0_TTENDIAN_RES       1
+#define IDR0_STALL_FORCED       (2u << 24)
+#define IDR5_GRAN4K             (1u << 4)
+#define IDR5_GRAN16K            (1u << 5)
+#define IDR5_GRAN64K            (1u << 6)
 
 typedef struct Probe {
     HostDevice *dev;
@@ -41,8 +49,34 @@ static int probe_bind(Probe *p)
     return err;
 }
 
+static void check_idr(HostDevice *dev)
+{
+    const struct {
+        bool ok;
+        const char *what;
+    } checks[] = {
+        { IDR0_TTENDIAN(dev->idr[0]) != IDR0_TTENDIAN_BIG &&
+          IDR0_TTENDIAN(dev->idr[0]) != IDR0_TTENDIAN_RES,
+          "little-endian tables (IDR0.TTENDIAN)" },
+        { dev->idr[0] & IDR0_TTF_AARCH64, "AArch64 tables (IDR0.TTF)" },
+        { !(dev->idr[0] & IDR0_STALL_FORCED),
+          "a stall model that can be left unused (IDR0.STALL_MODEL)" },
+        { dev->idr[5] & IDR5_GRAN4K, "4-KiB granules (IDR5.GRAN4K)" },
+        { dev->idr[5] & IDR5_GRAN16K, "16-KiB granules (IDR5.GRAN16K)" },
+        { dev->idr[5] & IDR5_GRAN64K, "64-KiB granules (IDR5.GRAN64K)" },
+    };
+
+    for (int i = 0; i < ARRAY_SIZE(checks); i++) {
+        if (!checks[i].ok) {
+            host_add_problem(dev->problems, false, NULL, "%s has no %s",
+                             dev->iommu, checks[i].what);
+        }
+    }
+}
+
 static void probe_hw_info(Probe *p)
 {
+    HostDevice *dev = p->dev;
     struct iommu_hw_info_arm_smmuv3 smmu = {};
     struct iommu_hw_info info = {
         .size = sizeof(info),
@@ -50,17 +84,59 @@ static void probe_hw_info(Probe *p)
         .data_len = sizeof(smmu),
         .data_uptr = (uintptr_t)&smmu,
     };
+    int err = probe_ioctl(p->iommufd, IOMMU_GET_HW_INFO, &info);
 
-    if (probe_ioctl(p->iommufd, IOMMU_GET_HW_INFO, &info)) {
+    if (err) {
+        host_add_problem(dev->problems, true, NULL, "the kernel does not tell "
+                         "about its IOMMU: %s", strerror(err));
         return;
     }
-    p->dev->pasid_bits = iommufd_compat_max_pasid_log2(&info);
-    if (info.out_data_type == IOMMU_HW_INFO_TYPE_ARM_SMMUV3) {
-        memcpy(p->dev->idr, smmu.idr, sizeof(smmu.idr));
+    dev->pasid_bits = iommufd_compat_max_pasid_log2(&info);
+    if (dev->kind != HOST_IOMMU_SMMUV3) {
+        return;
     }
+    if (info.out_data_type != IOMMU_HW_INFO_TYPE_ARM_SMMUV3) {
+        host_add_problem(dev->problems, false, NULL, "the kernel does not tell "
+                         "about its SMMUv3, which takes "
+                         "CONFIG_ARM_SMMU_V3_IOMMUFD");
+        return;
+    }
+    memcpy(dev->idr, smmu.idr, sizeof(smmu.idr));
+    check_idr(dev);
 }
 
-/* A vIOMMU on the parent: without stage-2 FWB Linux allocates none */
+/*
+ * Note that the kernel refuses something.  EOPNOTSUPP means that it cannot be
+ * had, and @remedy helps if there is one; other reasons say nothing of that.
+ */
+static void probe_refused(Probe *p, int err, const char *what,
+                          const char *why, const char *remedy)
+{
+    bool certain = err == EOPNOTSUPP;
+
+    host_add_problem(p->dev->problems, !certain, certain ? remedy : NULL,
+                     "the kernel allocates no %s (%s)%s", what, strerror(err),
+                     certain ? why : "");
+}
+
+/* The kernel takes no device that has several StreamIDs */
+static void probe_vdevice(Probe *p, uint32_t viommu_id)
+{
+    struct iommu_vdevice_alloc vdevice = {
+        .size = sizeof(vdevice),
+        .viommu_id = viommu_id,
+        .dev_id = p->dev_id,
+    };
+    int err = probe_ioctl(p->iommufd, IOMMU_VDEVICE_ALLOC, &vdevice);
+
+    if (err) {
+        probe_refused(p, err, "vDEVICE", ": it needs exactly one StreamID",
+                      NULL);
+        return;
+    }
+    probe_destroy(p, vdevice.out_vdevice_id);
+}
+
 static void probe_viommu(Probe *p, uint32_t parent)
 {
     struct iommu_viommu_alloc viommu = {
@@ -72,17 +148,17 @@ static void probe_viommu(Probe *p, uint32_t parent)
     int err = probe_ioctl(p->iommufd, IOMMU_VIOMMU_ALLOC, &viommu);
 
     if (err) {
-        host_add_problem(p->dev->problems, false, NULL, "the kernel allocates "
-                         "no vIOMMU (%s): the SMMUv3 needs stage-2 forced "
-                         "write-back, the kernel CONFIG_ARM_SMMU_V3_IOMMUFD",
-                         strerror(err));
+        probe_refused(p, err, "vIOMMU", ": the SMMUv3 needs stage-2 forced "
+                      "write-back, or a bus that is coherent", NULL);
         return;
     }
+    probe_vdevice(p, viommu.out_viommu_id);
     probe_destroy(p, viommu.out_viommu_id);
 }
 
 static void probe_parent(Probe *p)
 {
+    bool vtd = p->dev->kind == HOST_IOMMU_VTD;
     struct iommu_ioas_alloc ioas = { .size = sizeof(ioas) };
     struct iommu_hwpt_alloc hwpt = {
         .size = sizeof(hwpt),
@@ -97,18 +173,30 @@ static void probe_parent(Probe *p)
     }
     p->dev->probed = true;
     if (err) {
-        bool vtd = p->dev->kind == HOST_IOMMU_VTD;
-
-        host_add_problem(p->dev->problems, false, vtd ? SYSFS_REMEDY_SM : NULL,
-                         "the kernel allocates no nesting parent (%s)%s",
-                         strerror(err), vtd ? "" :
-                         ": the IOMMU needs both stages of translation");
+        probe_refused(p, err, "nesting parent", vtd ? "" : ": the IOMMU needs "
+                      "both stages of translation", vtd ? REMEDY_SM_ON : NULL);
         return;
     }
     if (p->dev->kind == HOST_IOMMU_SMMUV3) {
         probe_viommu(p, hwpt.out_hwpt_id);
     }
     probe_destroy(p, hwpt.out_hwpt_id);
+}
+
+static const char *bind_remedy(int err)
+{
+    switch (err) {
+    case EBUSY:
+        return "stop the VM that uses it";
+    case EINVAL:
+        return "stop the VM that uses it, or find out whether its IOMMU is "
+               "cache coherent, which the kernel wants";
+    case EPERM:
+        return "see which drivers have the other devices of its IOMMU group, "
+               "and whether the IOMMU remaps interrupts";
+    default:
+        return NULL;
+    }
 }
 
 void probe_device(HostDevice *dev)
@@ -133,8 +221,7 @@ void probe_device(HostDevice *dev)
     }
     err = probe_bind(&p);
     if (err) {
-        host_add_problem(dev->problems, true, err == EBUSY || err == EINVAL ?
-                         "stop the VM that uses it" : NULL,
+        host_add_problem(dev->problems, true, bind_remedy(err),
                          "cannot be bound to an iommufd: %s", strerror(err));
     } else {
         probe_hw_info(&p);

@@ -6,7 +6,7 @@
  * command  a TLBI, CFGI or ATC_INV of the guest, reduced to what the host takes
  * batch    commands that wait, in the guest's order, to be sent by one call
  * stale    the host has refused a TLBI, so its TLB may hold what the guest
- *          wanted to be forgotten
+ *          wanted to be forgotten; set by whoever sends, cleared by a flush
  *
  * This module does not know streams: its user decides what a refusal means.
  *

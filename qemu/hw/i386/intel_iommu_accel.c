@@ -1,9 +1,10 @@
 /*
  * Intel VT-d: first-stage tables owned by the guest, walked by the host IOMMU
  *
- * This file hears from intel_iommu.c which host devices there are and what the
- * guest says that changed: by descriptor, by register, or by reset and load.
- * It finds the devices that a change may concern, and says what was agreed.
+ * intel_iommu.c calls this file for host devices that come and go, and for what
+ * the guest changes: by descriptor, by register, or by reset and load.  Here
+ * the devices are found that a change may concern.  The property host-devices
+ * is made here, too.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

@@ -1,8 +1,8 @@
 /*
  * Intel VT-d: attaching host devices to what the guest asks for
  *
- * The host's side of each (device, PASID).  Whatever goes wrong, its DMA is
- * blocked; the next invalidation that concerns it tries again.
+ * The host's side of each (device, PASID).  Whatever goes wrong, DMA of that
+ * device with that PASID is blocked; the next invalidation for it tries again.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -55,7 +55,7 @@ static void vtd_accel_log_blocked(VTDAccelDevice *dev, uint32_t pasid,
 static void vtd_accel_log_reason(VTDAccelDevice *dev, uint32_t pasid,
                                  const char **last, const char *reason)
 {
-    if (reason && *last != reason) {
+    if (reason && g_strcmp0(*last, reason)) {
         vtd_accel_log_blocked(dev, pasid, reason);
     }
     *last = reason;
@@ -171,7 +171,7 @@ static void vtd_accel_attach_ram(VTDAccelBinding *b)
     }
 }
 
-/* Takes over the caller's use of @hwpt, also on failure */
+/* Takes over the caller's reference to @hwpt, also on failure */
 static int vtd_accel_attach_hwpt(VTDAccelBinding *b, VTDAccelHwpt *hwpt,
                                  const char *what, bool may_fail)
 {
@@ -197,6 +197,9 @@ static bool vtd_accel_has_room(VTDAccelBinding *b, VTDAccelHwptTable *table)
     if (table->num >= table->max) {
         /* The one that it has makes room, unless others use it */
         vtd_accel_block(b);
+        if (b->host.stuck) {
+            return false;
+        }
     }
     if (table->num >= table->max) {
         vtd_accel_log(b, "the guest has %u first-stage tables and PASIDs in "
@@ -217,6 +220,9 @@ static void vtd_accel_attach_tables(VTDAccelBinding *b, const VTDAccelKey *key)
     /* One that does not follow the guest makes room for the next one */
     if (b->hwpt && b->hwpt->stale) {
         vtd_accel_block(b);
+        if (b->host.stuck) {
+            return;
+        }
     }
 
     /* Share what another device of the domain already has */

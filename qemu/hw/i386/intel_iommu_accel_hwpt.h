@@ -19,7 +19,7 @@
 #include "system/iommufd.h"
 #include "qemu/queue.h"
 
-/* An address has 52 bits of page number: such an address mask is all of them */
+/* An address mask (log2 of pages) from here on means every address */
 #define VTD_ACCEL_AM_MAX        52
 
 typedef struct VTDAccelHwpt VTDAccelHwpt;
@@ -42,8 +42,8 @@ typedef struct VTDAccelHwptOps {
     const char *what;       /* in "cannot attach its ..." */
 
     /*
-     * The HWPT that follows @prev among those that look as if they had @key,
-     * or the first if @prev is NULL.  NULL if there is no more.
+     * The next HWPT after @prev that may have @key, or the first if @prev is
+     * NULL.  The caller compares the keys.  NULL if there is no more.
      */
     VTDAccelHwpt *(*next)(VTDAccelHwptTable *table, VTDAccelHwpt *prev,
                           const VTDAccelKey *key);
@@ -63,7 +63,7 @@ typedef struct VTDAccelHwptOps {
 
 struct VTDAccelHwptTable {
     const VTDAccelHwptOps *ops;
-    uint32_t num;
+    uint32_t num;           /* HWPTs that take a domain id of the host IOMMU */
     uint32_t max;           /* of @num */
 };
 

@@ -31,8 +31,8 @@ typedef struct VTDAccelTarget {
 } VTDAccelTarget;
 
 /*
- * What the host was told for one (device, PASID).  A PASID that is blocked has
- * a binding only if the host could not block it.
+ * What the host was told for one (device, PASID).  A PASID that is to be
+ * blocked keeps its binding only while the host fails to block it.
  */
 typedef struct VTDAccelBinding {
     IntervalTreeNode node;  /* of VTDAccelDevice::pasids */
@@ -54,7 +54,7 @@ struct VTDAccelDevice {
     uint32_t rid_pasid;
     uint32_t pasid_dir_num;
     dma_addr_t pasid_dir;
-    void *legacy;           /* of VTDAccelLegacy, which allocates it */
+    void *legacy;           /* of VTDAccelLegacy: a block from g_malloc() */
 
     VTDAccelBinding rid;    /* requests without PASID */
     IntervalTreeRoot pasids;

@@ -35,7 +35,7 @@ bool vtd_accel_legacy_read_context(VTDAccelDevice *dev,
     uint64_t re[2], ce[2], type;
     uint32_t aw;
 
-    /* Nothing is said of an entry that is not present */
+    /* An entry that is not present blocks without a message */
     vtd_accel_target_block(t, NULL);
     if (!vtd_accel_read(s, s->root + (sid >> 8) * sizeof(re), re, 2)) {
         t->reason = "root table is not in guest memory";

@@ -31,7 +31,7 @@ typedef struct VTDAccelLegacyWalk VTDAccelLegacyWalk;
 struct VTDAccelLegacyWalk {
     IntelIOMMUState *s;
 
-    /* Before a table is read from what it maps at @iova on, for @work */
+    /* Before a table is read: @iova is the first address of interest */
     bool (*table)(VTDAccelLegacyWalk *w, uint64_t iova, unsigned int work);
 
     /* For each entry that maps something, in the order of addresses */

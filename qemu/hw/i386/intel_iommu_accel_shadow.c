@@ -82,9 +82,9 @@ static void G_GNUC_PRINTF(2, 3) vtd_accel_shadow_fail(VTDAccelShadow *shadow,
     shadow->hwpt.stale = true;
 }
 
-static bool vtd_accel_shadow_spend(VTDAccelUpdate *u, unsigned int work)
+/* The work that an update may cause in all its pieces is limited, too */
+static bool vtd_accel_shadow_charge(VTDAccelUpdate *u, unsigned int work)
 {
-    vtd_accel_spend(&u->t->s->accel->work, work);
     if (u->shadow->work_left < work) {
         vtd_accel_shadow_fail(u->shadow, "second-level tables at 0x%" PRIx64
                               " take too much work",
@@ -93,6 +93,12 @@ static bool vtd_accel_shadow_spend(VTDAccelUpdate *u, unsigned int work)
     }
     u->shadow->work_left -= work;
     return true;
+}
+
+static bool vtd_accel_shadow_spend_ioctl(VTDAccelUpdate *u)
+{
+    vtd_accel_spend(&u->t->s->accel->work, VTD_ACCEL_IOCTL_WORK);
+    return vtd_accel_shadow_charge(u, VTD_ACCEL_IOCTL_WORK);
 }
 
 /* Is it time for the main loop?  Then the walk will go on at @iova. */
@@ -119,7 +125,7 @@ static bool vtd_accel_shadow_unmap(VTDAccelUpdate *u, uint64_t iova,
     if (mapped == shadow->mapped) {
         return true;
     }
-    if (!vtd_accel_shadow_spend(u, VTD_ACCEL_IOCTL_WORK)) {
+    if (!vtd_accel_shadow_spend_ioctl(u)) {
         return false;
     }
     ret = iommufd_backend_unmap_dma(shadow->hwpt.key.iommufd, shadow->ioas_id,
@@ -229,7 +235,7 @@ static bool vtd_accel_shadow_map_section(VTDAccelUpdate *u, uint64_t iova,
                               shadow->hwpt.key.pgtbl_addr);
         return false;
     }
-    if (!vtd_accel_shadow_spend(u, VTD_ACCEL_IOCTL_WORK)) {
+    if (!vtd_accel_shadow_spend_ioctl(u)) {
         return false;
     }
     ret = vtd_accel_shadow_map_memory(u, iova, section, ptr, readonly);
@@ -315,7 +321,7 @@ static bool vtd_accel_shadow_table_fn(VTDAccelLegacyWalk *walk, uint64_t iova,
 {
     VTDAccelUpdate *u = container_of(walk, VTDAccelUpdate, walk);
 
-    return !vtd_accel_shadow_pause(u, iova) && vtd_accel_shadow_spend(u, work);
+    return !vtd_accel_shadow_pause(u, iova) && vtd_accel_shadow_charge(u, work);
 }
 
 static bool vtd_accel_shadow_leaf_fn(VTDAccelLegacyWalk *walk,

@@ -127,7 +127,7 @@ static bool vtd_accel_walk(VTDAccelDevice *dev)
         }
     }
 
-    /* What is bound beyond, from a time when the guest had more PASIDs */
+    /* Bindings past the end of the directory, which was longer once */
     while ((pasid = vtd_accel_next_bound(dev, dev->walk_pasid)) != UINT32_MAX) {
         if (vtd_accel_must_yield(&dev->s->accel->work)) {
             return false;

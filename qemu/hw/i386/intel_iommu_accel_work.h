@@ -5,8 +5,8 @@
  *
  * work   what something costs, in reads of guest memory
  * piece  what is done without a turn for the main loop.  A piece has a budget
- *        of work; whoever does a long job looks at vtd_accel_must_yield() in
- *        between, and goes on in the next piece
+ *        of work; a long job checks vtd_accel_must_yield() between its
+ *        steps, and goes on in the next piece
  *
  * Where nobody could go on later, at reset for example, there is no piece, and
  * everything is done at once.

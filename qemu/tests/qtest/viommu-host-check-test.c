@@ -49,6 +49,12 @@ static const Host hosts[] = {
         .ecap = ECAP, .driver = "vfio-pci", .verdict = VERDICT_MENDABLE,
         .what = "runs VT-d in legacy mode", .remedy = "sm_on",
     }, {
+        .name = "vtd/sm-off-is-last", .config = CONFIG,
+        .cmdline = "intel_iommu=on,sm_on intel_iommu=sm_off", .iommu = "dmar0",
+        .cap = CAP, .ecap = ECAP, .driver = "vfio-pci",
+        .verdict = VERDICT_MENDABLE, .what = "runs VT-d in legacy mode",
+        .remedy = "sm_on",
+    }, {
         .name = "vtd/maybe-legacy-mode", .cmdline = "", .iommu = "dmar0",
         .cap = CAP, .ecap = ECAP, .driver = "vfio-pci",
         .verdict = VERDICT_UNKNOWN, .what = "may run VT-d in legacy mode",
@@ -88,6 +94,17 @@ static const Host hosts[] = {
         .ecap = ECAP, .driver = "vfio-pci", .peer = "pcieport",
         .peer_bridge = true, .verdict = VERDICT_UNKNOWN,
     }, {
+        .name = "vtd/group-with-isa-bridge", .config = CONFIG,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "vfio-pci", .peer = "lpc_ich",
+        .peer_bridge = true, .verdict = VERDICT_MENDABLE,
+        .what = "is in use by lpc_ich", .remedy = "echo " PEER,
+    }, {
+        .name = "vtd/group-with-stub", .config = CONFIG,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "vfio-pci", .peer = "pci-stub",
+        .verdict = VERDICT_UNKNOWN,
+    }, {
         .name = "vtd/group-with-vfio", .config = CONFIG,
         .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
         .ecap = ECAP, .driver = "vfio-pci", .peer = "vfio-pci",
@@ -96,7 +113,8 @@ static const Host hosts[] = {
         .name = "vtd/no-cdev", .config = CONFIG,
         .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
         .ecap = ECAP, .driver = "vfio-pci", .no_cdev = true,
-        .verdict = VERDICT_IMPOSSIBLE, .what = "gives it no device file",
+        .verdict = VERDICT_MENDABLE, .what = "gives it no device file",
+        .remedy = "install a kernel",
     }, {
         .name = "kernel/no-iommufd", .config = "CONFIG_VFIO_DEVICE_CDEV=y\n"
         "# CONFIG_IOMMUFD is not set\n", .no_iommufd = true,
@@ -108,6 +126,11 @@ static const Host hosts[] = {
         "CONFIG_VFIO_DEVICE_CDEV=y\n", .no_iommufd = true,
         .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
         .ecap = ECAP, .driver = "vfio-pci", .verdict = VERDICT_MENDABLE,
+        .what = "/dev/iommu does not exist", .remedy = "modprobe iommufd",
+    }, {
+        .name = "kernel/maybe-iommufd-not-loaded", .no_iommufd = true,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "vfio-pci", .verdict = VERDICT_UNKNOWN,
         .what = "/dev/iommu does not exist", .remedy = "modprobe iommufd",
     }, {
         .name = "smmuv3/nothing-in-the-way", .cmdline = "",
@@ -198,9 +221,10 @@ static void put_host(const char *root, const Host *h)
     put_device(root, h, ADDRESS, "0x010802", h->driver);
     put(root, "sys/bus/pci/devices/" ADDRESS "/vendor", "0x1b36\n");
     put(root, "sys/bus/pci/devices/" ADDRESS "/device", "0x0010\n");
-    if (h->driver && g_str_equal(h->driver, "vfio-pci") && !h->no_cdev) {
-        put(root, "sys/bus/pci/devices/" ADDRESS "/vfio-dev/vfio0/dev",
-            "511:0\n");
+    if (h->driver && g_str_equal(h->driver, "vfio-pci")) {
+        put(root, h->no_cdev ?
+            "sys/bus/pci/devices/" ADDRESS "/vfio-dev/vfio0/uevent" :
+            "sys/bus/pci/devices/" ADDRESS "/vfio-dev/vfio0/dev", "511:0\n");
     }
     if (h->peer) {
         put_device(root, h, PEER, h->peer_bridge ? "0x060400" : "0x040300",

@@ -38,8 +38,7 @@ typedef struct HostState {
     char *release;      /* of the kernel */
     char *cmdline;
     GHashTable *config; /* of the kernel, NULL if it cannot be read */
-    uint64_t memlock;   /* limit of this process, in bytes; UINT64_MAX: none,
-                         * or not known because it is a copy of a host */
+    uint64_t memlock;   /* limit in bytes; UINT64_MAX: none, or a copied host */
     bool iommufd;       /* /dev/iommu exists */
     GPtrArray *problems;
 } HostState;

@@ -167,6 +167,30 @@ static bool check_accel(VirtMachineState *vms, DeviceState *dev, Error **errp)
     return true;
 }
 
+/* Properties that QEMU 11 and libvirt know, with the values we lack */
+static bool check_foreign(DeviceState *dev, Error **errp)
+{
+    g_autofree char *cmdqv = NULL;
+
+    if (object_property_get_bool(OBJECT(dev), "smmu_per_bus", NULL)) {
+        error_setg(errp, "%s: smmu_per_bus=on is not possible: a pxb-pcie "
+                   "without an SMMU of its own is behind that of pcie.0",
+                   device_name(dev));
+        error_append_hint(errp, "Leave it out, and give bypass_iommu=on to a "
+                          "pxb-pcie that is to have none.\n");
+        return false;
+    }
+    cmdqv = object_property_get_str(OBJECT(dev), "cmdqv", NULL);
+    if (!g_strcmp0(cmdqv, "on")) {
+        error_setg(errp, "%s: cmdqv=on is not possible: this QEMU does not "
+                   "give the guest command queues of the host",
+                   device_name(dev));
+        error_append_hint(errp, "Use cmdqv=auto or cmdqv=off.\n");
+        return false;
+    }
+    return true;
+}
+
 bool virt_smmuv3_pre_plug(VirtMachineState *vms, DeviceState *dev,
                           Error **errp)
 {
@@ -184,7 +208,8 @@ bool virt_smmuv3_pre_plug(VirtMachineState *vms, DeviceState *dev,
         error_append_hint(errp, "Remove one of the two.\n");
         return false;
     }
-    if (!check_bus(vms, dev, smmu->smmu_state.primary_bus, errp) ||
+    if (!check_foreign(dev, errp) ||
+        !check_bus(vms, dev, smmu->smmu_state.primary_bus, errp) ||
         !check_interrupts(vms, dev, errp)) {
         return false;
     }

@@ -156,7 +156,8 @@ static const Told told[] = {
     { "values_as-asked", ONE_COLD("ril=off,ats=off,oas=40,ssidsize=2"), 0, 0,
       2, 2 },
     { "values-no-device_as-asked",
-      { .smmu_props = "ril=off,ats=on,oas=32,ssidsize=20" }, 0, 1, 0, 20 },
+      { .smmu_props = "ril=off,ats=on,oas=32,ssidsize=20,"
+        "cmdqv=off,smmu_per_bus=off" }, 0, 1, 0, 20 },
 };
 
 static void test_told(const void *data)
@@ -422,6 +423,10 @@ static const struct Start {
       { "ssidsize=21", "auto", "20" } },
     { "ssidsize-text_refused", { .smmu_props = "ssidsize=4x" }, "",
       { "ssidsize=4x", "auto", "20" } },
+    { "cmdqv_refused", { .smmu_props = "cmdqv=on" }, "",
+      { "smmu0: cmdqv=on is not possible", "cmdqv=auto or cmdqv=off" } },
+    { "smmu-per-bus_refused", { .smmu_props = "smmu_per_bus=on" }, "",
+      { "smmu0: smmu_per_bus=on is not possible", "bypass_iommu=on" } },
     { "stage-2_refused", { .smmu_props = "stage=2," SMMUV3_ACCEL_FIXED }, "",
       { "stage=2", "accel=on" } },
     { "oas-below-memory_refused",
@@ -667,6 +672,7 @@ static void test_help(void)
     static const char *const parts[] = {
         "oas=<OasMode>", "auto/32/36/40/42/44/48",
         "ssidsize=<SsidSizeMode>", "auto, or 0 to 20",
+        "smmu_per_bus=<bool>", "cmdqv=<OnOffAuto>",
     };
     g_autofree char *cmd = NULL;
     g_autofree char *out = NULL;

@@ -159,45 +159,56 @@ static void smmuv3_accel_fail(SMMUv3AccelStream *st)
 }
 
 /*
- * The host needs the device's StreamID before it can translate.  Returns false
- * with @errp set.
+ * The host needs the device's StreamID before it can translate.  Returns 0, or
+ * a negative errno with @errp set: -EBUSY as long as a device cannot be stopped
+ * whose StreamID changes, which is tried again.
  */
-static bool smmuv3_accel_ensure_vdev(SMMUv3AccelStream *st, uint32_t sid,
-                                     Error **errp)
+static int smmuv3_accel_ensure_vdev(SMMUv3AccelStream *st, uint32_t sid,
+                                    Error **errp)
 {
     SMMUv3Accel *accel = st->accel;
     SMMUv3AccelStream *other;
 
     if (st->vdev_id && st->vsid == sid) {
-        return true;
+        return 0;
     }
 
     other = g_hash_table_lookup(accel->vsids, GUINT_TO_POINTER(sid));
     if (other && smmuv3_accel_stream_sid(other) == sid) {
         error_setg(errp, "%s has the same StreamID", smmuv3_accel_name(other));
-        return false;
+        return -EIO;
     }
     if (other) {
         /* The guest has renumbered its buses: @other had this one before */
         if (other->s1_hwpt_id || other->binding.stuck) {
             smmuv3_accel_fail(other);
         }
+        if (other->binding.stuck) {
+            error_setg(errp, "%s cannot be stopped: it had its StreamID before",
+                       smmuv3_accel_name(other));
+            return -EBUSY;
+        }
         smmuv3_accel_drop_vdev(other);
     }
     if (st->vdev_id) {
         smmuv3_accel_block(st);
+        if (st->binding.stuck) {
+            error_setg(errp, "it cannot be stopped at its old StreamID 0x%x",
+                       st->vsid);
+            return -EBUSY;
+        }
         smmuv3_accel_drop_vdev(st);
     }
     if (!iommufd_backend_alloc_vdev(accel->iommufd, st->host.hiodi->devid,
                                     accel->viommu_id, sid, &st->vdev_id,
                                     errp)) {
         st->vdev_id = 0;
-        return false;
+        return -EIO;
     }
     st->vsid = sid;
     g_hash_table_insert(accel->vsids, GUINT_TO_POINTER(sid), st);
     trace_smmuv3_accel_vdev(smmuv3_accel_name(st), sid, st->vdev_id);
-    return true;
+    return 0;
 }
 
 /* Returns 0, or a negative errno with @errp set */
@@ -212,8 +223,11 @@ static int smmuv3_accel_install_s1(SMMUv3AccelStream *st, uint32_t sid,
         !smmuv3_accel_inv_flush_tlb(&accel->inv, errp)) {
         return -EIO;
     }
-    if (!smmuv3_accel_ensure_vdev(st, sid, errp) ||
-        !smmuv3_accel_alloc_nested(accel, st->host.hiodi->devid, t->ste,
+    ret = smmuv3_accel_ensure_vdev(st, sid, errp);
+    if (ret) {
+        return ret;
+    }
+    if (!smmuv3_accel_alloc_nested(accel, st->host.hiodi->devid, t->ste,
                                    &hwpt_id, errp)) {
         return -EIO;
     }

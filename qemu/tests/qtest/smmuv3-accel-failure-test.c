@@ -15,6 +15,8 @@
 #include "smmuv3-accel-common.h"
 
 #define INVALIDATE      "IOMMU_HWPT_INVALIDATE"
+#define ALLOC           "IOMMU_HWPT_ALLOC"
+#define VDEVICE         "IOMMU_VDEVICE_ALLOC"
 #define ASID(a)         ((uint64_t)(a) << 48)
 #define SID0            0x100u
 
@@ -451,6 +453,12 @@ static void test_stopped_in_reset(void)
  * Linux never fails a detach, so the sweeps leave it out.  The attach that came
  * before has blocked the device, but its success cannot be relied on.
  */
+static void fail_to_block(Smmuv3AccelTest *t)
+{
+    fakehost_fail(t->host, "ATTACH_IOMMUFD_PT", 1, 0, EINVAL, 0);
+    fakehost_fail(t->host, DETACH, 1, 0, EIO, 0);
+}
+
 static bool start_stuck(Smmuv3AccelTest *t)
 {
     Smmuv3AccelSetup setup = { .devices = 1 };
@@ -459,8 +467,7 @@ static bool start_stuck(Smmuv3AccelTest *t)
         return false;
     }
     prepare_bound(t);
-    fakehost_fail(t->host, "ATTACH_IOMMUFD_PT", 1, 0, EINVAL, 0);
-    fakehost_fail(t->host, DETACH, 1, 0, EIO, 0);
+    fail_to_block(t);
     return true;
 }
 
@@ -549,6 +556,87 @@ static void test_stuck_entry(void)
     smmuv3_guest_clear_error(g);
     smmuv3_guest_ring(g);
     g_assert_true(smmuv3_guest_consumed(g));
+    fakehost_free(t.host);
+}
+
+/* So many calls in all, and one object of each kind */
+static void expect_allocs(Smmuv3AccelTest *t, uint64_t vdevs, uint64_t hwpts)
+{
+    g_assert_cmpuint(fakehost_calls(t->host, VDEVICE), ==, vdevs);
+    g_assert_cmpuint(fakehost_calls(t->host, ALLOC), ==, hwpts);
+    g_assert_cmpuint(fakehost_objects(t->host, FAKEHOST_OBJ_VDEVICE), ==, 1);
+    g_assert_cmpuint(smmuv3_accel_s1_hwpts(t), ==, 1);
+}
+
+/*
+ * A stream has to be stopped before the host learns its new StreamID.  If it
+ * cannot be, nothing else is done with it.
+ */
+static void test_stuck_renumbered(void)
+{
+    uint64_t vdevs, hwpts;
+    Smmuv3AccelTest t;
+    size_t mark;
+
+    if (!start_stuck(&t)) {
+        return;
+    }
+    mark = fakehost_err_mark(t.host);
+    vdevs = fakehost_calls(t.host, VDEVICE);
+    hwpts = fakehost_calls(t.host, ALLOC);
+    smmuv3_guest_write_ste(&t.guest, 0x700, smmuv3_accel_s1_ste(0), 0);
+    smmuv3_accel_number_bus(&t, 0, 7);
+    smmuv3_guest_post_sid(&t.guest, SMMUV3_CFGI_STE, 0x700);
+    smmuv3_guest_post(&t.guest, SMMUV3_SYNC, 0);
+    smmuv3_guest_ring(&t.guest);
+    g_assert_cmpuint(smmuv3_guest_cmdq_error(&t.guest), ==, SMMUV3_CERROR_ABT);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_LOST);
+    expect_retries(&t, mark);
+    expect_allocs(&t, vdevs, hwpts);
+
+    fakehost_clear_rules(t.host);
+    wait_for_state(&t, SMMUV3_IS_S1);
+    expect_allocs(&t, vdevs + 1, hwpts + 1);
+    smmuv3_guest_clear_error(&t.guest);
+    smmuv3_guest_ring(&t.guest);
+    g_assert_true(smmuv3_guest_consumed(&t.guest));
+    fakehost_free(t.host);
+}
+
+/* The same for one that had the StreamID before: the next one waits for it */
+static void test_stuck_predecessor(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 2 };
+    uint64_t vdevs, hwpts;
+    Smmuv3AccelTest t;
+    size_t mark;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    prepare_bound(&t);
+    smmuv3_accel_expect(&t, 1, SMMUV3_IS_ABORT);
+    mark = fakehost_err_mark(t.host);
+    vdevs = fakehost_calls(t.host, VDEVICE);
+    hwpts = fakehost_calls(t.host, ALLOC);
+    fail_to_block(&t);
+    smmuv3_accel_number_bus(&t, 0, 9);
+    smmuv3_accel_number_bus(&t, 1, 1);
+    smmuv3_guest_post_sid(&t.guest, SMMUV3_CFGI_STE, SID0);
+    smmuv3_guest_post(&t.guest, SMMUV3_SYNC, 0);
+    smmuv3_guest_ring(&t.guest);
+    g_assert_cmpuint(smmuv3_guest_cmdq_error(&t.guest), ==, SMMUV3_CERROR_ABT);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_LOST);
+    smmuv3_accel_expect(&t, 1, SMMUV3_IS_ABORT);
+    expect_retries(&t, mark);
+    expect_allocs(&t, vdevs, hwpts);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "it had its StreamID before"),
+                     ==, 1);
+
+    fakehost_clear_rules(t.host);
+    QTEST_AWAIT(smmuv3_accel_state(&t, 1) == SMMUV3_IS_S1);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
+    expect_allocs(&t, vdevs + 1, hwpts + 1);
     fakehost_free(t.host);
 }
 
@@ -666,6 +754,10 @@ int main(int argc, char **argv)
                    test_stuck_command);
     qtest_add_func("/smmuv3-accel/stuck/entry_stopped-first",
                    test_stuck_entry);
+    qtest_add_func("/smmuv3-accel/stuck/renumbered_told-later",
+                   test_stuck_renumbered);
+    qtest_add_func("/smmuv3-accel/stuck/predecessor_waited-for",
+                   test_stuck_predecessor);
     qtest_add_func("/smmuv3-accel/stuck/register_retried", test_stuck_register);
     qtest_add_func("/smmuv3-accel/stuck/unplug_goes", test_stuck_unplug);
     qtest_add_func("/smmuv3-accel/stuck/quit_in-order", test_stuck_quit);

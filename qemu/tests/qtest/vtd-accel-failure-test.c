@@ -525,6 +525,47 @@ static void test_stuck_register(const void *data)
     fakehost_free(t.host);
 }
 
+/*
+ * A device whose tables make room for the next ones is stopped first.  If that
+ * fails it gets nothing else, and the limit is not to blame.
+ */
+static void test_stuck_room(void)
+{
+    VtdAccelSetup setup = {
+        .devices = 1, .iommu_props = VTD_ACCEL_PROPS ",max-host-domains=1",
+    };
+    VtdPasidEntry entry = vtd_accel_fs_entry(DID + 1);
+    uint64_t dir, allocs;
+    VtdAccelTest t;
+    size_t mark;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    prepare_bound(&t, &dir);
+    mark = fakehost_err_mark(t.host);
+    allocs = fakehost_calls(t.host, "IOMMU_HWPT_ALLOC");
+    fakehost_fail(t.host, "DETACH_IOMMUFD_PT", 1, 0, EIO, 0);
+    vtd_guest_write_pasid(&t.guest, dir, 0, &entry);
+    vtd_guest_post_pc(&t.guest, VTD_PC_PASID, DID, 0);
+    vtd_guest_post_wait(&t.guest);
+    vtd_guest_ring(&t.guest);
+    g_assert_true(vtd_guest_readl(&t.guest, DMAR_FSTS_REG) & VTD_FSTS_IQE);
+    QTEST_AWAIT(has_tried_5_times(&t));
+    g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_HWPT_ALLOC"), ==, allocs);
+    vtd_accel_expect_s1_hwpts(&t, 1);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "max-host-domains"), ==,
+                     0);
+
+    fakehost_clear_rules(t.host);
+    QTEST_AWAIT(fakehost_calls(t.host, "IOMMU_HWPT_ALLOC") == allocs + 1);
+    /* An answer means that the main loop is done with it */
+    vtd_guest_readl(&t.guest, DMAR_FSTS_REG);
+    vtd_accel_expect_s1(&t, 0);
+    vtd_accel_expect_s1_hwpts(&t, 1);
+    fakehost_free(t.host);
+}
+
 /* A command does not wait for a device that is not there any more */
 static void test_stuck_unplug(void)
 {
@@ -656,6 +697,7 @@ int main(int argc, char **argv)
 
         qtest_add_data_func(path, &commands[i], test_stuck_register);
     }
+    qtest_add_func("/vtd-accel/stuck/room_made-first", test_stuck_room);
     qtest_add_func("/vtd-accel/stuck/unplug_completes", test_stuck_unplug);
     qtest_add_func("/vtd-accel/stuck/translation_waits",
                    test_stuck_translation);

@@ -193,6 +193,8 @@ static void test_no_fwb(DirectHost *f)
     uint32_t id;
 
     g_assert_cmpint(raw_viommu(f, f->dev_id, f->s2, 1, &id), ==, EOPNOTSUPP);
+    /* The HWPT is not even looked at */
+    g_assert_cmpint(raw_viommu(f, f->dev_id, 0xdead, 1, &id), ==, EOPNOTSUPP);
 }
 
 static void test_canwbs(DirectHost *f)

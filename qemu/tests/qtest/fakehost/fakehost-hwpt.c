@@ -340,7 +340,7 @@ int fh_viommu_alloc(FhCtx *ctx, void *arg)
     FhViommu *viommu;
     FhHwpt *hwpt;
     FhIdev *idev;
-    int err;
+    FhIommu *iommu;
 
     if (cmd->flags || !cmd->type) {
         return -EOPNOTSUPP;
@@ -349,26 +349,22 @@ int fh_viommu_alloc(FhCtx *ctx, void *arg)
     if (!idev) {
         return -ENOENT;
     }
-    if (!idev->dev->iommu->vendor->viommu_init) {
+    iommu = idev->dev->iommu;
+    if (!iommu->vendor->has_viommu ||
+        !iommu->vendor->has_viommu(iommu, cmd->type)) {
         return -EOPNOTSUPP;
     }
     hwpt = fh_obj_get(ctx, cmd->hwpt_id, FAKEHOST_OBJ_HWPT_PAGING);
     if (!hwpt) {
         return -ENOENT;
     }
-    if (!hwpt->nest_parent) {
+    if (!hwpt->nest_parent || hwpt->iommu != iommu) {
         return -EINVAL;
     }
     viommu = fh_obj_new(ctx, FAKEHOST_OBJ_VIOMMU, sizeof(*viommu));
-    viommu->iommu = idev->dev->iommu;
+    viommu->iommu = iommu;
     viommu->parent = hwpt;
-    viommu->type = cmd->type;
     hwpt->obj.users++;
-    err = viommu->iommu->vendor->viommu_init(viommu);
-    if (err) {
-        fh_obj_free(&viommu->obj);
-        return err;
-    }
     cmd->out_viommu_id = viommu->obj.id;
     return 0;
 }

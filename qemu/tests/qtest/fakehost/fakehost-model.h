@@ -118,7 +118,6 @@ struct FhViommu {
     FhObj obj;
     FhIommu *iommu;
     FhHwpt *parent;
-    uint32_t type;
 };
 
 typedef struct FhVdevice {
@@ -189,7 +188,7 @@ typedef struct FhVendor {
     int (*alloc_nested)(FhHwpt *hwpt, uint32_t flags, uint32_t type,
                         const void *data, uint32_t len);
     int (*attach)(FhHwpt *hwpt, FhIdev *idev, uint32_t pasid, FhOld *old);
-    int (*viommu_init)(FhViommu *viommu);
+    bool (*has_viommu)(FhIommu *iommu, uint32_t type);
     int (*vdevice_init)(FhVdevice *vdev);
     /* Sets cmd->entry_num to the entries handled */
     int (*invalidate)(FhHwpt *hwpt, FhViommu *viommu,

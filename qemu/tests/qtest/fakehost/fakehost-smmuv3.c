@@ -205,15 +205,10 @@ static int smmu_attach(FhHwpt *hwpt, FhIdev *idev, uint32_t pasid, FhOld *old)
     return 0;
 }
 
-static int smmu_viommu_init(FhViommu *viommu)
+static bool smmu_has_viommu(FhIommu *iommu, uint32_t type)
 {
-    FhIommu *iommu = viommu->iommu;
-
-    if (viommu->type != FH_VIOMMU_TYPE_ARM_SMMUV3 || !smmu_nests(iommu) ||
-        (!iommu->canwbs && !(smmu_idr(iommu, 3) & IDR3_FWB))) {
-        return -EOPNOTSUPP;
-    }
-    return viommu->parent->iommu == iommu ? 0 : -EINVAL;
+    return type == FH_VIOMMU_TYPE_ARM_SMMUV3 && smmu_nests(iommu) &&
+           (iommu->canwbs || smmu_idr(iommu, 3) & IDR3_FWB);
 }
 
 static int smmu_vdevice_init(FhVdevice *vdev)
@@ -390,7 +385,7 @@ const FhVendor fh_vendor_smmuv3 = {
     .alloc_paging = smmu_alloc_paging,
     .alloc_nested = smmu_alloc_nested,
     .attach = smmu_attach,
-    .viommu_init = smmu_viommu_init,
+    .has_viommu = smmu_has_viommu,
     .vdevice_init = smmu_vdevice_init,
     .invalidate = smmu_invalidate,
     .msi_start = 0x08000000,

@@ -19,6 +19,10 @@ Remote = namedtuple("Remote", "name size sha256")
 UPDATE_AFTER = 3600     # seconds that an index is taken for fresh
 
 
+class Unavailable(Failure):
+    """apt could not have it: the machine may be offline."""
+
+
 def apt(suite, *args, cwd=None, show=False, arch=None):
     """Run apt on the private state of a suite; returns its output.
 
@@ -31,8 +35,8 @@ def apt(suite, *args, cwd=None, show=False, arch=None):
     if done.returncode:
         lines = [line for line in done.stderr.splitlines()
                  if line.startswith(("E:", "apt-private:"))]
-        raise Failure(re.sub(r"^(E:|apt-private:) *", "", lines[0]) if lines
-                      else f"apt failed with status {done.returncode}")
+        raise Unavailable(re.sub(r"^(E:|apt-private:) *", "", lines[0]) if lines
+                          else f"apt failed with status {done.returncode}")
     return done.stdout
 
 

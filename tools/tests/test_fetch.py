@@ -322,6 +322,15 @@ deb [trusted=no] {self.MIRROR}/debian bookworm main non-free-firmware
 """)
         self.assertEqual(self.chosen(), f"{self.MIRROR}/debian sid main")
 
+    def test_joined_suites(self):
+        self.bad("apt-private", "sid+rc-buggy", "amd64", "update", DEBIAN_MIRROR=self.MIRROR,
+                 DEBIAN_KEYRING=__file__)
+        etc = self.top / "cache/apt/sid+rc-buggy-amd64/etc"
+        lines = (etc / "sources.list").read_text().splitlines()
+        self.assertEqual([line.split()[-2] for line in lines],
+                         ["sid", "sid", "rc-buggy", "rc-buggy"])
+        self.assertIn('APT::Default-Release "rc-buggy";', (etc / "apt.conf").read_text())
+
     def test_no_source_at_all(self):
         line = self.bad("apt-private", "sid", "amd64", "update",
                         APT_SOURCES=str(self.top / "nothing"))

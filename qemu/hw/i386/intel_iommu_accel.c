@@ -388,7 +388,7 @@ bool vtd_accel_sync(IntelIOMMUState *s)
 }
 
 /*
- * Commands and the invalidation queue in pieces
+ * Commands in pieces
  */
 
 void vtd_accel_command_begin(IntelIOMMUState *s)
@@ -422,43 +422,12 @@ uint32_t vtd_accel_status_pending(IntelIOMMUState *s)
     return s->accel ? s->accel->status_pending : 0;
 }
 
-bool vtd_accel_queue_step(IntelIOMMUState *s)
-{
-    VTDAccel *accel = s->accel;
-
-    if (!accel) {
-        return true;
-    }
-
-    vtd_accel_begin_piece(&accel->work);
-    vtd_accel_spend(&accel->work, 1);
-    if (vtd_accel_do_piece(accel)) {
-        return true;
-    }
-
-    vtd_accel_end_piece(&accel->work);
-    trace_vtd_accel_queue_yield(s->iq_head);
-    qemu_bh_schedule(accel->resume_bh);
-    return false;
-}
-
-void vtd_accel_queue_end(IntelIOMMUState *s)
-{
-    if (s->accel) {
-        vtd_accel_end_piece(&s->accel->work);
-        vtd_accel_finish(s->accel);
-        vtd_accel_sync(s);
-        /* The next piece has its whole budget */
-        vtd_accel_end_piece(&s->accel->work);
-    }
-}
-
 static void vtd_accel_resume(void *opaque)
 {
     VTDAccel *accel = opaque;
 
     /* A stopped guest's memory is not written; it goes on when it runs */
-    if (runstate_is_running() && vtd_accel_queue_step(accel->s)) {
+    if (runstate_is_running() && vtd_accel_go_on(accel)) {
         if (vtd_accel_sync(accel->s)) {
             accel->status_pending = 0;
         }

@@ -183,10 +183,25 @@ uint32_t vtd_accel_status_pending(IntelIOMMUState *s);
  * called after the last descriptor as well, and the head that the guest reads
  * may only pass descriptors once vtd_accel_queue_end() has followed.
  *
+ * Descriptors that concern nothing but host devices may be taken here: the
+ * next one is where the head of @s is afterwards.
+ *
  * Returns: false if the queue has to be left as it is for now; the resume
  *          function of vtd_accel_init() is called later.
  */
 bool vtd_accel_queue_step(IntelIOMMUState *s);
+
+/**
+ * vtd_accel_queue_read: the descriptor at the head of the queue
+ *
+ * Descriptors up to the tail are read together, and none twice.
+ *
+ * @s: the vIOMMU; its queue has descriptors, and is being worked off
+ * @val: set to the 2 or 4 quadwords of the descriptor
+ *
+ * Returns: false if the caller has to read it.
+ */
+bool vtd_accel_queue_read(IntelIOMMUState *s, uint64_t *val);
 
 /**
  * vtd_accel_queue_end: after the last descriptor of the invalidation queue, or

@@ -83,6 +83,13 @@ typedef struct VTDAccelLegacy {
     bool unfinished;        /* there is something left */
 } VTDAccelLegacy;
 
+/* Descriptors that were read ahead, while the queue is worked off */
+typedef struct VTDAccelQueue {
+    uint16_t first;         /* index of @desc[0] in the guest's queue */
+    uint16_t num;           /* descriptors in @desc */
+    uint64_t desc[VTD_PAGE_SIZE / sizeof(uint64_t)];
+} VTDAccelQueue;
+
 struct VTDAccel {
     IntelIOMMUState *s;
     AddressSpace as;
@@ -91,6 +98,7 @@ struct VTDAccel {
     QLIST_HEAD(, VTDAccelDevice) devices;
     IOMMUFDBindingGroup bindings;
     VTDAccelWork work;
+    VTDAccelQueue queue;
     uint32_t num_walking;   /* number of devices that are walking */
     uint32_t status_pending; /* bits of GSTS that follow when all is done */
     QEMUBH *resume_bh;

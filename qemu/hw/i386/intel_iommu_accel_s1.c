@@ -35,21 +35,37 @@ static VTDAccelS1Table *vtd_accel_s1_table(VTDAccelHwptTable *table)
     return container_of(table, VTDAccelS1Table, table);
 }
 
-static gpointer vtd_accel_pasid_hash_key(uint16_t domain_id, uint32_t pasid)
+static uint64_t vtd_accel_pasid_key(uint16_t domain_id, uint32_t pasid)
 {
     /* A PASID has 20 bits */
-    uint64_t *key = g_new(uint64_t, 1);
+    return (uint64_t)domain_id << 20 | pasid;
+}
 
-    *key = (uint64_t)domain_id << 20 | pasid;
-    return key;
+/* Another first one for a domain and PASID, or none */
+static void vtd_accel_s1_set_first(VTDAccelS1Table *t, uint16_t domain_id,
+                                   uint32_t pasid, VTDAccelS1 *first)
+{
+    uint64_t key = vtd_accel_pasid_key(domain_id, pasid);
+
+    if (first) {
+        g_hash_table_insert(t->pasids, g_memdup2(&key, sizeof(key)), first);
+    } else {
+        g_hash_table_remove(t->pasids, &key);
+    }
+    t->last_key = key;
+    t->last = first;
 }
 
 VTDAccelS1 *vtd_accel_s1_first(VTDAccelS1Table *t, uint16_t domain_id,
                                uint32_t pasid)
 {
-    uint64_t key = (uint64_t)domain_id << 20 | pasid;
+    uint64_t key = vtd_accel_pasid_key(domain_id, pasid);
 
-    return g_hash_table_lookup(t->pasids, &key);
+    if (key != t->last_key) {
+        t->last = g_hash_table_lookup(t->pasids, &key);
+        t->last_key = key;
+    }
+    return t->last;
 }
 
 static void vtd_accel_s1_insert(VTDAccelS1Table *t, VTDAccelS1 *s1)
@@ -67,27 +83,21 @@ static void vtd_accel_s1_insert(VTDAccelS1Table *t, VTDAccelS1 *s1)
     t->table.num++;
 
     s1->same_pasid = vtd_accel_s1_first(t, domain_id, pasid);
-    g_hash_table_insert(t->pasids, vtd_accel_pasid_hash_key(domain_id, pasid),
-                        s1);
+    vtd_accel_s1_set_first(t, domain_id, pasid, s1);
 }
 
 static void vtd_accel_s1_remove(VTDAccelS1Table *t, VTDAccelS1 *s1)
 {
     uint16_t domain_id = s1->hwpt.key.domain_id;
-    g_autofree uint64_t *key =
-        vtd_accel_pasid_hash_key(domain_id, s1->hwpt.key.pasid);
-    VTDAccelS1 *first = g_hash_table_lookup(t->pasids, key);
+    uint32_t pasid = s1->hwpt.key.pasid;
+    VTDAccelS1 *first = vtd_accel_s1_first(t, domain_id, pasid);
     VTDAccelS1 **link = &first;
 
     while (*link != s1) {
         link = &(*link)->same_pasid;
     }
     *link = s1->same_pasid;
-    if (first) {
-        g_hash_table_insert(t->pasids, g_steal_pointer(&key), first);
-    } else {
-        g_hash_table_remove(t->pasids, key);
-    }
+    vtd_accel_s1_set_first(t, domain_id, pasid, first);
 
     QLIST_REMOVE(s1, domain_next);
     t->table.num--;
@@ -147,6 +157,18 @@ static VTDAccelHwpt *vtd_accel_s1_alloc(const VTDAccelKey *key, uint32_t dev_id,
     return &s1->hwpt;
 }
 
+/* What is queued is covered otherwise */
+static void vtd_accel_s1_drop(VTDAccelS1Table *t, VTDAccelS1 *s1)
+{
+    if (s1->room == VTD_ACCEL_BATCH_MAX && !t->spare) {
+        t->spare = s1->inv;
+    } else {
+        g_free(s1->inv);
+    }
+    s1->inv = NULL;
+    s1->num = s1->room = 0;
+}
+
 static void vtd_accel_s1_clear(VTDAccelS1Table *t, VTDAccelS1 *s1)
 {
     if (s1->pending) {
@@ -155,7 +177,7 @@ static void vtd_accel_s1_clear(VTDAccelS1Table *t, VTDAccelS1 *s1)
         s1->pending = false;
     }
     s1->all = false;
-    g_clear_pointer(&s1->entries, g_array_unref);
+    vtd_accel_s1_drop(t, s1);
 }
 
 static void vtd_accel_s1_free(VTDAccelHwpt *hwpt)
@@ -197,6 +219,7 @@ void vtd_accel_s1_table_init(VTDAccelS1Table *t, uint32_t max)
                                       NULL);
     QTAILQ_INIT(&t->pending);
     t->table.max = max;
+    t->spare = g_new(VTDAccelInv, VTD_ACCEL_BATCH_MAX);
 }
 
 void vtd_accel_s1_foreach_domain(VTDAccelS1Table *t, uint16_t domain_id,
@@ -229,6 +252,18 @@ void vtd_accel_s1_foreach(VTDAccelS1Table *t, VTDAccelS1Func func,
     }
 }
 
+/* Few guests use more than one table between two wait descriptors */
+static void vtd_accel_s1_make_room(VTDAccelS1Table *t, VTDAccelS1 *s1)
+{
+    if (!s1->room && t->spare) {
+        s1->inv = g_steal_pointer(&t->spare);
+        s1->room = VTD_ACCEL_BATCH_MAX;
+    } else {
+        s1->room = s1->room ? s1->room * 2 : 16;
+        s1->inv = g_renew(VTDAccelInv, s1->inv, s1->room);
+    }
+}
+
 bool vtd_accel_s1_queue(VTDAccelS1 *s1, uint64_t addr, uint8_t am, bool leaf)
 {
     VTDAccelS1Table *t = vtd_accel_s1_table(s1->hwpt.key.table);
@@ -241,27 +276,25 @@ bool vtd_accel_s1_queue(VTDAccelS1 *s1, uint64_t addr, uint8_t am, bool leaf)
 
     if (am >= VTD_ACCEL_AM_MAX) {
         s1->all = true;
-        g_clear_pointer(&s1->entries, g_array_unref);
+        vtd_accel_s1_drop(t, s1);
     }
     if (s1->all) {
         return false;
     }
 
-    VTDAccelInv inv = {
+    if (s1->num == s1->room) {
+        vtd_accel_s1_make_room(t, s1);
+    }
+    s1->inv[s1->num++] = (VTDAccelInv) {
         .addr = addr & (UINT64_MAX << (VTD_PAGE_SHIFT + am)),
         .npages = 1ULL << am,
         .flags = leaf ? IOMMU_VTD_INV_FLAGS_LEAF : 0,
     };
-
-    if (!s1->entries) {
-        s1->entries = g_array_new(false, false, sizeof(inv));
-    }
-    g_array_append_val(s1->entries, inv);
-    return s1->entries->len >= VTD_ACCEL_BATCH_MAX;
+    return s1->num == VTD_ACCEL_BATCH_MAX;
 }
 
 /* Leaf-only and full ones apart, by address, the larger first */
-static gint vtd_accel_inv_compare(gconstpointer pa, gconstpointer pb)
+static int vtd_accel_inv_compare(const void *pa, const void *pb)
 {
     const VTDAccelInv *a = pa, *b = pb;
 
@@ -298,19 +331,25 @@ static bool vtd_accel_inv_join(VTDAccelInv *a, const VTDAccelInv *b)
     return false;
 }
 
-static void vtd_accel_inv_merge(GArray *entries)
+/* Returns: how many are left of @num */
+static uint32_t vtd_accel_inv_merge(VTDAccelInv *inv, uint32_t num)
 {
-    VTDAccelInv *inv = (VTDAccelInv *)entries->data;
-    guint n = 0;
+    uint32_t i, n = 0;
 
-    g_array_sort(entries, vtd_accel_inv_compare);
-    for (guint i = 0; i < entries->len; i++) {
+    /* Most guests unmap in the order of addresses */
+    for (i = 1; i < num; i++) {
+        if (vtd_accel_inv_compare(&inv[i - 1], &inv[i]) > 0) {
+            qsort(inv, num, sizeof(*inv), vtd_accel_inv_compare);
+            break;
+        }
+    }
+    for (i = 0; i < num; i++) {
         inv[n++] = inv[i];
         while (n > 1 && vtd_accel_inv_join(&inv[n - 2], &inv[n - 1])) {
             n--;
         }
     }
-    g_array_set_size(entries, n);
+    return n;
 }
 
 bool vtd_accel_s1_flush(VTDAccelS1 *s1, Error **errp)
@@ -326,10 +365,9 @@ bool vtd_accel_s1_flush(VTDAccelS1 *s1, Error **errp)
     }
 
     if (!s1->all) {
-        queued = s1->entries->len;
-        vtd_accel_inv_merge(s1->entries);
-        data = s1->entries->data;
-        num = s1->entries->len;
+        queued = s1->num;
+        num = vtd_accel_inv_merge(s1->inv, s1->num);
+        data = s1->inv;
     }
     trace_vtd_accel_s1_flush(hwpt->hwpt_id, s1->all, queued, num);
     ok = iommufd_backend_invalidate_cache(hwpt->key.iommufd, hwpt->hwpt_id,

@@ -15,7 +15,9 @@ typedef struct VTDAccelS1 {
 
     bool all;               /* everything is to be invalidated */
     bool pending;           /* on VTDAccelS1Table::pending */
-    GArray *entries;        /* of struct iommu_hwpt_vtd_s1_invalidate */
+    struct iommu_hwpt_vtd_s1_invalidate *inv;   /* @num that are queued */
+    uint32_t num;
+    uint32_t room;          /* of @inv */
 
     struct VTDAccelS1 *same_pasid;      /* same domain and PASID */
     QLIST_ENTRY(VTDAccelS1) domain_next;
@@ -27,6 +29,9 @@ typedef struct VTDAccelS1Table {
     VTDAccelHwptTable table;
     GHashTable *domains;
     GHashTable *pasids;
+    uint64_t last_key;      /* what vtd_accel_s1_first() has found last */
+    VTDAccelS1 *last;
+    struct iommu_hwpt_vtd_s1_invalidate *spare; /* the largest room, or NULL */
     QTAILQ_HEAD(, VTDAccelS1) pending;  /* with something queued */
     uint32_t num_pending;
 } VTDAccelS1Table;

@@ -106,6 +106,11 @@ bool vtd_accel_queue_step(IntelIOMMUState *s)
     return true;
 }
 
+bool vtd_accel_queue_read(IntelIOMMUState *s, uint64_t *val)
+{
+    return false;
+}
+
 void vtd_accel_queue_end(IntelIOMMUState *s)
 {
 }

@@ -9,9 +9,11 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/main-loop.h"
 #include "intel_iommu_accel_bind.h"
 #include "intel_iommu_accel_tables.h"
 #include "intel_iommu_accel_walk.h"
+#include "trace.h"
 
 /* PASID directory entries that are read at once */
 #define VTD_PASID_DIR_CHUNK     (VTD_PAGE_SIZE / VTD_PASID_DIR_ENTRY_SIZE)
@@ -170,4 +172,17 @@ bool vtd_accel_do_piece(VTDAccel *accel)
         vtd_accel_flush(accel, QTAILQ_FIRST(&accel->s1s.pending));
     }
     return !vtd_accel_must_yield(&accel->work);
+}
+
+bool vtd_accel_go_on(VTDAccel *accel)
+{
+    vtd_accel_begin_piece(&accel->work);
+    vtd_accel_spend(&accel->work, 1);
+    if (vtd_accel_do_piece(accel)) {
+        return true;
+    }
+    vtd_accel_end_piece(&accel->work);
+    trace_vtd_accel_queue_yield(accel->s->iq_head);
+    qemu_bh_schedule(accel->resume_bh);
+    return false;
 }

@@ -34,4 +34,12 @@ bool vtd_accel_finish(VTDAccel *accel);
  */
 bool vtd_accel_do_piece(VTDAccel *accel);
 
+/**
+ * vtd_accel_go_on: do what is left, in a piece that goes on or begins here
+ *
+ * Returns: false if the piece has ended; the vIOMMU's resume function is called
+ *          later.
+ */
+bool vtd_accel_go_on(VTDAccel *accel);
+
 #endif

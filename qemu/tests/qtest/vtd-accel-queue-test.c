@@ -8,6 +8,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/units.h"
 #include "hw/i386/intel_iommu_internal.h"
 #include "vtd-accel-common.h"
 
@@ -55,10 +56,14 @@ static uint64_t calls(VtdAccelTest *t)
     return fakehost_calls(t->host, "IOMMU_HWPT_INVALIDATE");
 }
 
-/* In a queue of either width: what matters here is there in both */
+/* One entry for the host; the kind that guests use most is of 256 bits */
 static void post_page(VtdGuest *g, uint64_t addr)
 {
-    vtd_guest_post_iotlb(g, VTD_IOTLB_PAGE, DID, addr, 0);
+    if (g->queue_width == 32) {
+        vtd_guest_post_piotlb(g, VTD_PIOTLB_PAGE, DID, 0, addr, 0, false);
+    } else {
+        vtd_guest_post_iotlb(g, VTD_IOTLB_PAGE, DID, addr, 0);
+    }
 }
 
 static void expect_error(VtdAccelTest *t, unsigned slot)
@@ -165,13 +170,135 @@ static void test_full_queue(const void *data)
     fakehost_free(t.host);
 }
 
+/* --- queues of several pages --- */
+
+/* Another queue, of 4 KiB << @order; the present one has been worked off */
+static void use_queue(VtdGuest *g, uint64_t base, unsigned order)
+{
+    vtd_guest_sync(g);
+    vtd_guest_gcmd(g, VTD_GCMD_QIE, false);
+    vtd_guest_writeq(g, DMAR_IQT_REG, 0);
+    vtd_guest_writeq(g, DMAR_IQA_REG, base | order |
+                     (g->queue_width == 32 ? 1 << 11 : 0));
+    vtd_guest_gcmd(g, VTD_GCMD_QIE, true);
+    g->queue = base;
+    g->queue_slots = (4096 << order) / g->queue_width;
+    g->tail = 0;
+}
+
+/* All in one doorbell: what is left out or taken twice makes another entry */
+static void ring_for_block(VtdAccelTest *t, unsigned pages)
+{
+    size_t mark = fakehost_log_mark(t->host);
+    g_autofree char *entry = g_strdup_printf("[0x0:0x%x:0]", pages);
+    uint64_t before = calls(t);
+
+    for (unsigned i = 0; i < pages; i++) {
+        /* Not in order */
+        post_page(&t->guest, (uint64_t)(i ^ 5) << 12);
+    }
+    vtd_guest_sync(&t->guest);
+    g_assert_cmpuint(calls(t) - before, ==, 1);
+    fakehost_expect_log(t->host, mark, "HWPT_INVALIDATE", entry);
+}
+
+/* Page ends and the end of the queue anywhere among the descriptors */
+static void test_pages_of_queue(void)
+{
+    static const unsigned starts[] = { 0, 1, 64, 126, 127, 128, 192, 254, 255 };
+    VtdAccelTest t;
+
+    if (!start_bound(&t, 32)) {
+        return;
+    }
+    use_queue(&t.guest, 0x1000000, 1);
+    for (size_t i = 0; i < ARRAY_SIZE(starts); i++) {
+        while (t.guest.tail != starts[i]) {
+            vtd_guest_sync(&t.guest);
+        }
+        ring_for_block(&t, 128);
+        ring_for_block(&t, 8);
+    }
+    fakehost_free(t.host);
+}
+
+/* The first page of the queue is the last one of memory */
+static void test_end_of_memory(const void *data)
+{
+    unsigned width = GPOINTER_TO_UINT(data), slots = 4096 / width;
+    const uint64_t page = VTD_GUEST_RAM_MB * MiB - 4096;
+    uint64_t entries;
+    VtdAccelTest t;
+    Waits w;
+
+    if (!start_bound(&t, width)) {
+        return;
+    }
+    waits_init(&w, &t);
+    use_queue(&t.guest, page, 1);
+    entries = fakehost_entries(t.host);
+    for (unsigned i = 0; i < slots - 2; i++) {
+        post_page(&t.guest, (uint64_t)i << 13);
+    }
+    post_wait(&w);
+    post_page(&t.guest, 0);
+    /* Nothing is there to be written from here on */
+    t.guest.tail += 10;
+    vtd_guest_ring(&t.guest);
+    expect_waited(&w, 1);
+    expect_error(&t, slots);
+    g_assert_cmpuint(fakehost_entries(t.host) - entries, ==,
+                     width == 32 ? slots - 1 : 2);
+    vtd_guest_writel(&t.guest, DMAR_FSTS_REG, VTD_FSTS_IQE);
+    vtd_guest_ring(&t.guest);
+    expect_error(&t, slots);
+    fakehost_free(t.host);
+}
+
+/* What stands beyond the tail is not there yet, though it is in the same page */
+static void test_tail_moves(const void *data)
+{
+    unsigned width = GPOINTER_TO_UINT(data);
+    uint64_t before;
+    VtdAccelTest t;
+    Waits w;
+
+    if (!start_bound(&t, width)) {
+        return;
+    }
+    waits_init(&w, &t);
+    before = calls(&t);
+    for (unsigned i = 0; i < 8; i++) {
+        unsigned tail;
+
+        post_page(&t.guest, 0x1000);
+        post_wait(&w);
+        tail = t.guest.tail;
+        /* Neither valid nor meant */
+        vtd_guest_post(&t.guest, 0, 0);
+        vtd_guest_post(&t.guest, VTD_INV_DESC_CC, 0);
+        t.guest.tail = tail;
+        vtd_guest_ring(&t.guest);
+        expect_waited(&w, i + 1);
+        g_assert_cmpuint(calls(&t) - before, ==, i + 1);
+        g_assert_cmphex(vtd_guest_readl(&t.guest, DMAR_FSTS_REG) &
+                        VTD_FSTS_IQE, ==, 0);
+        g_assert_cmphex(vtd_guest_readq(&t.guest, DMAR_IQH_REG), ==,
+                        tail * width);
+    }
+    fakehost_free(t.host);
+}
+
 /* --- a bad descriptor among good ones --- */
 
 typedef struct BadCase {
     const char *name;
     uint64_t lo, hi;
     unsigned widths;            /* bad in queues of these widths */
+    uint64_t upper[2];          /* of a descriptor of 256 bits */
 } BadCase;
+
+#define PIOTLB_PAGE (VTD_INV_DESC_PIOTLB | VTD_PIOTLB_PAGE << 4 | DID << 16)
 
 static const BadCase bad_cases[] = {
     { "context-cache-granularity-0", VTD_INV_DESC_CC, 0, 16 | 32 },
@@ -184,10 +311,34 @@ static const BadCase bad_cases[] = {
     /* This descriptor is 256 bits wide, and good where it fits */
     { "piotlb-narrow", VTD_INV_DESC_PIOTLB | VTD_PIOTLB_PASID << 4 |
       DID << 16, 0, 16 },
+    { "piotlb-page-narrow", PIOTLB_PAGE, 0x3000, 16 },
+    { "piotlb-reserved-6", PIOTLB_PAGE | 1 << 6, 0x3000, 32 },
+    { "piotlb-reserved-15", PIOTLB_PAGE | 1 << 15, 0x3000, 32 },
+    { "piotlb-reserved-52", PIOTLB_PAGE | 1ull << 52, 0x3000, 32 },
+    { "piotlb-reserved-63", PIOTLB_PAGE | 1ull << 63, 0x3000, 32 },
+    { "piotlb-type-of-more-bits", PIOTLB_PAGE | 1 << 9, 0x3000, 32 },
+    { "piotlb-reserved-71", PIOTLB_PAGE, 0x3080, 32 },
+    { "piotlb-reserved-75", PIOTLB_PAGE, 0x3800, 32 },
+    { "piotlb-third-word", PIOTLB_PAGE, 0x3000, 32, { 1, 0 } },
+    { "piotlb-fourth-word", PIOTLB_PAGE, 0x3000, 32, { 0, 1ull << 63 } },
 };
+
+static void write_slot(VtdGuest *g, unsigned slot, const BadCase *c)
+{
+    const uint64_t words[] = {
+        cpu_to_le64(c->lo), cpu_to_le64(c->hi), cpu_to_le64(c->upper[0]),
+        cpu_to_le64(c->upper[1]),
+    };
+
+    qtest_memwrite(g->qts, g->queue + slot * g->queue_width, words,
+                   g->queue_width);
+}
 
 static void run_bad(const BadCase *c, unsigned width)
 {
+    static const BadCase good = {
+        .lo = VTD_INV_DESC_CC | VTD_CC_GLOBAL << 4,
+    };
     uint64_t before;
     VtdAccelTest t;
     unsigned bad;
@@ -204,7 +355,8 @@ static void run_bad(const BadCase *c, unsigned width)
     post_wait(&w);
     post_page(g, 0x5000);
     bad = g->tail;
-    vtd_guest_post(g, c->lo, c->hi);
+    vtd_guest_post(g, 0, 0);
+    write_slot(g, bad, c);
     post_page(g, 0x9000);
     post_wait(&w);
     vtd_guest_ring(g);
@@ -220,9 +372,7 @@ static void run_bad(const BadCase *c, unsigned width)
     expect_error(&t, bad);
 
     /* The guest puts something else there */
-    qtest_writeq(g->qts, g->queue + bad * width,
-                 VTD_INV_DESC_CC | VTD_CC_GLOBAL << 4);
-    qtest_writeq(g->qts, g->queue + bad * width + 8, 0);
+    write_slot(g, bad, &good);
     vtd_guest_writel(g, DMAR_FSTS_REG, VTD_FSTS_IQE);
     vtd_guest_ring(g);
     expect_waited(&w, 2);
@@ -426,6 +576,13 @@ int main(int argc, char **argv)
     add("queue", "full_each-waits", GUINT_TO_POINTER(32), test_full_queue);
     add("queue-128", "full_each-waits", GUINT_TO_POINTER(16),
         test_full_queue);
+    qtest_add_func("/vtd-accel/queue/pages_one-block", test_pages_of_queue);
+    for (unsigned width = 16; width <= 32; width += 16) {
+        add(width == 32 ? "queue" : "queue-128", "end-of-memory_error",
+            GUINT_TO_POINTER(width), test_end_of_memory);
+        add(width == 32 ? "queue" : "queue-128", "beyond-tail_untouched",
+            GUINT_TO_POINTER(width), test_tail_moves);
+    }
     for (size_t i = 0; i < ARRAY_SIZE(bad_cases); i++) {
         if (bad_cases[i].widths & 32) {
             add("queue/bad", bad_cases[i].name, &bad_cases[i], test_bad_256);

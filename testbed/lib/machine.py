@@ -37,9 +37,12 @@ def l2_cmdline(scenario, tag):
     """Return L2's kernel command line."""
     # A twin may have to fail by a time-out; elsewhere they are for what hangs
     patience, nvme = (0, 10) if scenario["fails"] else (HANG_SECONDS, 60)
+    # A kernel of Debian is given no more than its scenario says
+    arch = "" if scenario["l2"]["kernel"] else ARCHS[scenario["arch"]].l2_cmdline
     return " ".join([
         "console=hvc0 loglevel=1 panic=-1 nvme_core.io_timeout=%d" % nvme,
-        "nvme_core.admin_timeout=%d" % nvme, "viommu.patience=%d" % patience, ARCHS[scenario["arch"]].l2_cmdline, scenario["l2"]["cmdline"],
+        "nvme_core.admin_timeout=%d" % nvme, "viommu.patience=%d" % patience,
+        arch, scenario["l2"]["cmdline"],
         "viommu.program=" + ",".join(scenario["l2"]["program"]), "viommu.tag=" + tag,
         "viommu.data=%d" % disks.DATA_BLOCKS, "viommu.slot=%d" % disks.SLOT_BLOCKS,
         "viommu.disks=%d" % scenario["devices"].count("nvme"),

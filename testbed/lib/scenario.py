@@ -6,7 +6,7 @@ import os
 import re
 import tomllib
 
-from lib import devices
+from lib import devices, stock
 from lib.arch import ARCHS
 
 DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
@@ -23,7 +23,8 @@ DEFAULTS = {
     "qut": {"iommu": None, "iommufd": True, "env": {}, "places": [], "nics": [],
             "trace": []},
     "l1": {"tests": [], "names": ""},
-    "l2": {"cmdline": "iommu.strict=1", "program": ["read", "write"], "net_mib": 8},
+    "l2": {"kernel": "", "cmdline": "iommu.strict=1", "program": ["read", "write"],
+           "net_mib": 8},
     "on": {},
     "fails": {},
     "holds": [],
@@ -95,6 +96,8 @@ def _check(name, scenario, known_checks):
         need(kind in devices.KINDS, "unknown device '%s'", kind)
     for place in scenario["qut"]["places"]:
         need(place in devices.PLACES, "unknown place '%s'", place)
+    need(scenario["l2"]["kernel"] in ("",) + stock.SUITES,
+         "l2.kernel: no release of Debian '%s'", scenario["l2"]["kernel"])
     for nic in scenario["qut"]["nics"]:
         for key in nic:
             need(key in devices.NIC_DEFAULTS, "unknown key '%s' of a NIC", key)

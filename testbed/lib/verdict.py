@@ -55,6 +55,15 @@ def _said(record):
 
 
 @check
+def l2_kernel(record, scenario):
+    """L2 ran the kernel that the scenario is about."""
+    found = {entry.get("f_kernel", "") for entry in _l2(record, "boot")}
+    wanted = _limit(scenario, "kernel", "")
+    return (bool(wanted and found) and all(name.startswith(wanted) for name in found),
+            "L2 ran Linux %s, wanted is %s" % (", ".join(sorted(found)) or "not at all", wanted))
+
+
+@check
 def qut_exit(record, _scenario):
     """The QEMU under test ended by itself, with status 0."""
     status = record["qut_status"]

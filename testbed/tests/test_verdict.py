@@ -8,7 +8,8 @@ import sys
 import tempfile
 import unittest
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "tools")]
 from lib import disks, picture, records, scenario, verdict  # noqa: E402
 
 HASH = "ab" * 32
@@ -18,7 +19,7 @@ REPORT = """\
 2.5 up kernel=7.3.4
 2.7 device index=0 host=0000:01:00.0 driver=vfio-pci
 2.8 qut-start
-9.0 l2 3.0 boot program=read,write
+9.0 l2 3.0 boot kernel=6.1.0-50-amd64 program=read,write
 9.1 l2 3.1 disk disk=disk0 pci=0000:01:00.0 domain=DMA
 9.2 l2 3.2 sync name=booted
 9.2 count at=booted nested_alloc=1 nested_free=0 hwpt_alloc=2 hwpt_nested_free=0 hwpt_paging_free=0 ioas_alloc=1 ioas_free=0
@@ -219,6 +220,13 @@ class Verdict(unittest.TestCase):
         record["qut_status"] = None
         record["timeout"] = "waited 60 s for L2 after 'boot'"
         self.assertEqual(self.failing(record), {"l2_finished", "qut_exit"})
+
+    def test_another_kernel_in_l2_fails(self):
+        for wanted, holds in (("6.1.", True), ("6.12.", False), ("", False)):
+            found, evidence = verdict.CHECKS["l2_kernel"](
+                good_record(), make_scenario(limits={"kernel": wanted}))
+            self.assertEqual(found, holds)
+            self.assertIn("6.1.0-50-amd64", evidence)
 
     def test_an_empty_record_holds_nothing(self):
         record = {**good_record(), "report": records.read_report([]), "devices": [],
@@ -479,6 +487,7 @@ class Files(unittest.TestCase):
     def test_unknown_keys_and_checks_are_refused(self):
         for bad in ('description = "x"\nchecks = ["no_such_check"]\n',
                     'description = "x"\nchecks = ["qut_exit"]\nno_such_key = 1\n',
+                    'description = "x"\nchecks = ["qut_exit"]\nl2.kernel = "6.1"\n',
                     'description = "x"\n', 'checks = ["qut_exit"]\n', "not toml"):
             with self.assertRaises(scenario.ScenarioError):
                 self.load(bad)

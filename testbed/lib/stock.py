@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Debian's own kernels for L2, as their packages have them: the image, and
+those of its modules without which L2 could neither report nor find its disk."""
+import hashlib
+import lzma
+import os
+import re
+import subprocess
+import tarfile
+
+import debian
+from common import Failure, cache_dir, locked, need_space, remove
+
+SUITES = ("bullseye", "bookworm", "trixie", "trixie-backports")
+ARCHS = {"x86_64": "amd64", "arm64": "arm64"}
+MODULES = ("virtio_pci", "virtio_mmio", "virtio_console", "nvme", "e1000e")
+# Directories of a package's kernel/ that have these and all that they need
+_PARTS = ("drivers/nvme", "drivers/virtio", "drivers/char", "drivers/base", "drivers/ptp",
+          "drivers/pps", "drivers/net/ethernet/intel/e1000e", "drivers/mfd", "block", "lib",
+          "crypto", "arch")
+
+
+def kernel(suite, arch):
+    """Return (image, modules in the order of loading), and fetch them if need be."""
+    with locked(cache_dir() / ("stock-%s-%s.lock" % (suite, arch))):
+        debs = debian.fetch_packages(suite, _packages(suite, ARCHS[arch]), ARCHS[arch])
+        key = hashlib.sha256("".join([deb.name for deb in debs] + list(MODULES + _PARTS)).encode())
+        final = cache_dir() / "stock" / ("%s-%s-%s" % (suite, arch, key.hexdigest()[:16]))
+        if not final.is_dir():
+            need_space(cache_dir(), 400, "Debian %s's kernel" % suite)
+            partial = final.with_name(final.name + ".tmp")
+            remove(partial)
+            partial.mkdir(parents=True)
+            for deb in debs:
+                _extract(deb, partial)
+            _pick(partial)
+            partial.rename(final)
+    return str(final / "image"), [str(final / name) for name in sorted(os.listdir(final))
+                                  if name.endswith(".ko")]
+
+
+def _packages(suite, arch):
+    """The packages behind linux-image-ARCH that have files of the kernel."""
+    debian.update(suite, arch)
+    todo, found = ["linux-image-" + arch], []
+    while todo:
+        text = debian.apt(suite, "show", todo.pop(), arch=arch)
+        depends = re.search(r"^Depends: (.*)", text, re.M)
+        for name in re.findall(r"\b(linux-(?:image|binary|modules|base)-\d[^ ,]*)",
+                               depends[1] if depends else ""):
+            if name not in found:
+                found.append(name)
+                todo.append(name)
+    if not found:
+        raise Failure("%s has no linux-image-%s" % (suite, arch))
+    return found
+
+
+def _extract(deb, target):
+    """What is needed of a package; the newest ones have nothing in /boot."""
+    wanted = re.compile(r"boot/vmlinuz-|lib/modules/[^/]*/(vmlinuz$|modules\.builtin$|kernel/(%s)/)"
+                        % "|".join(_PARTS))
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)],
+                          stdout=subprocess.PIPE) as package:
+        with tarfile.open(fileobj=package.stdout, mode="r|") as archive:
+            for member in archive:
+                if member.isfile() and wanted.search(member.name):
+                    archive.extract(member, target)
+    if package.returncode:
+        raise Failure("%s cannot be unpacked" % deb.name)
+
+
+def _pick(directory):
+    """Leave the image, and the modules by the order of loading."""
+    images = list(directory.rglob("vmlinuz*"))
+    builtins = list(directory.rglob("modules.builtin"))
+    if len(images) != 1 or len(builtins) != 1:
+        raise Failure("%d kernels and %d lists of what they have built in, in %s, not one of each"
+                      % (len(images), len(builtins), directory))
+    builtin = {_name(line) for line in builtins[0].read_text(encoding="ascii").splitlines()}
+    files = {_name(str(path)): path for path in directory.rglob("*.ko*")}
+    order = []
+
+    def load(name):
+        if name in builtin or name in order:
+            return
+        if name not in files:
+            raise Failure("the kernel in %s has no module %s" % (directory, name))
+        data = _uncompressed(files[name])
+        for needed in _depends(data):
+            load(needed)
+        (directory / ("%02d-%s.ko" % (len(order), name))).write_bytes(data)
+        order.append(name)
+
+    for name in MODULES:
+        load(name)
+    images[0].rename(directory / "image")
+    for path in directory.iterdir():
+        if path.is_dir():
+            remove(path)
+
+
+def _name(path):
+    return os.path.basename(path).partition(".ko")[0].replace("-", "_")
+
+
+def _uncompressed(path):
+    data = path.read_bytes()
+    return lzma.decompress(data) if path.suffix == ".xz" else data
+
+
+def _depends(module):
+    """The modules that a module names in its .modinfo section."""
+    found = re.search(rb"\0depends=([^\0]*)\0", module)
+    return [name.replace("-", "_") for name in found[1].decode().split(",") if name] \
+        if found else []

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is taken of a Debian kernel, without a Debian kernel."""
+import lzma
+import os
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "tools")]
+from common import Failure  # noqa: E402
+from lib import stock  # noqa: E402
+
+
+def module(*depends):
+    return b"\x7fELF\0license=GPL\0depends=%s\0" % ",".join(depends).encode()
+
+
+class PickTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.top = Path(folder.name)
+        self.put("boot/vmlinuz-6.1", b"image")
+        self.put("lib/modules/6.1/modules.builtin", b"kernel/lib/built-in.ko\n")
+        self.put("lib/modules/6.1/kernel/lib/crc-64.ko", module())
+        self.put("lib/modules/6.1/kernel/disk.ko.xz",
+                 lzma.compress(module("disk-core", "built_in")))
+        self.put("lib/modules/6.1/kernel/disk-core.ko", module("crc_64"))
+
+    def put(self, name, data):
+        path = self.top / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    def pick(self, *wanted):
+        with mock.patch.object(stock, "MODULES", wanted):
+            stock._pick(self.top)
+        return sorted(path.name for path in self.top.iterdir())
+
+    def test_what_a_module_needs_is_loaded_before_it(self):
+        self.assertEqual(self.pick("disk", "crc_64", "built_in"),
+                         ["00-crc_64.ko", "01-disk_core.ko", "02-disk.ko", "image"])
+        self.assertEqual((self.top / "02-disk.ko").read_bytes(),
+                         module("disk-core", "built_in"))
+        self.assertEqual((self.top / "image").read_bytes(), b"image")
+
+    def test_a_module_that_is_not_there_is_named(self):
+        with self.assertRaisesRegex(Failure, "no module tape"):
+            self.pick("tape")
+
+    def test_no_kernel(self):
+        (self.top / "boot/vmlinuz-6.1").unlink()
+        with self.assertRaisesRegex(Failure, "0 kernels and 1 lists"):
+            self.pick("disk")
+
+
+class PackagesTest(unittest.TestCase):
+    def packages(self, depends):
+        def apt(_suite, _show, name, **_):
+            return "Package: %s\nDepends: %s\n" % (name, depends.get(name, "kmod"))
+        with mock.patch.object(stock.debian, "apt", apt), \
+                mock.patch.object(stock.debian, "update"):
+            return stock._packages("sid", "amd64")
+
+    def test_packages_with_files_of_the_kernel(self):
+        self.assertEqual(self.packages({
+            "linux-image-amd64": "linux-base (>= 4), linux-image-7.1-amd64 (= 7.1-1)",
+            "linux-image-7.1-amd64": "dracut | initramfs-tools, linux-binary-7.1-amd64 (= 7.1-1)"}),
+            ["linux-image-7.1-amd64", "linux-binary-7.1-amd64"])
+
+    def test_a_release_without_kernel(self):
+        with self.assertRaisesRegex(Failure, "sid has no linux-image-amd64"):
+            self.packages({})
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -85,12 +85,18 @@ static GPtrArray *list_dir(const char *root, const char *dir)
     return names;
 }
 
-/* Options of the kernel, or NULL.  gzopen() reads files that are not packed */
+/*
+ * Options of the kernel, or NULL.  gzopen() reads files that are not packed.
+ * Packages have them in /boot or, of late, beside the modules.
+ */
 static GHashTable *read_config(const char *root, const char *release)
 {
     g_autofree char *proc = g_build_filename("/", root, "proc/config.gz", NULL);
     g_autofree char *boot = g_strdup_printf("%s/boot/config-%s", root, release);
-    gzFile file = gzopen(proc, "rb") ?: gzopen(boot, "rb");
+    g_autofree char *lib = g_strdup_printf("%s/lib/modules/%s/config", root,
+                                           release);
+    gzFile file = gzopen(proc, "rb") ?: gzopen(boot, "rb") ?:
+                  gzopen(lib, "rb");
     GHashTable *config;
     char line[4096];
 

@@ -20,6 +20,7 @@
 typedef struct Host {
     const char *name;
     const char *config;     /* of the kernel; NULL: not to be read */
+    bool config_in_lib;     /* beside its modules, not in /boot */
     const char *cmdline;
     const char *iommu;      /* name in sysfs; NULL: none */
     uint64_t cap, ecap;
@@ -122,6 +123,12 @@ static const Host hosts[] = {
         .ecap = ECAP, .driver = "vfio-pci", .verdict = VERDICT_MENDABLE,
         .what = "no CONFIG_IOMMUFD", .remedy = "install a kernel",
     }, {
+        .name = "kernel/no-iommufd-says-lib", .config_in_lib = true,
+        .config = "CONFIG_VFIO_DEVICE_CDEV=y\n", .no_iommufd = true,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "vfio-pci", .verdict = VERDICT_MENDABLE,
+        .what = "no CONFIG_IOMMUFD", .remedy = "install a kernel",
+    }, {
         .name = "kernel/iommufd-not-loaded", .config = "CONFIG_IOMMUFD=m\n"
         "CONFIG_VFIO_DEVICE_CDEV=y\n", .no_iommufd = true,
         .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
@@ -207,7 +214,8 @@ static void put_host(const char *root, const Host *h)
     put(root, "proc/sys/kernel/osrelease", "7.3.0\n");
     put(root, "proc/cmdline", "%s\n", h->cmdline);
     if (h->config) {
-        put(root, "boot/config-7.3.0", "%s", h->config);
+        put(root, h->config_in_lib ? "lib/modules/7.3.0/config" :
+            "boot/config-7.3.0", "%s", h->config);
     }
     if (!h->no_iommufd) {
         put(root, "dev/iommu", "%s", "");

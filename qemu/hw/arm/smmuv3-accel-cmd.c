@@ -8,9 +8,11 @@
  */
 
 #include "qemu/osdep.h"
+#include "system/dma.h"
 #include "smmuv3-accel-bits.h"
 #include "smmuv3-accel-cmd.h"
 #include "smmuv3-accel-stream.h"
+#include "trace.h"
 
 /*
  * A handler gets the words of a command and returns an error code of CMDQ_CONS.
@@ -195,4 +197,75 @@ SMMUCmdError smmuv3_accel_cmd_run(SMMUv3Accel *accel, const Cmd *cmd)
         return SMMU_CERROR_ILL;
     }
     return smmuv3_accel_cmds[op](accel, cmd0, cmd1);
+}
+
+/* The command at the head, or NULL if it cannot be read together with more */
+static const Cmd *smmuv3_accel_cmd_head(SMMUv3Accel *accel)
+{
+    SMMUv3AccelAhead *ahead = &accel->ahead;
+    SMMUQueue *q = &accel->s->cmdq;
+    uint32_t index = Q_CONS(q) - ahead->first;
+
+    if (index >= ahead->num) {
+        hwaddr addr = Q_CONS_ENTRY(q);
+        uint32_t end = Q_PROD(q) > Q_CONS(q) ? Q_PROD(q) : 1 << q->log2size;
+        uint32_t num = MIN(end - Q_CONS(q), ARRAY_SIZE(ahead->cmds) -
+                           addr / sizeof(Cmd) % ARRAY_SIZE(ahead->cmds));
+
+        ahead->num = 0;
+        if (QLIST_EMPTY(&accel->streams) ||
+            dma_memory_read(&address_space_memory, addr, ahead->cmds,
+                            num * sizeof(Cmd), SMMU_MEM_ATTRS)) {
+            return NULL;
+        }
+        for (uint32_t i = 0; i < num; i++) {
+            for (size_t j = 0; j < ARRAY_SIZE(ahead->cmds[i].word); j++) {
+                le32_to_cpus(&ahead->cmds[i].word[j]);
+            }
+        }
+        ahead->first = Q_CONS(q);
+        ahead->num = num;
+        index = 0;
+    }
+    return &ahead->cmds[index];
+}
+
+bool smmuv3_accel_cmd_read(SMMUv3Accel *accel, Cmd *cmd)
+{
+    const Cmd *head = smmuv3_accel_cmd_head(accel);
+
+    if (!head) {
+        return false;
+    }
+    *cmd = *head;
+    return true;
+}
+
+/* Has QEMU itself translations that a TLBI may concern? */
+static bool smmuv3_accel_has_emulated(SMMUv3State *s)
+{
+    QEMU_LOCK_GUARD(&s->mutex);
+    return g_hash_table_size(s->smmu_state.iotlb) ||
+           !QLIST_EMPTY(&s->smmu_state.devices_with_notifiers);
+}
+
+bool smmuv3_accel_cmd_take(SMMUv3Accel *accel)
+{
+    SMMUv3State *s = accel->s;
+    bool taken = false;
+    const Cmd *cmd;
+
+    while (!smmuv3_q_empty(&s->cmdq) && (cmd = smmuv3_accel_cmd_head(accel))) {
+        SMMUCommandType type = CMD_TYPE(cmd);
+
+        if ((type != SMMU_CMD_TLBI_NH_VA && type != SMMU_CMD_TLBI_NH_VAA) ||
+            (!taken && smmuv3_accel_has_emulated(s)) ||
+            smmuv3_accel_cmd_run(accel, cmd) != SMMU_CERROR_NONE) {
+            break;
+        }
+        trace_smmuv3_cmdq_opcode(smmu_cmd_string(type));
+        queue_cons_incr(&s->cmdq);
+        taken = true;
+    }
+    return taken;
 }

@@ -15,6 +15,7 @@
 #define HW_ARM_SMMUV3_ACCEL_INTERNAL_H
 
 #include "qemu/timer.h"
+#include "qemu/units.h"
 #include "hw/arm/smmuv3.h"
 #include "hw/pci/pci_bus.h"
 #include "system/iommufd-binding.h"
@@ -72,6 +73,13 @@ typedef struct SMMUv3AccelStream {
     QLIST_ENTRY(SMMUv3AccelStream) next;
 } SMMUv3AccelStream;
 
+/* Commands that were read ahead, while the queue is worked off */
+typedef struct SMMUv3AccelAhead {
+    uint32_t first;             /* index of @cmds[0] in the guest's queue */
+    uint32_t num;               /* commands in @cmds */
+    Cmd cmds[4 * KiB / sizeof(Cmd)];
+} SMMUv3AccelAhead;
+
 typedef struct SMMUv3Accel {
     SMMUv3State *s;
     SMMUv3AccelFeatures features;
@@ -88,6 +96,7 @@ typedef struct SMMUv3Accel {
     uint32_t viommu_id;
     uint32_t bypass_hwpt_id;
     SMMUv3AccelInv inv;
+    SMMUv3AccelAhead ahead;
 
     /* Events */
     uint32_t veventq_id;

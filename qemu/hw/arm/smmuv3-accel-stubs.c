@@ -35,6 +35,16 @@ SMMUCmdError smmuv3_accel_command(SMMUv3State *s, const Cmd *cmd)
     return SMMU_CERROR_NONE;
 }
 
+bool smmuv3_accel_take_commands(SMMUv3State *s)
+{
+    return false;
+}
+
+bool smmuv3_accel_read_command(SMMUv3State *s, Cmd *cmd)
+{
+    return false;
+}
+
 void smmuv3_accel_flush(SMMUv3State *s)
 {
 }

@@ -495,9 +495,20 @@ SMMUCmdError smmuv3_accel_command(SMMUv3State *s, const Cmd *cmd)
                       : SMMU_CERROR_NONE;
 }
 
+bool smmuv3_accel_take_commands(SMMUv3State *s)
+{
+    return s->s_accel && smmuv3_accel_cmd_take(s->s_accel);
+}
+
+bool smmuv3_accel_read_command(SMMUv3State *s, Cmd *cmd)
+{
+    return s->s_accel && smmuv3_accel_cmd_read(s->s_accel, cmd);
+}
+
 void smmuv3_accel_flush(SMMUv3State *s)
 {
     if (s->s_accel) {
+        s->s_accel->ahead.num = 0;
         smmuv3_accel_stream_send(s->s_accel);
     }
 }

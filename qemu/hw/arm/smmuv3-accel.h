@@ -58,6 +58,26 @@ void smmuv3_accel_update_eventq(SMMUv3State *s);
 SMMUCmdError smmuv3_accel_command(SMMUv3State *s, const Cmd *cmd);
 
 /**
+ * smmuv3_accel_take_commands: carry out those at the head of the queue that
+ * concern nothing but host devices
+ *
+ * Returns: true if there were any: the queue may be empty now.
+ */
+bool smmuv3_accel_take_commands(SMMUv3State *s);
+
+/**
+ * smmuv3_accel_read_command: the command at the head of the queue
+ *
+ * Commands up to the tail are read together, and none twice.
+ *
+ * @s: the SMMU; its queue has commands, and is being worked off
+ * @cmd: set to the command in CPU byte order
+ *
+ * Returns: false if the caller has to read it.
+ */
+bool smmuv3_accel_read_command(SMMUv3State *s, Cmd *cmd);
+
+/**
  * smmuv3_accel_flush: send the commands that were collected
  *
  * Called at the end of the work for a doorbell, so that nothing is

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/units.h"
 #include "smmuv3-accel-common.h"
 
 #define INVALIDATE  "IOMMU_HWPT_INVALIDATE"
@@ -258,8 +259,9 @@ static void test_order(void)
 }
 
 /* An illegal one in the middle: those before it are carried out, then stop */
-static void test_illegal_in_burst(void)
+static void test_illegal_in_burst(const void *data)
 {
+    const Case *c = data;
     Smmuv3AccelTest t;
     Smmuv3Guest *g = &t.guest;
     unsigned bad;
@@ -272,7 +274,7 @@ static void test_illegal_in_burst(void)
     smmuv3_guest_post_va(g, 1, 0x1000);
     smmuv3_guest_post_va(g, 1, 0x2000);
     bad = g->prod;
-    smmuv3_guest_post(g, 0xee, 0);
+    smmuv3_guest_post(g, c->cmd[0], c->cmd[1]);
     smmuv3_guest_post_va(g, 1, 0x3000);
     smmuv3_guest_ring(g);
     g_assert_cmpuint(smmuv3_guest_cmdq_error(g), ==, SMMUV3_CERROR_ILL);
@@ -297,10 +299,16 @@ static void test_wrap(void)
     calls = fakehost_calls(t.host, INVALIDATE);
     entries = fakehost_entries(t.host);
     for (unsigned i = 0; i < 20; i++) {
+        g_autoptr(GString) list = g_string_new(NULL);
+        size_t mark = fakehost_log_mark(t.host);
+
         for (unsigned j = 0; j < 99; j++) {
             smmuv3_guest_post_va(&t.guest, i, j * 0x1000);
+            g_string_append_printf(list, "%c0x%" PRIx64 ":0x%x", j ? ',' : '[',
+                                   SMMUV3_TLBI_NH_VA | ASID(i), j * 0x1000);
         }
         smmuv3_guest_sync(&t.guest);
+        fakehost_expect_log(t.host, mark, INVALIDATE, list->str);
     }
     g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE) - calls, ==, 20);
     g_assert_cmpuint(fakehost_entries(t.host) - entries, ==, 20 * 99);
@@ -519,6 +527,36 @@ static void test_queue_in_device(void)
     fakehost_free(t.host);
 }
 
+/* The first page of a queue is the last one of memory */
+static void test_queue_past_memory(void)
+{
+    const uint64_t page = SMMUV3_GUEST_RAM + SMMUV3_GUEST_RAM_MB * MiB - 4096;
+    const unsigned slots = 4096 / 16;
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+    uint64_t entries;
+
+    if (!start(&t, NULL)) {
+        return;
+    }
+    smmuv3_guest_set_cr0(g, SMMUV3_CR0_ALL & ~SMMUV3_CR0_CMDQEN);
+    smmuv3_guest_writeq(g, SMMUV3_CMDQ_BASE, page | 9);
+    smmuv3_guest_writel(g, SMMUV3_CMDQ_CONS, 0);
+    smmuv3_guest_writel(g, SMMUV3_CMDQ_PROD, 0);
+    smmuv3_guest_set_cr0(g, SMMUV3_CR0_ALL);
+    for (unsigned i = 0; i < slots; i++) {
+        qtest_writeq(g->qts, page + i * 16, SMMUV3_TLBI_NH_VAA);
+        qtest_writeq(g->qts, page + i * 16 + 8, i * 0x1000ull);
+    }
+    entries = fakehost_entries(t.host);
+    smmuv3_guest_writel(g, SMMUV3_CMDQ_PROD, slots + 10);
+    g_assert_cmpuint(smmuv3_guest_cmdq_error(g), ==, SMMUV3_CERROR_ABT);
+    g_assert_cmphex(smmuv3_guest_readl(g, SMMUV3_CMDQ_CONS) & 0xfffff, ==,
+                    slots);
+    g_assert_cmpuint(fakehost_entries(t.host) - entries, ==, slots);
+    fakehost_free(t.host);
+}
+
 /* Nobody reads the CDs of a stream that aborts, not even one that had some */
 static void test_cd_of_abort(void)
 {
@@ -595,17 +633,24 @@ int main(int argc, char **argv)
         }
         path = g_strdup_printf("/smmuv3-accel/cmd/%s_%s", cases[i].name, what);
         qtest_add_data_func(path, &cases[i], test_command);
+        if (cases[i].illegal && !cases[i].props) {
+            g_autofree char *batch = g_strdup_printf(
+                "/smmuv3-accel/batch/%s_ends", cases[i].name);
+
+            qtest_add_data_func(batch, &cases[i], test_illegal_in_burst);
+        }
     }
     qtest_add_func("/smmuv3-accel/cost/64-tlbi_one-call", test_burst);
     qtest_add_func("/smmuv3-accel/batch/sync_ends", test_syncs);
     qtest_add_func("/smmuv3-accel/batch/doorbell_ends", test_no_sync);
     qtest_add_func("/smmuv3-accel/batch/change_ends", test_order);
     qtest_add_func("/smmuv3-accel/batch/full_ends", test_full_batch);
-    qtest_add_func("/smmuv3-accel/batch/illegal_ends", test_illegal_in_burst);
     qtest_add_func("/smmuv3-accel/queue/wrap_works", test_wrap);
     qtest_add_func("/smmuv3-accel/queue/no-device_ignored", test_no_device);
     qtest_add_func("/smmuv3-accel/queue/in-device_aborts",
                    test_queue_in_device);
+    qtest_add_func("/smmuv3-accel/queue/past-memory_aborts",
+                   test_queue_past_memory);
     qtest_add_func("/smmuv3-accel/queue/sync-irq_completes", test_sync_irq);
     qtest_add_func("/smmuv3-accel/cmd/cd-of-abort_ignored", test_cd_of_abort);
     qtest_add_func("/smmuv3-accel/cmd/asid-of-8-bits_sent", test_asid8);

@@ -54,35 +54,46 @@ static char *device_command(const HostDevice *dev)
 }
 
 /*
- * Elements for libvirt's domain XML, or NULL.  libvirt has none for an SMMUv3
- * whose QEMU lacks the property smmu_per_bus, and adds what is passed through
- * to QEMU after all devices, where an SMMUv3 would come too late.
+ * Elements for libvirt's domain XML.  Emulated devices stay on pcie.0, so an
+ * SMMUv3 gets a root complex of its own.
  */
 static char *device_xml(const HostDevice *dev)
 {
+    static const char intel[] =
+        "<features><acpi/><ioapic driver='qemu'/></features>\n"
+        "<iommu model='intel'><driver intremap='on'/></iommu>\n";
+    static const char smmuv3[] =
+        "<features><acpi/></features>\n"
+        "<controller type='pci' index='1' model='pcie-expander-bus'/>\n"
+        "<controller type='pci' index='2' model='pcie-root-port'>"
+        "<address type='pci' bus='0x01'/></controller>\n"
+        "<iommu model='smmuv3'><driver pciBus='1' accel='on'/></iommu>\n";
+    bool vtd = dev->kind == HOST_IOMMU_VTD;
     unsigned int domain, bus, slot, function;
+    GString *xml = g_string_new(vtd ? intel : smmuv3);
 
-    if (dev->kind != HOST_IOMMU_VTD ||
-        sscanf(dev->address, "%x:%x:%x.%x", &domain, &bus, &slot,
-               &function) != 4) {
-        return NULL;
+    if (sscanf(dev->address, "%x:%x:%x.%x", &domain, &bus, &slot,
+               &function) == 4) {
+        g_string_append_printf(xml,
+            "<hostdev mode='subsystem' type='pci' managed='yes'>\n"
+            "  <driver iommufd='yes'/>\n"
+            "  <source><address domain='0x%04x' bus='0x%02x' slot='0x%02x' "
+            "function='0x%x'/></source>\n%s</hostdev>\n",
+            domain, bus, slot, function,
+            vtd ? "" : "  <address type='pci' bus='0x02'/>\n");
     }
-    return g_strdup_printf(
-        "<features><ioapic driver='qemu'/></features>\n"
-        "<iommu model='intel'><driver intremap='on'/></iommu>\n"
-        "<hostdev mode='subsystem' type='pci' managed='yes'>\n"
-        "  <driver name='vfio' iommufd='yes'/>\n"
-        "  <source><address domain='0x%04x' bus='0x%02x' slot='0x%02x' "
-        "function='0x%x'/></source>\n"
-        "</hostdev>\n"
-        "<qemu:commandline>\n"
-        "  <qemu:arg value='-global'/>"
-        "<qemu:arg value='intel-iommu.scalable-mode=on'/>\n"
-        "  <qemu:arg value='-global'/>"
-        "<qemu:arg value='intel-iommu.fsts=on'/>\n%s"
-        "</qemu:commandline>\n", domain, bus, slot, function,
-        dev->cap & CAP_FS1GP ? "" : "  <qemu:arg value='-global'/>"
-        "<qemu:arg value='intel-iommu.fs1gp=off'/>\n");
+    if (vtd) {
+        g_string_append_printf(xml,
+            "<qemu:commandline>\n"
+            "  <qemu:arg value='-global'/>"
+            "<qemu:arg value='intel-iommu.scalable-mode=on'/>\n"
+            "  <qemu:arg value='-global'/>"
+            "<qemu:arg value='intel-iommu.fsts=on'/>\n%s"
+            "</qemu:commandline>\n",
+            dev->cap & CAP_FS1GP ? "" : "  <qemu:arg value='-global'/>"
+            "<qemu:arg value='intel-iommu.fs1gp=off'/>\n");
+    }
+    return g_string_free(xml, false);
 }
 
 static void print_problems(const char *indent, const GPtrArray *problems)
@@ -117,7 +128,7 @@ static void print_text(const HostState *host, const GPtrArray *devices)
                dev->driver ?: "no driver", verdicts[verdict]);
         print_problems("  ", dev->problems);
         if (has_command(dev, verdict)) {
-            printf("  %s\n%s", command, xml ?: "");
+            printf("  %s\n%s", command, xml);
         }
     }
     if (!devices->len) {
@@ -187,9 +198,7 @@ static QDict *json_device(const HostState *host, const HostDevice *dev)
         g_autofree char *xml = device_xml(dev);
 
         qdict_put_str(d, "command", command);
-        if (xml) {
-            qdict_put_str(d, "libvirt", xml);
-        }
+        qdict_put_str(d, "libvirt", xml);
     }
     return d;
 }

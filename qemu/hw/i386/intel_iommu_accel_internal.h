@@ -83,6 +83,9 @@ typedef struct VTDAccelLegacy {
     bool unfinished;        /* there is something left */
 } VTDAccelLegacy;
 
+/* PASID directory entries that are read at once */
+#define VTD_PASID_DIR_CHUNK     (VTD_PAGE_SIZE / VTD_PASID_DIR_ENTRY_SIZE)
+
 /* Descriptors that were read ahead, while the queue is worked off */
 typedef struct VTDAccelQueue {
     uint16_t first;         /* index of @desc[0] in the guest's queue */
@@ -99,6 +102,7 @@ struct VTDAccel {
     IOMMUFDBindingGroup bindings;
     VTDAccelWork work;
     VTDAccelQueue queue;
+    uint64_t pasid_dir[VTD_PASID_DIR_CHUNK]; /* while a part of one is read */
     uint32_t num_walking;   /* number of devices that are walking */
     uint32_t status_pending; /* bits of GSTS that follow when all is done */
     QEMUBH *resume_bh;

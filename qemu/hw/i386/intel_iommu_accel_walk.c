@@ -9,14 +9,12 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/cutils.h"
 #include "qemu/main-loop.h"
 #include "intel_iommu_accel_bind.h"
 #include "intel_iommu_accel_tables.h"
 #include "intel_iommu_accel_walk.h"
 #include "trace.h"
-
-/* PASID directory entries that are read at once */
-#define VTD_PASID_DIR_CHUNK     (VTD_PAGE_SIZE / VTD_PASID_DIR_ENTRY_SIZE)
 
 /* S1 HWPTs with invalidations that may wait for a wait descriptor */
 #define VTD_ACCEL_PENDING_MAX   (VTD_ACCEL_WORK_MAX / VTD_ACCEL_IOCTL_WORK)
@@ -87,23 +85,37 @@ static void vtd_accel_walk_table(VTDAccelDevice *dev, uint32_t first,
  */
 static bool vtd_accel_walk_chunk(VTDAccelDevice *dev, uint32_t num_pasids)
 {
-    uint64_t dire[VTD_PASID_DIR_CHUNK];
+    VTDAccel *accel = dev->s->accel;
+    uint64_t *dire = accel->pasid_dir;
     uint32_t index = dev->walk_pasid / VTD_PASID_TABLE_NUM;
     uint32_t num = MIN(DIV_ROUND_UP(num_pasids, VTD_PASID_TABLE_NUM) - index,
                        VTD_PASID_DIR_CHUNK - index % VTD_PASID_DIR_CHUNK);
-    bool ok = vtd_accel_read(dev->s, dev->pasid_dir +
-                             index * VTD_PASID_DIR_ENTRY_SIZE, dire, num);
     uint32_t bound = vtd_accel_next_bound(dev, dev->walk_pasid);
+    bool ok;
+
+    if (vtd_accel_must_yield(&accel->work)) {
+        return false;
+    }
+    ok = vtd_accel_read(dev->s, dev->pasid_dir +
+                        index * VTD_PASID_DIR_ENTRY_SIZE, dire, num);
+
+    /* Most of a large directory is empty */
+    if (ok && bound - dev->walk_pasid >= num * VTD_PASID_TABLE_NUM &&
+        buffer_is_zero(dire, num * sizeof(*dire))) {
+        dev->walk_pasid += num * VTD_PASID_TABLE_NUM;
+        return true;
+    }
 
     for (uint32_t i = 0; i < num; i++) {
         uint32_t first = dev->walk_pasid;
         uint32_t last = MIN(first + VTD_PASID_TABLE_NUM, num_pasids) - 1;
+        bool present = ok && dire[i] & VTD_PASID_DIR_ENTRY_P;
 
-        if (vtd_accel_must_yield(&dev->s->accel->work)) {
+        if ((present || bound <= last) && vtd_accel_must_yield(&accel->work)) {
             return false;
         }
         dev->walk_pasid += VTD_PASID_TABLE_NUM;
-        if (ok && dire[i] & VTD_PASID_DIR_ENTRY_P) {
+        if (present) {
             vtd_accel_walk_table(dev, first, last, dire[i]);
         } else if (bound <= last) {
             vtd_accel_walk_gap(dev, first, last, ok ? NULL :

@@ -706,6 +706,48 @@ static void flush_in_pieces(VtdGuest *g)
     QTEST_AWAIT(vtd_guest_waited(g));
 }
 
+/* PASIDs anywhere in a large directory, most of which is empty */
+static void test_edges(void)
+{
+    /* A page of the directory is for 0x8000 PASIDs, an entry for 0x40 */
+    static const uint32_t pasids[] = {
+        1, 0x3f, 0x40, 0x7fc0, 0x7fff, 0x8000, 0x8040, 0x17fff, 0x18000,
+        0xf8000, 0xfffbf, 0xfffc0, 0xfffff,
+    };
+    VtdPasidEntry entry = PT(DID);
+    VtdAccelTest t;
+    VtdGuest *g = &t.guest;
+    uint64_t dir;
+
+    if (!start(&t, 1, NULL, 20, &dir)) {
+        return;
+    }
+    for (unsigned i = 0; i < ARRAY_SIZE(pasids); i++) {
+        vtd_guest_write_pasid(g, dir, pasids[i], &entry);
+        vtd_guest_flush_pasid_cache(g);
+        g_assert_cmpuint(attached(&t, 0), ==, i + 1);
+    }
+    /* An entry that leads to a table, and is not present */
+    qtest_writeq(g->qts, dir + 8 * 8, qtest_readq(g->qts, dir) & ~1ull);
+    vtd_guest_flush_pasid_cache(g);
+    g_assert_cmpuint(attached(&t, 0), ==, ARRAY_SIZE(pasids));
+    for (unsigned i = 0; i < ARRAY_SIZE(pasids); i++) {
+        qtest_writeq(g->qts, dir + pasids[i] / 0x40 * 8, 0);
+    }
+    vtd_guest_flush_pasid_cache(g);
+    g_assert_cmpuint(attached(&t, 0), ==, 0);
+    for (unsigned i = 0; i < ARRAY_SIZE(pasids); i++) {
+        vtd_guest_write_pasid(g, dir, pasids[i], &entry);
+        vtd_guest_flush_pasid_cache(g);
+        g_assert_cmpuint(attached(&t, 0), ==, 1);
+        vtd_guest_clear_pasid(g, dir, pasids[i]);
+        vtd_guest_flush_pasid_cache(g);
+        g_assert_cmpuint(attached(&t, 0), ==, 0);
+        qtest_writeq(g->qts, dir + pasids[i] / 0x40 * 8, 0);
+    }
+    end(&t, 1);
+}
+
 /*
  * More PASIDs than one piece of the queue may take: all directory entries lead
  * to one table. The wait descriptor completes after all of them are done.
@@ -820,6 +862,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-accel/pasid/detach-refused_not-completed",
                    test_stuck);
     qtest_add_func("/vtd-accel/pasid/busy_retried", test_busy);
+    qtest_add_func("/vtd-accel/pasid/edges-of-directory_found", test_edges);
     qtest_add_func("/vtd-accel/pasid/many_in-pieces", test_many);
     qtest_add_data_func("/vtd-accel/pasid/pass-through_little-heap",
                         &pass_through, test_heap);

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "qapi/error.h"
+#include "qapi/qapi-events-viommu.h"
 #include "qemu/error-report.h"
 #include "system/iommufd-binding.h"
 
@@ -45,6 +46,169 @@ void iommufd_binding_device_log(IOMMUFDBindingDevice *dev, const char *fmt, ...)
                  iommufd_binding_device_name(dev), msg);
 }
 
+/*
+ * Why requests are blocked
+ */
+
+static uint32_t iommufd_binding_pasid(const IOMMUFDBinding *b)
+{
+    return b->pasid ?: IOMMUFD_BINDING_NO_PASID;
+}
+
+static IOMMUFDBindingReason *
+iommufd_binding_find_reason(IOMMUFDBindingDevice *dev, uint32_t pasid)
+{
+    for (guint i = 0; i < dev->reasons->len; i++) {
+        IOMMUFDBindingReason *r = &g_array_index(dev->reasons,
+                                                 IOMMUFDBindingReason, i);
+
+        if (r->pasid == pasid) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+const IOMMUFDBindingReason *
+iommufd_binding_next_reason(const IOMMUFDBindingDevice *dev, uint32_t first)
+{
+    IOMMUFDBindingReason *next = NULL;
+
+    for (guint i = 0; i < dev->reasons->len; i++) {
+        IOMMUFDBindingReason *r = &g_array_index(dev->reasons,
+                                                 IOMMUFDBindingReason, i);
+
+        if (r->pasid >= first && (!next || r->pasid < next->pasid)) {
+            next = r;
+        }
+    }
+    return next;
+}
+
+const char *iommufd_binding_reason(const IOMMUFDBinding *b)
+{
+    IOMMUFDBindingReason *r =
+        iommufd_binding_find_reason(b->dev, iommufd_binding_pasid(b));
+
+    return r ? r->text : NULL;
+}
+
+static void iommufd_binding_tell(IOMMUFDBindingDevice *dev,
+                                 IOMMUFDBindingReason *r, bool blocked)
+{
+    g_autofree char *path = object_get_canonical_path(dev->group->viommu);
+    const char *name = iommufd_binding_device_name(dev);
+    bool has_pasid = r->pasid != IOMMUFD_BINDING_NO_PASID;
+
+    if (blocked) {
+        qapi_event_send_viommu_device_blocked(path, name, has_pasid, r->pasid,
+                                              r->text);
+    } else if (r->told) {
+        qapi_event_send_viommu_device_unblocked(path, name, has_pasid,
+                                                r->pasid, r->text);
+    }
+    r->told = blocked;
+}
+
+static void iommufd_binding_clear_reason(void *opaque)
+{
+    IOMMUFDBindingReason *r = opaque;
+
+    g_free(r->text);
+}
+
+static void iommufd_binding_drop_reason(IOMMUFDBindingDevice *dev,
+                                        IOMMUFDBindingReason *r)
+{
+    g_array_remove_index_fast(dev->reasons,
+                              r - (IOMMUFDBindingReason *)dev->reasons->data);
+}
+
+static IOMMUFDBindingReason *
+iommufd_binding_add_reason(IOMMUFDBindingDevice *dev, uint32_t pasid,
+                           const char *text)
+{
+    IOMMUFDBindingReason new = { .pasid = pasid, .text = g_strdup(text) };
+
+    g_array_append_val(dev->reasons, new);
+    return &g_array_index(dev->reasons, IOMMUFDBindingReason,
+                          dev->reasons->len - 1);
+}
+
+static void iommufd_binding_set_reason(IOMMUFDBindingDevice *dev,
+                                       uint32_t pasid, bool blocked,
+                                       const char *text)
+{
+    IOMMUFDBindingReason *r = iommufd_binding_find_reason(dev, pasid);
+
+    if (!text) {
+        if (r) {
+            iommufd_binding_tell(dev, r, false);
+            iommufd_binding_drop_reason(dev, r);
+        }
+        return;
+    }
+    if (!r) {
+        if (dev->reasons->len >= IOMMUFD_BINDING_REASONS_MAX) {
+            return;
+        }
+        r = iommufd_binding_add_reason(dev, pasid, text);
+    } else if (strcmp(r->text, text)) {
+        g_free(r->text);
+        r->text = g_strdup(text);
+        r->told = false;
+    }
+    r->stuck = false;
+    if (blocked && !r->told) {
+        iommufd_binding_tell(dev, r, true);
+    }
+}
+
+void iommufd_binding_explain(IOMMUFDBinding *b, const char *reason)
+{
+    iommufd_binding_set_reason(b->dev, iommufd_binding_pasid(b),
+                               iommufd_binding_is_blocked(b), reason);
+}
+
+void iommufd_binding_explain_pasid(IOMMUFDBindingDevice *dev, uint32_t pasid,
+                                   const char *reason)
+{
+    iommufd_binding_set_reason(dev, pasid, true, reason);
+}
+
+/* The host has done what it was asked for */
+static void iommufd_binding_settle_reason(IOMMUFDBinding *b)
+{
+    IOMMUFDBindingReason *r =
+        iommufd_binding_find_reason(b->dev, iommufd_binding_pasid(b));
+
+    if (!r) {
+        return;
+    }
+    if (!iommufd_binding_is_blocked(b) || r->stuck) {
+        iommufd_binding_tell(b->dev, r, false);
+        iommufd_binding_drop_reason(b->dev, r);
+    } else if (!r->told) {
+        iommufd_binding_tell(b->dev, r, true);
+    }
+}
+
+/* There may be a reason already why it is to be blocked */
+static void iommufd_binding_explain_stuck(IOMMUFDBinding *b, const char *why)
+{
+    uint32_t pasid = iommufd_binding_pasid(b);
+    g_autofree char *text = g_strdup_printf("cannot block its DMA: %s", why);
+
+    if (!iommufd_binding_find_reason(b->dev, pasid) &&
+        b->dev->reasons->len < IOMMUFD_BINDING_REASONS_MAX) {
+        iommufd_binding_add_reason(b->dev, pasid, text)->stuck = true;
+    }
+}
+
+/*
+ * Attaching
+ */
+
 static void iommufd_binding_retry_in(IOMMUFDBindingDevice *dev, uint32_t ms)
 {
     timer_mod(dev->timer, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) + ms);
@@ -57,6 +221,7 @@ static void iommufd_binding_retry(void *opaque)
 
     dev->late = !runstate_is_running();
     if (!dev->late) {
+        dev->group->retries++;
         dev->group->ops->retry(dev);
     }
 }
@@ -78,6 +243,8 @@ void iommufd_binding_device_init(IOMMUFDBindingDevice *dev,
 {
     dev->group = group;
     dev->hiodi = hiodi;
+    dev->reasons = g_array_new(false, false, sizeof(IOMMUFDBindingReason));
+    g_array_set_clear_func(dev->reasons, iommufd_binding_clear_reason);
     dev->timer = timer_new_ms(QEMU_CLOCK_REALTIME, iommufd_binding_retry, dev);
     dev->vmstate =
         qemu_add_vm_change_state_handler(iommufd_binding_vm_change, dev);
@@ -87,6 +254,7 @@ void iommufd_binding_device_cleanup(IOMMUFDBindingDevice *dev)
 {
     qemu_del_vm_change_state_handler(dev->vmstate);
     timer_free(dev->timer);
+    g_array_unref(dev->reasons);
 }
 
 static void iommufd_binding_set_stuck(IOMMUFDBinding *b, bool stuck)
@@ -100,6 +268,7 @@ static void iommufd_binding_moved(IOMMUFDBinding *b, uint32_t hwpt_id)
     b->hwpt_id = hwpt_id;
     b->dev->retry_ms = 0;
     iommufd_binding_set_stuck(b, false);
+    iommufd_binding_settle_reason(b);
 }
 
 static int iommufd_binding_set_hwpt(IOMMUFDBinding *b, uint32_t hwpt_id,
@@ -108,6 +277,7 @@ static int iommufd_binding_set_hwpt(IOMMUFDBinding *b, uint32_t hwpt_id,
     IOMMUFDBindingDevice *dev = b->dev;
     int ret;
 
+    dev->group->attaches++;
     if (b->pasid) {
         ret = host_iommu_device_iommufd_set_pasid_hwpt(dev->hiodi, b->pasid,
                                                        hwpt_id, errp);
@@ -116,6 +286,8 @@ static int iommufd_binding_set_hwpt(IOMMUFDBinding *b, uint32_t hwpt_id,
     }
     if (!ret) {
         iommufd_binding_moved(b, hwpt_id);
+    } else {
+        dev->group->refused++;
     }
     return ret;
 }
@@ -176,13 +348,15 @@ bool iommufd_binding_detach(IOMMUFDBinding *b)
         iommufd_binding_moved(b, 0);
         return true;
     }
+    dev->group->refused++;
     if (!b->stuck) {
         iommufd_binding_device_log(dev, "cannot block its DMA: %s; trying "
                                    "again until it is blocked",
                                    error_get_pretty(err));
     }
-    error_free(err);
     iommufd_binding_set_stuck(b, true);
+    iommufd_binding_explain_stuck(b, error_get_pretty(err));
+    error_free(err);
     iommufd_binding_retry_stuck(dev);
     return false;
 }
@@ -214,5 +388,11 @@ bool iommufd_binding_block(IOMMUFDBinding *b)
 
 void iommufd_binding_forget(IOMMUFDBinding *b)
 {
+    IOMMUFDBindingReason *r =
+        iommufd_binding_find_reason(b->dev, iommufd_binding_pasid(b));
+
+    if (r) {
+        iommufd_binding_drop_reason(b->dev, r);
+    }
     iommufd_binding_set_stuck(b, false);
 }

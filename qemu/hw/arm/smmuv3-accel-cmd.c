@@ -193,6 +193,7 @@ SMMUCmdError smmuv3_accel_cmd_run(SMMUv3Accel *accel, const Cmd *cmd)
     uint64_t cmd1 = cmd->word[2] | (uint64_t)cmd->word[3] << 32;
     unsigned int op = cmd0 & CMD0_OP;
 
+    accel->num_commands++;
     if (op >= ARRAY_SIZE(smmuv3_accel_cmds) || !smmuv3_accel_cmds[op]) {
         return SMMU_CERROR_ILL;
     }

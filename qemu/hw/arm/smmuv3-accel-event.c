@@ -140,6 +140,7 @@ static size_t smmuv3_accel_parse_events(SMMUv3Accel *accel, size_t len,
         }
         memcpy(&event, accel->events + pos + sizeof(header), sizeof(event));
         smmuv3_accel_check_sequence(accel, &header, deliver);
+        accel->num_events++;
         *any |= deliver && smmuv3_accel_event(accel, &event);
         pos += SMMUV3_ACCEL_EVENT_SIZE;
     }

@@ -26,6 +26,10 @@
 /* A value that the first host device will decide */
 #define SMMUV3_ACCEL_AUTO   (-1)
 
+/* Bits by the encoding of IDR5.OAS, up to the largest that is known */
+#define SMMUV3_ACCEL_OAS_KNOWN  6
+extern const uint8_t smmuv3_accel_oas_bits[SMMUV3_ACCEL_OAS_KNOWN + 1];
+
 /* Fields of the identification registers that depend on the host */
 typedef struct SMMUv3AccelFeatures {
     int ril;            /* IDR3.RIL */
@@ -97,6 +101,10 @@ typedef struct SMMUv3Accel {
     uint32_t bypass_hwpt_id;
     SMMUv3AccelInv inv;
     SMMUv3AccelAhead ahead;
+
+    /* Since the start, for query-viommu */
+    uint64_t num_commands;
+    uint64_t num_events;        /* of the host */
 
     /* Events */
     uint32_t veventq_id;

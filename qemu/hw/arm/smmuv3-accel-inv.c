@@ -15,9 +15,14 @@ static bool smmuv3_accel_inv_call(SMMUv3AccelInv *inv, SMMUv3AccelCmd *cmds,
                                   uint32_t num, Error **errp)
 {
     uint32_t type = IOMMU_VIOMMU_INVALIDATE_DATA_ARM_SMMUV3;
+    bool ok = iommufd_backend_invalidate_cache(inv->iommufd, inv->viommu_id,
+                                               type, sizeof(*cmds), &num, cmds,
+                                               errp);
 
-    return iommufd_backend_invalidate_cache(inv->iommufd, inv->viommu_id, type,
-                                            sizeof(*cmds), &num, cmds, errp);
+    inv->calls++;
+    inv->refused += !ok;
+    inv->entries += num;
+    return ok;
 }
 
 static bool smmuv3_accel_inv_is_atc(const SMMUv3AccelCmd *cmd)

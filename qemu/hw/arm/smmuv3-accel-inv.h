@@ -30,6 +30,9 @@ typedef struct SMMUv3AccelInv {
     uint32_t viommu_id;         /* 0: none, and nothing is cached */
     bool repeat;                /* the host wants TLBI and CFGI twice */
     bool tlb_stale;
+    uint64_t calls;             /* since the start, for query-viommu */
+    uint64_t refused;           /* of those */
+    uint64_t entries;           /* that the host has handled */
     uint32_t num;               /* commands that wait */
     SMMUv3AccelCmd cmds[SMMUV3_ACCEL_BATCH_MAX];
 } SMMUv3AccelInv;

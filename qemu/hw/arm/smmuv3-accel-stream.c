@@ -18,10 +18,6 @@
 #include "smmuv3-accel-ste.h"
 #include "smmuv3-accel-stream.h"
 
-#define smmuv3_accel_log(st, fmt, ...)                                   \
-    iommufd_binding_device_log(&(st)->host, "StreamID 0x%x: " fmt,       \
-                               smmuv3_accel_stream_sid(st), ## __VA_ARGS__)
-
 static const char *smmuv3_accel_name(SMMUv3AccelStream *st)
 {
     return iommufd_binding_device_name(&st->host);
@@ -32,6 +28,24 @@ uint32_t smmuv3_accel_stream_sid(SMMUv3AccelStream *st)
     HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(st->host.hiodi);
 
     return PCI_BUILD_BDF(pci_bus_num(hiod->aliased_bus), hiod->aliased_devfn);
+}
+
+/* Note why @st is to abort, and log it if that is news */
+static void G_GNUC_PRINTF(3, 4) smmuv3_accel_log(SMMUv3AccelStream *st,
+                                                 bool news,
+                                                 const char *fmt, ...)
+{
+    g_autofree char *why = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    why = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    iommufd_binding_explain(&st->binding, why);
+    if (news) {
+        iommufd_binding_device_log(&st->host, "StreamID 0x%x: %s; it aborts",
+                                   smmuv3_accel_stream_sid(st), why);
+    }
 }
 
 /*
@@ -288,8 +302,14 @@ static bool smmuv3_accel_is_installed(SMMUv3AccelStream *st, uint32_t sid,
 static void smmuv3_accel_tell_mistake(SMMUv3AccelStream *st,
                                       const SMMUv3AccelTarget *t)
 {
-    if (t->reason && st->reason != t->reason) {
-        smmuv3_accel_log(st, "%s; it aborts", t->reason);
+    bool news = st->reason != t->reason;
+
+    if (t->reason) {
+        smmuv3_accel_log(st, news, "%s", t->reason);
+    } else {
+        iommufd_binding_explain(&st->binding, NULL);
+    }
+    if (t->reason && news) {
         smmuv3_accel_event_record(st->accel, smmuv3_accel_stream_sid(st), t);
     }
     st->reason = t->reason;
@@ -309,10 +329,8 @@ static void smmuv3_accel_tell_refusal(SMMUv3AccelStream *st,
                 st->refused.ste[1] == t->ste[1];
     bool news = iommufd_binding_refused(&st->binding, ret);
 
-    if (ret == -EBUSY ? news : !told) {
-        smmuv3_accel_log(st, "cannot install its stream table entry: %s; it "
-                         "aborts", error_get_pretty(err));
-    }
+    smmuv3_accel_log(st, ret == -EBUSY ? news : !told, "cannot install its "
+                     "stream table entry: %s", error_get_pretty(err));
     st->refused = *t;
     st->refused.event = SMMU_EVT_C_BAD_STE;
     if (!told && ret != -EBUSY && t->kind == SMMUV3_ACCEL_S1) {
@@ -378,8 +396,8 @@ static void smmuv3_accel_refused(SMMUv3Accel *accel, const SMMUv3AccelCmd *cmd,
     QLIST_FOREACH(st, &accel->streams, next) {
         /* Which streams use an ASID is in CDs, which only the hardware reads */
         if (is_tlbi ? st->s1_hwpt_id : st == only) {
-            smmuv3_accel_log(st, "host refuses command 0x%" PRIx64 " 0x%" PRIx64
-                             ": %s; it aborts",
+            smmuv3_accel_log(st, true, "host refuses command 0x%" PRIx64
+                             " 0x%" PRIx64 ": %s",
                              (uint64_t)le64_to_cpu(cmd->cmd[0]),
                              (uint64_t)le64_to_cpu(cmd->cmd[1]),
                              error_get_pretty(err));
@@ -500,6 +518,7 @@ void smmuv3_accel_stream_init(SMMUv3Accel *accel)
 
     accel->vsids = g_hash_table_new(NULL, NULL);
     accel->bindings.ops = &ops;
+    accel->bindings.viommu = OBJECT(accel->s);
     QLIST_INIT(&accel->streams);
 }
 

@@ -53,3 +53,7 @@ char *smmuv3_accel_describe(SMMUv3State *s)
 {
     return g_strdup("");
 }
+
+void smmuv3_accel_query(SMMUv3State *s, ViommuQuery *query)
+{
+}

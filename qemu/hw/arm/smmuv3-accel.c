@@ -30,7 +30,9 @@
 /* 48 bits: what the emulated SMMU and 4-level stage-2 tables can do */
 #define SMMUV3_ACCEL_OAS_MAX        5
 
-static const uint8_t smmuv3_accel_oas_bits[] = { 32, 36, 40, 42, 44, 48, 52 };
+const uint8_t smmuv3_accel_oas_bits[SMMUV3_ACCEL_OAS_KNOWN + 1] = {
+    32, 36, 40, 42, 44, 48, 52
+};
 
 /* All host devices of the VM: guest memory is mapped and pinned once */
 static AddressSpace smmuv3_accel_as;
@@ -49,8 +51,7 @@ static int smmuv3_accel_on_off(OnOffAuto value)
 /* A host that reports more than is known here can do at least that */
 static int smmuv3_accel_host_oas(const struct iommu_hw_info_arm_smmuv3 *info)
 {
-    return MIN(FIELD_EX32(info->idr[5], IDR5, OAS),
-               ARRAY_SIZE(smmuv3_accel_oas_bits) - 1);
+    return MIN(FIELD_EX32(info->idr[5], IDR5, OAS), SMMUV3_ACCEL_OAS_KNOWN);
 }
 
 static void smmuv3_accel_set_auto(int *feature, int value)

@@ -8,6 +8,7 @@
 #define HW_ARM_SMMUV3_ACCEL_H
 
 #include "hw/arm/smmuv3.h"
+#include "system/viommu-query.h"
 #include "smmuv3-internal.h"
 
 /**
@@ -92,5 +93,12 @@ void smmuv3_accel_flush(SMMUv3State *s);
  *          the device is attached to; the caller frees it.
  */
 char *smmuv3_accel_describe(SMMUv3State *s);
+
+/**
+ * smmuv3_accel_query: add to what query-viommu says of @s
+ *
+ * Its mode is known to the caller.
+ */
+void smmuv3_accel_query(SMMUv3State *s, ViommuQuery *query);
 
 #endif

@@ -319,6 +319,7 @@ void vtd_accel_process_piotlb_desc(IntelIOMMUState *s, const uint64_t *val)
     if (!s->accel) {
         return;
     }
+    s->accel->descriptors++;
     if ((val[0] & VTD_INV_DESC_PIOTLB_G) == VTD_INV_DESC_PIOTLB_ALL_IN_PASID) {
         am = VTD_ACCEL_AM_ALL;
     }
@@ -339,6 +340,7 @@ void vtd_accel_iotlb_invalidate(IntelIOMMUState *s, uint16_t domain_id,
     if (!accel) {
         return;
     }
+    accel->descriptors++;
     if (!s->root_scalable && accel->legacy) {
         accel->legacy->invalidate(accel, domain_id, addr, am);
     }
@@ -357,6 +359,7 @@ void vtd_accel_iotlb_invalidate_all(IntelIOMMUState *s)
     if (!accel) {
         return;
     }
+    accel->descriptors++;
     if (!s->root_scalable && accel->legacy) {
         accel->legacy->invalidate(accel, -1, 0, VTD_ACCEL_AM_ALL);
     }
@@ -453,6 +456,7 @@ void vtd_accel_init(IntelIOMMUState *s, VTDAccelResume *resume)
     vtd_accel_s1_table_init(&accel->s1s, s->max_host_domains);
     QLIST_INIT(&accel->devices);
     accel->bindings.ops = &vtd_accel_binding_ops;
+    accel->bindings.viommu = OBJECT(s);
     accel->s = s;
     accel->resume = resume;
     accel->resume_bh = qemu_bh_new_guarded(vtd_accel_resume, accel,

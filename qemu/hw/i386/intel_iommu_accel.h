@@ -9,6 +9,7 @@
 
 #include "hw/i386/intel_iommu.h"
 #include "system/host_iommu_device.h"
+#include "system/viommu-query.h"
 
 typedef void VTDAccelResume(IntelIOMMUState *s);
 
@@ -216,5 +217,12 @@ void vtd_accel_queue_end(IntelIOMMUState *s);
  *          what the device is attached to; the caller frees it.
  */
 char *vtd_accel_describe(IntelIOMMUState *s);
+
+/**
+ * vtd_accel_query: add to what query-viommu says of @s
+ *
+ * Its mode is known to the caller.
+ */
+void vtd_accel_query(IntelIOMMUState *s, ViommuQuery *query);
 
 #endif

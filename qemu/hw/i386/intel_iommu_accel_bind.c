@@ -13,10 +13,6 @@
 #include "intel_iommu_accel_bind.h"
 #include "trace.h"
 
-#define vtd_accel_log(b, fmt, ...)                                       \
-    iommufd_binding_device_log((b)->host.dev, "PASID 0x%x: " fmt,        \
-                               vtd_accel_pasid(b), ## __VA_ARGS__)
-
 static VTDAccelDevice *vtd_accel_device(const VTDAccelBinding *b)
 {
     return container_of(b->host.dev, VTDAccelDevice, host);
@@ -51,6 +47,22 @@ static void vtd_accel_log_blocked(VTDAccelDevice *dev, uint32_t pasid,
                                why);
 }
 
+/* Note why @b is to be blocked, and log it if that is news */
+static void G_GNUC_PRINTF(3, 4) vtd_accel_log(VTDAccelBinding *b, bool news,
+                                              const char *fmt, ...)
+{
+    g_autofree char *why = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    why = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    iommufd_binding_explain(&b->host, why);
+    if (news) {
+        vtd_accel_log_blocked(vtd_accel_device(b), vtd_accel_pasid(b), why);
+    }
+}
+
 /* A reason is logged once, until there is another one */
 static void vtd_accel_log_reason(VTDAccelDevice *dev, uint32_t pasid,
                                  const char **last, const char *reason)
@@ -75,7 +87,10 @@ uint32_t vtd_accel_next_bound(VTDAccelDevice *dev, uint32_t first)
 {
     VTDAccelBinding *b = vtd_accel_find_pasid(dev, first, UINT32_MAX);
 
-    return b ? b->host.pasid : UINT32_MAX;
+    const IOMMUFDBindingReason *r = iommufd_binding_next_reason(&dev->host,
+                                                                first);
+
+    return MIN(b ? b->host.pasid : UINT32_MAX, r ? r->pasid : UINT32_MAX);
 }
 
 static VTDAccelBinding *vtd_accel_new_pasid(VTDAccelDevice *dev,
@@ -134,8 +149,7 @@ static void vtd_accel_block(VTDAccelBinding *b)
 /* Block, and say why */
 static void vtd_accel_abandon(VTDAccelBinding *b, const Error *err)
 {
-    vtd_accel_log_blocked(vtd_accel_device(b), vtd_accel_pasid(b),
-                          error_get_pretty(err));
+    vtd_accel_log(b, true, "%s", error_get_pretty(err));
     vtd_accel_block(b);
 }
 
@@ -149,10 +163,8 @@ static int vtd_accel_attach(VTDAccelBinding *b, uint32_t hwpt_id,
     vtd_accel_spend(vtd_accel_work(b), VTD_ACCEL_IOCTL_WORK);
     ret = iommufd_binding_attach(&b->host, hwpt_id, &err);
     if (ret && !(may_fail && ret == -EINVAL)) {
-        if (iommufd_binding_refused(&b->host, ret)) {
-            vtd_accel_log(b, "cannot attach its %s: %s; DMA blocked", what,
-                          error_get_pretty(err));
-        }
+        vtd_accel_log(b, iommufd_binding_refused(&b->host, ret),
+                      "cannot attach its %s: %s", what, error_get_pretty(err));
         vtd_accel_block(b);
     }
     error_free(err);
@@ -202,10 +214,9 @@ static bool vtd_accel_has_room(VTDAccelBinding *b, VTDAccelHwptTable *table)
         }
     }
     if (table->num >= table->max) {
-        vtd_accel_log(b, "the guest has %u first-stage tables and PASIDs in "
-                      "use on the host, max-host-domains=%u allows no more: "
-                      "raise it, or lower pasid-bits; DMA blocked", table->num,
-                      table->max);
+        vtd_accel_log(b, true, "the guest has %u first-stage tables and PASIDs "
+                      "in use on the host, max-host-domains=%u allows no more: "
+                      "raise it, or lower pasid-bits", table->num, table->max);
         return false;
     }
     return true;
@@ -284,6 +295,9 @@ void vtd_accel_abandon_rid(VTDAccelDevice *dev, const Error *err)
 
 void vtd_accel_apply_rid(VTDAccelDevice *dev, const VTDAccelTarget *t)
 {
+    if (t->state == VTD_ACCEL_BLOCKED) {
+        iommufd_binding_explain(&dev->rid.host, t->reason);
+    }
     vtd_accel_apply(&dev->rid, t);
     vtd_accel_log_reason(dev, dev->rid_pasid, &dev->reason, t->reason);
 }
@@ -298,9 +312,12 @@ void vtd_accel_apply_pasid(VTDAccelDevice *dev, uint32_t pasid,
     }
     if (!b) {
         if (t->state == VTD_ACCEL_BLOCKED) {
+            iommufd_binding_explain_pasid(&dev->host, pasid, t->reason);
             return;
         }
         b = vtd_accel_new_pasid(dev, pasid);
+    } else if (t->state == VTD_ACCEL_BLOCKED) {
+        iommufd_binding_explain(&b->host, t->reason);
     }
     vtd_accel_apply(b, t);
     vtd_accel_forget_blocked(b);
@@ -358,9 +375,8 @@ static void vtd_accel_replace(VTDAccelHwpt *hwpt)
             fresh = ops->alloc(&hwpt->key, b->host.dev->hiodi->devid, &err);
         }
         if (!fresh) {
-            vtd_accel_log(b, "cannot replace the HWPT that the host refuses "
-                          "to invalidate: %s; DMA blocked",
-                          error_get_pretty(err));
+            vtd_accel_log(b, true, "cannot replace the HWPT that the host "
+                          "refuses to invalidate: %s", error_get_pretty(err));
             vtd_accel_block(b);
         } else {
             vtd_accel_hwpt_get(fresh);

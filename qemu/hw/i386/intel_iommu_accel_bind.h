@@ -17,7 +17,8 @@ void vtd_accel_apply_pasid(VTDAccelDevice *dev, uint32_t pasid,
                            const VTDAccelTarget *t);
 
 /**
- * vtd_accel_next_bound: look for a PASID that is bound
+ * vtd_accel_next_bound: look for a PASID that is bound, or blocked for a
+ * reason
  *
  * Returns: the first one from @first on, or UINT32_MAX.
  */

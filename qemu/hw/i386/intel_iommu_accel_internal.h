@@ -103,6 +103,7 @@ struct VTDAccel {
     VTDAccelWork work;
     VTDAccelQueue queue;
     uint64_t pasid_dir[VTD_PASID_DIR_CHUNK]; /* while a part of one is read */
+    uint64_t descriptors;   /* that invalidate translations, since the start */
     uint32_t num_walking;   /* number of devices that are walking */
     uint32_t status_pending; /* bits of GSTS that follow when all is done */
     QEMUBH *resume_bh;

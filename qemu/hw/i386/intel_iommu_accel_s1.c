@@ -356,6 +356,7 @@ bool vtd_accel_s1_flush(VTDAccelS1 *s1, Error **errp)
 {
     VTDAccelHwpt *hwpt = &s1->hwpt;
     VTDAccelInv everything = { .npages = UINT64_MAX };
+    VTDAccelS1Table *t = vtd_accel_s1_table(hwpt->key.table);
     void *data = &everything;
     uint32_t queued = 1, num = 1;
     bool ok;
@@ -369,11 +370,15 @@ bool vtd_accel_s1_flush(VTDAccelS1 *s1, Error **errp)
         num = vtd_accel_inv_merge(s1->inv, s1->num);
         data = s1->inv;
     }
+    t->merged += queued - num;
     trace_vtd_accel_s1_flush(hwpt->hwpt_id, s1->all, queued, num);
     ok = iommufd_backend_invalidate_cache(hwpt->key.iommufd, hwpt->hwpt_id,
                                           IOMMU_HWPT_INVALIDATE_DATA_VTD_S1,
                                           sizeof(VTDAccelInv), &num, data,
                                           errp);
-    vtd_accel_s1_clear(vtd_accel_s1_table(hwpt->key.table), s1);
+    t->calls++;
+    t->entries += num;
+    t->refused += !ok;
+    vtd_accel_s1_clear(t, s1);
     return ok;
 }

@@ -34,6 +34,12 @@ typedef struct VTDAccelS1Table {
     struct iommu_hwpt_vtd_s1_invalidate *spare; /* the largest room, or NULL */
     QTAILQ_HEAD(, VTDAccelS1) pending;  /* with something queued */
     uint32_t num_pending;
+
+    /* Since the start, for query-viommu */
+    uint64_t calls;             /* that had the host invalidate something */
+    uint64_t refused;           /* of those */
+    uint64_t entries;           /* that the host has handled */
+    uint64_t merged;            /* into others, before they were sent */
 } VTDAccelS1Table;
 
 typedef void (*VTDAccelS1Func)(VTDAccelS1 *s1, void *opaque);

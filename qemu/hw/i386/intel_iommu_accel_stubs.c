@@ -114,3 +114,7 @@ bool vtd_accel_queue_read(IntelIOMMUState *s, uint64_t *val)
 void vtd_accel_queue_end(IntelIOMMUState *s)
 {
 }
+
+void vtd_accel_query(IntelIOMMUState *s, ViommuQuery *query)
+{
+}

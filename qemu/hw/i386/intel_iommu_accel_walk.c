@@ -29,7 +29,8 @@ static void vtd_accel_set_walking(VTDAccelDevice *dev, bool walking)
 void vtd_accel_start_walk(VTDAccelDevice *dev)
 {
     /* Most devices have no PASIDs: there is nothing to walk for */
-    if (vtd_accel_num_pasids(dev) || dev->num_pasids) {
+    if (vtd_accel_num_pasids(dev) ||
+        vtd_accel_next_bound(dev, 0) != UINT32_MAX) {
         vtd_accel_set_walking(dev, true);
     }
 }

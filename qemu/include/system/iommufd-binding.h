@@ -9,6 +9,8 @@
  * stuck    the host could not even block them.  They may still use what they
  *          were attached to, so its owner keeps that, and the device is tried
  *          again by a timer
+ * reason   why requests are blocked though the guest wants them translated, or
+ *          why they are stuck
  *
  * The vIOMMU owns the HWPTs and decides which of them a binding should have.
  * This module attaches it, and sees to it that whatever goes wrong ends
@@ -41,7 +43,26 @@ typedef struct IOMMUFDBindingGroup {
     const IOMMUFDBindingOps *ops;
     uint32_t blocking_hwpt_id;  /* HWPT that blocks, 0 to detach instead */
     uint32_t num_stuck;
+    Object *viommu;             /* for events */
+
+    /* Since the start */
+    uint64_t attaches;          /* calls that attach something */
+    uint64_t retries;
+    uint64_t refused;           /* calls that failed, the model's included */
 } IOMMUFDBindingGroup;
+
+/* Stands for requests without PASID */
+#define IOMMUFD_BINDING_NO_PASID    UINT32_MAX
+
+/* Of one device: a guest can ask for more than anyone will read */
+#define IOMMUFD_BINDING_REASONS_MAX 64
+
+typedef struct IOMMUFDBindingReason {
+    uint32_t pasid;             /* or IOMMUFD_BINDING_NO_PASID */
+    char *text;
+    bool told;                  /* by an event */
+    bool stuck;                 /* goes when it is blocked */
+} IOMMUFDBindingReason;
 
 /* What the bindings of one host device share */
 struct IOMMUFDBindingDevice {
@@ -54,6 +75,7 @@ struct IOMMUFDBindingDevice {
     int64_t log_start;          /* the slice's start, in ns */
     bool late;                  /* the timer found the VM stopped */
     bool busy;                  /* is in reset, which was told */
+    GArray *reasons;            /* of IOMMUFDBindingReason, in no order */
 };
 
 /* There may be very many: it is kept small */
@@ -120,6 +142,32 @@ int iommufd_binding_attach(IOMMUFDBinding *b, uint32_t hwpt_id, Error **errp);
  * Returns: whether that is news to the user, and not the same failure again.
  */
 bool iommufd_binding_refused(IOMMUFDBinding *b, int ret);
+
+/**
+ * iommufd_binding_explain: note why a binding is blocked or about to be
+ *
+ * The user gets an event as soon as it is blocked, and another one when the
+ * reason is gone.  It goes, too, when @b is attached to anything else.
+ *
+ * @reason: as in the log, or NULL if the guest has what it wants
+ */
+void iommufd_binding_explain(IOMMUFDBinding *b, const char *reason);
+
+/* iommufd_binding_explain_pasid: the same for a PASID that has no binding */
+void iommufd_binding_explain_pasid(IOMMUFDBindingDevice *dev, uint32_t pasid,
+                                   const char *reason);
+
+/* iommufd_binding_reason: why @b is blocked or stuck, or NULL */
+const char *iommufd_binding_reason(const IOMMUFDBinding *b);
+
+/**
+ * iommufd_binding_next_reason: look for a PASID that has a reason
+ *
+ * Returns: that of the first one from @first on, IOMMUFD_BINDING_NO_PASID being
+ *          the last, or NULL.
+ */
+const IOMMUFDBindingReason *
+iommufd_binding_next_reason(const IOMMUFDBindingDevice *dev, uint32_t first);
 
 /* iommufd_binding_is_blocked: does no request of @b reach memory? */
 bool iommufd_binding_is_blocked(const IOMMUFDBinding *b);

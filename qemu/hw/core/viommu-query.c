@@ -1,0 +1,220 @@
+/*
+ * Telling the user about vIOMMUs: query-viommu and info viommu
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "hw/pci/pci.h"
+#include "monitor/hmp.h"
+#include "monitor/monitor.h"
+#include "qapi/qapi-commands-viommu.h"
+#include "qapi/util.h"
+#include "system/viommu-query.h"
+
+/*
+ * What a model uses
+ */
+
+static ViommuObject *viommu_query_find_object(ViommuQuery *query,
+                                              const char *iommufd, uint32_t id)
+{
+    for (ViommuObjectList *o = query->info->objects; o; o = o->next) {
+        if (o->value->id == id && !strcmp(o->value->iommufd, iommufd)) {
+            return o->value;
+        }
+    }
+    return NULL;
+}
+
+ViommuObject *viommu_query_add_object(ViommuQuery *query, const char *iommufd,
+                                      ViommuObjectType type, uint32_t id,
+                                      uint32_t parent_id)
+{
+    ViommuObject *object;
+
+    if (query->info->object_count >= VIOMMU_QUERY_OBJECTS_MAX) {
+        query->info->object_count++;
+        return NULL;
+    }
+    if (viommu_query_find_object(query, iommufd, id)) {
+        return NULL;
+    }
+    object = g_new0(ViommuObject, 1);
+    object->iommufd = g_strdup(iommufd);
+    object->id = id;
+    object->type = type;
+    object->has_parent_id = parent_id;
+    object->parent_id = parent_id;
+    QAPI_LIST_APPEND(query->objects, object);
+    query->info->object_count++;
+    return object;
+}
+
+void viommu_query_add_capability(ViommuCapabilityList ***end, const char *name,
+                                 uint32_t value)
+{
+    ViommuCapability *capability = g_new0(ViommuCapability, 1);
+
+    capability->name = g_strdup(name);
+    capability->value = value;
+    QAPI_LIST_APPEND(*end, capability);
+}
+
+/*
+ * QMP
+ */
+
+static int viommu_query_one(Object *obj, void *opaque)
+{
+    ViommuInfoList ***end = opaque;
+    ViommuQuery query = { 0 };
+
+    if (!object_dynamic_cast(obj, TYPE_VIOMMU_QUERY)) {
+        return 0;
+    }
+    query.info = g_new0(ViommuInfo, 1);
+    query.info->qom_path = object_get_canonical_path(obj);
+    query.info->model = g_strdup(object_get_typename(obj));
+    query.info->counters = g_new0(ViommuCounters, 1);
+    query.devices = &query.info->devices;
+    query.objects = &query.info->objects;
+    query.capabilities = &query.info->capabilities;
+    VIOMMU_QUERY_GET_CLASS(obj)->query(obj, &query);
+    QAPI_LIST_APPEND(*end, query.info);
+    return 0;
+}
+
+ViommuInfoList *qmp_query_viommu(Error **errp)
+{
+    ViommuInfoList *list = NULL, **end = &list;
+
+    object_child_foreach_recursive(object_get_root(), viommu_query_one, &end);
+    return list;
+}
+
+/*
+ * HMP
+ */
+
+static void viommu_print_capabilities(Monitor *mon, const char *who,
+                                      ViommuCapabilityList *c)
+{
+    monitor_printf(mon, "%s", who);
+    for (; c; c = c->next) {
+        monitor_printf(mon, " %s=%u", c->value->name, c->value->value);
+    }
+    monitor_printf(mon, "\n");
+}
+
+static bool viommu_is_child(const ViommuObject *o, const ViommuObject *parent)
+{
+    return parent ? o->has_parent_id && o->parent_id == parent->id &&
+                    !strcmp(o->iommufd, parent->iommufd) : !o->has_parent_id;
+}
+
+/* What was made on @parent, with all that was made on that */
+static void viommu_print_objects(Monitor *mon, ViommuInfo *info,
+                                 const ViommuObject *parent, int indent)
+{
+    for (ViommuObjectList *list = info->objects; list; list = list->next) {
+        ViommuObject *o = list->value;
+
+        if (!viommu_is_child(o, parent)) {
+            continue;
+        }
+        monitor_printf(mon, "%*s%s %u", indent, "",
+                       ViommuObjectType_str(o->type), o->id);
+        if (!parent) {
+            monitor_printf(mon, " of %s", o->iommufd);
+        }
+        if (o->has_virtual_id) {
+            monitor_printf(mon, ", for the guest 0x%" PRIx64, o->virtual_id);
+        }
+        if (o->has_users) {
+            monitor_printf(mon, ", users: %u", o->users);
+        }
+        monitor_printf(mon, "\n");
+        viommu_print_objects(mon, info, o, indent + 2);
+    }
+}
+
+static void viommu_print_device(Monitor *mon, const ViommuDevice *device)
+{
+    uint32_t more = device->binding_count;
+
+    monitor_printf(mon, "  %s: requester %02x:%02x.%x, device %u of %s\n",
+                   device->id ?: device->name, device->requester_id >> 8,
+                   PCI_SLOT(device->requester_id),
+                   PCI_FUNC(device->requester_id), device->host_id,
+                   device->iommufd);
+    viommu_print_capabilities(mon, "    host:", device->capabilities);
+    for (ViommuBindingList *list = device->bindings; list; list = list->next) {
+        ViommuBinding *b = list->value;
+
+        if (b->has_pasid) {
+            monitor_printf(mon, "    PASID 0x%x: ", b->pasid);
+        } else {
+            monitor_printf(mon, "    without PASID: ");
+        }
+        monitor_printf(mon, "%s", ViommuBindingState_str(b->state));
+        if (b->has_hwpt_id) {
+            monitor_printf(mon, ", HWPT %u", b->hwpt_id);
+        }
+        monitor_printf(mon, "%s%s\n", b->reason ? ", " : "", b->reason ?: "");
+        more--;
+    }
+    if (more) {
+        monitor_printf(mon, "    and %u more\n", more);
+    }
+}
+
+static void viommu_print(Monitor *mon, ViommuInfo *info)
+{
+    ViommuCounters *c = info->counters;
+
+    monitor_printf(mon, "%s %s: %s%s\n", info->model, info->qom_path,
+                   ViommuMode_str(info->mode),
+                   info->accelerated ? "" : ", no host devices by itself");
+    if (!info->accelerated) {
+        return;
+    }
+    viommu_print_capabilities(mon, "  guest:", info->capabilities);
+    for (ViommuDeviceList *d = info->devices; d; d = d->next) {
+        viommu_print_device(mon, d->value);
+    }
+    viommu_print_objects(mon, info, NULL, 2);
+    if (info->object_count > VIOMMU_QUERY_OBJECTS_MAX) {
+        monitor_printf(mon, "  and %u more\n",
+                       info->object_count - VIOMMU_QUERY_OBJECTS_MAX);
+    }
+    monitor_printf(mon, "  descriptors=%" PRIu64 " ioctls=%" PRIu64
+                   " entries=%" PRIu64 " merged=%" PRIu64 "\n",
+                   c->descriptors, c->ioctls, c->entries, c->merged);
+    monitor_printf(mon, "  attaches=%" PRIu64 " retries=%" PRIu64
+                   " refused=%" PRIu64 " events=%" PRIu64 "\n", c->attaches,
+                   c->retries, c->refused, c->events);
+}
+
+void hmp_info_viommu(Monitor *mon, const QDict *qdict)
+{
+    ViommuInfoList *list = qmp_query_viommu(NULL);
+
+    for (ViommuInfoList *i = list; i; i = i->next) {
+        viommu_print(mon, i->value);
+    }
+    if (!list) {
+        monitor_printf(mon, "No vIOMMU\n");
+    }
+    qapi_free_ViommuInfoList(list);
+}
+
+static const TypeInfo viommu_query_types[] = {
+    {
+        .name = TYPE_VIOMMU_QUERY,
+        .parent = TYPE_INTERFACE,
+        .class_size = sizeof(ViommuQueryClass),
+    },
+};
+
+DEFINE_TYPES(viommu_query_types)

@@ -1,0 +1,137 @@
+/*
+ * Intel VT-d: telling the user about host devices
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "intel_iommu_accel.h"
+#include "intel_iommu_accel_internal.h"
+#include "intel_iommu_accel_shadow.h"
+#include "system/iommufd-binding-query.h"
+
+static void vtd_accel_query_capabilities(ViommuCapabilityList **list,
+                                         uint64_t cap, uint64_t ecap,
+                                         unsigned int pasid_bits)
+{
+    const struct {
+        const char *name;
+        bool value;
+    } bits[] = {
+        { "first-stage-5-levels", cap & VTD_CAP_FS5LP },
+        { "first-stage-1g-pages", cap & VTD_CAP_FS1GP },
+        { "pass-through", ecap & VTD_ECAP_PT },
+        { "snoop-control", ecap & VTD_ECAP_SC },
+        { "supervisor-requests", ecap & VTD_ECAP_SRS },
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(bits); i++) {
+        viommu_query_add_capability(&list, bits[i].name, bits[i].value);
+    }
+    viommu_query_add_capability(&list, "pasid-bits", pasid_bits);
+}
+
+static void vtd_accel_query_binding(ViommuDevice *device,
+                                    const VTDAccelBinding *b,
+                                    const VTDAccelHwptTable *s1s)
+{
+    iommufd_binding_query(device, &b->host, !b->hwpt ?
+                          VIOMMU_BINDING_STATE_STAGE_2 :
+                          b->hwpt->key.table == s1s ?
+                          VIOMMU_BINDING_STATE_STAGE_1 :
+                          VIOMMU_BINDING_STATE_SHADOW);
+}
+
+static void vtd_accel_query_pasids(ViommuDevice *device, VTDAccelDevice *dev)
+{
+    VTDAccelHwptTable *s1s = &dev->s->accel->s1s.table;
+    const IOMMUFDBindingReason *r = NULL;
+    IntervalTreeNode *node;
+
+    for (node = interval_tree_iter_first(&dev->pasids, 0, UINT32_MAX);
+         node && device->binding_count < VIOMMU_QUERY_BINDINGS_MAX;
+         node = interval_tree_iter_next(node, 0, UINT32_MAX)) {
+        vtd_accel_query_binding(device,
+                                container_of(node, VTDAccelBinding, node), s1s);
+    }
+    device->binding_count = 1 + dev->num_pasids;
+
+    while ((r = iommufd_binding_next_reason(&dev->host, r ? r->pasid + 1 : 0))
+           && r->pasid != IOMMUFD_BINDING_NO_PASID) {
+        if (!interval_tree_iter_first(&dev->pasids, r->pasid, r->pasid)) {
+            iommufd_binding_query_pasid(device, r);
+        }
+    }
+}
+
+static void vtd_accel_query_device(ViommuQuery *query, VTDAccelDevice *dev)
+{
+    HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(dev->host.hiodi);
+    struct iommu_hw_info_vtd *vtd = &hiod->caps.vendor_caps.vtd;
+    ViommuDevice *device = iommufd_binding_query_device(query, &dev->host,
+                                                        dev->bus, dev->devfn);
+
+    vtd_accel_query_capabilities(&device->capabilities, vtd->cap_reg,
+                                 vtd->ecap_reg, hiod->caps.max_pasid_log2);
+    vtd_accel_query_binding(device, &dev->rid, &dev->s->accel->s1s.table);
+    vtd_accel_query_pasids(device, dev);
+}
+
+static void vtd_accel_query_hwpt(ViommuQuery *query, const VTDAccelHwpt *hwpt,
+                                 ViommuObjectType type, uint32_t parent_id)
+{
+    ViommuObject *object =
+        viommu_query_add_object(query, iommufd_query_name(hwpt->key.iommufd),
+                                type, hwpt->hwpt_id, parent_id);
+
+    if (object) {
+        object->has_users = true;
+        object->users = hwpt->users;
+    }
+}
+
+static void vtd_accel_query_shadow(ViommuQuery *query, VTDAccelHwpt *hwpt)
+{
+    VTDAccelShadow *shadow = container_of(hwpt, VTDAccelShadow, hwpt);
+
+    viommu_query_add_object(query, iommufd_query_name(hwpt->key.iommufd),
+                            VIOMMU_OBJECT_TYPE_IOAS, shadow->ioas_id, 0);
+    vtd_accel_query_hwpt(query, hwpt, VIOMMU_OBJECT_TYPE_HWPT_SHADOW,
+                         shadow->ioas_id);
+}
+
+static void vtd_accel_query_s1(VTDAccelS1 *s1, void *opaque)
+{
+    vtd_accel_query_hwpt(opaque, &s1->hwpt, VIOMMU_OBJECT_TYPE_HWPT_S1,
+                         s1->hwpt.key.guest_ram_id);
+}
+
+void vtd_accel_query(IntelIOMMUState *s, ViommuQuery *query)
+{
+    VTDAccel *accel = s->accel;
+    VTDAccelDevice *dev;
+
+    if (!accel) {
+        return;
+    }
+    vtd_accel_query_capabilities(&query->info->capabilities, s->cap, s->ecap,
+                                 s->pasid_bits);
+    QLIST_FOREACH(dev, &accel->devices, next) {
+        vtd_accel_query_device(query, dev);
+        if (dev->rid.hwpt && dev->rid.hwpt->key.table != &accel->s1s.table) {
+            vtd_accel_query_shadow(query, dev->rid.hwpt);
+        }
+    }
+    vtd_accel_s1_foreach(&accel->s1s, vtd_accel_query_s1, query);
+
+    query->info->accelerated = true;
+    *query->info->counters = (ViommuCounters) {
+        .descriptors = accel->descriptors,
+        .ioctls = accel->s1s.calls,
+        .entries = accel->s1s.entries,
+        .merged = accel->s1s.merged,
+        .attaches = accel->bindings.attaches,
+        .retries = accel->bindings.retries,
+        .refused = accel->bindings.refused + accel->s1s.refused,
+    };
+}

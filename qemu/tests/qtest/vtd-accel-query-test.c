@@ -1,0 +1,486 @@
+/*
+ * QTest: what the accelerated VT-d says of its host devices
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "hw/i386/intel_iommu_internal.h"
+#include "qobject/qlist.h"
+#include "viommu/query.h"
+#include "vtd-accel-legacy.h"
+
+#define DID             5
+#define PASID           7
+#define MANY            100     /* PASIDs, more than are listed */
+#define LISTED          64      /* bindings of one device */
+#define EAFE            "PASID entry enables extended access flags"
+
+/* Scalable-mode context entry with requests with PASID (VT-d 9.4) */
+#define CE_PASIDE       (1ull << 3)
+
+/* --- no device --- */
+
+static QList *query_without_host(const char *args)
+{
+    QTestState *qts = qtest_initf("-nodefaults %s", args);
+    QDict *response = qtest_qmp(qts, "{ 'execute': 'query-viommu' }");
+    QList *list = qobject_ref(qdict_get_qlist(response, "return"));
+    g_autofree char *text = qtest_hmp(qts, "info viommu");
+
+    fakehost_expect_text(text, qlist_empty(list) ? "No vIOMMU" : "intel-iommu");
+    qobject_unref(response);
+    qtest_quit(qts);
+    return list;
+}
+
+static void test_none(void)
+{
+    QList *list = query_without_host("-M q35");
+
+    g_assert_true(qlist_empty(list));
+    qobject_unref(list);
+}
+
+static void test_off(void)
+{
+    QList *list = query_without_host("-M q35 -device intel-iommu");
+    QDict *info = qobject_to(QDict, qlist_peek(list));
+
+    g_assert_cmpuint(qlist_size(list), ==, 1);
+    g_assert_cmpstr(qdict_get_str(info, "model"), ==, "intel-iommu");
+    g_assert_cmpstr(qdict_get_str(info, "mode"), ==, "off");
+    g_assert_false(qdict_get_bool(info, "accelerated"));
+    g_assert_true(qlist_empty(qdict_get_qlist(info, "devices")));
+    g_assert_true(qlist_empty(qdict_get_qlist(info, "objects")));
+    qobject_unref(list);
+}
+
+/* --- states --- */
+
+static bool start(VtdAccelTest *t, unsigned devices, uint64_t *dir)
+{
+    VtdAccelSetup setup = { .devices = devices };
+
+    if (!vtd_accel_start(t, &setup)) {
+        return false;
+    }
+    if (dir) {
+        *dir = vtd_guest_add_context(&t->guest, fakehost_sid(0), 0);
+        vtd_guest_enable(&t->guest);
+    }
+    return true;
+}
+
+/* Write the entry for requests without PASID, and say so */
+static void set_entry(VtdAccelTest *t, uint64_t dir, VtdPasidEntry entry)
+{
+    vtd_guest_write_pasid(&t->guest, dir, 0, &entry);
+    vtd_guest_flush_pasid_cache(&t->guest);
+}
+
+static VtdPasidEntry eafe_entry(void)
+{
+    VtdPasidEntry entry = vtd_accel_fs_entry(DID);
+
+    entry.flags |= VTD_PE_EAFE;
+    return entry;
+}
+
+static void test_states(void)
+{
+    VtdAccelTest t;
+    uint64_t dir;
+
+    if (!start(&t, 1, NULL)) {
+        return;
+    }
+    viommu_expect_mode(t.host, "off");
+    viommu_expect(t.host, 0, NO_PASID, "stage-2", NULL);
+    viommu_expect_objects(t.host);
+
+    dir = vtd_guest_add_context(&t.guest, fakehost_sid(0), 0);
+    vtd_guest_enable(&t.guest);
+    viommu_expect_mode(t.host, "scalable");
+    viommu_expect(t.host, 0, NO_PASID, "blocked", NULL);
+    set_entry(&t, dir, vtd_accel_fs_entry(DID));
+    viommu_expect(t.host, 0, NO_PASID, "stage-1", NULL);
+    viommu_expect_objects(t.host);
+    set_entry(&t, dir, vtd_accel_pt_entry(DID));
+    viommu_expect(t.host, 0, NO_PASID, "stage-2", NULL);
+    set_entry(&t, dir, eafe_entry());
+    viommu_expect(t.host, 0, NO_PASID, "blocked", EAFE);
+    viommu_expect_objects(t.host);
+    vtd_guest_clear_pasid(&t.guest, dir, 0);
+    vtd_guest_flush_pasid_cache(&t.guest);
+    viommu_expect(t.host, 0, NO_PASID, "blocked", NULL);
+    fakehost_free(t.host);
+}
+
+static void test_shadow(void)
+{
+    VtdAccelSetup setup = { .devices = 1 };
+    VtdLegacy l;
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    vtd_legacy_use_table(&l, 0, DID);
+    vtd_legacy_enter(&l);
+    vtd_legacy_flush(&l);
+    viommu_expect_mode(l.t.host, "legacy");
+    viommu_expect(l.t.host, 0, NO_PASID, "shadow", NULL);
+    viommu_expect_objects(l.t.host);
+    fakehost_free(l.t.host);
+}
+
+/* The guest takes the entry away, and the host does not block the device */
+static void test_stuck(void)
+{
+    VtdAccelTest t;
+    uint64_t dir;
+
+    if (!start(&t, 1, &dir)) {
+        return;
+    }
+    set_entry(&t, dir, vtd_accel_fs_entry(DID));
+    fakehost_fail(t.host, "DETACH_IOMMUFD_PT", 1, 0, EIO, 0);
+    vtd_guest_clear_pasid(&t.guest, dir, 0);
+    vtd_guest_post_pc(&t.guest, VTD_PC_PASID, DID, 0);
+    vtd_guest_ring(&t.guest);
+    viommu_expect(t.host, 0, NO_PASID, "stuck", "cannot block its DMA");
+    viommu_expect_objects(t.host);
+    fakehost_clear_rules(t.host);
+    QTEST_AWAIT(fakehost_is_blocked(t.host, fakehost_dev(0)));
+    /* The guest wanted that */
+    viommu_expect(t.host, 0, NO_PASID, "blocked", NULL);
+    viommu_expect_no_event(t.host);
+    fakehost_free(t.host);
+}
+
+static void test_capabilities(void)
+{
+    VtdAccelTest t;
+    QDict *info, *device;
+
+    if (!start(&t, 1, NULL)) {
+        return;
+    }
+    info = viommu_query(t.host);
+    device = viommu_device(info, 0);
+    /* Each of them is in HOST_CAP, and none in what the guest is told */
+    g_assert_cmpint(viommu_capability(device, "first-stage-1g-pages"), ==, 1);
+    g_assert_cmpint(viommu_capability(device, "supervisor-requests"), ==, 1);
+    g_assert_cmpint(viommu_capability(device, "first-stage-5-levels"), ==, 0);
+    g_assert_cmpint(viommu_capability(info, "first-stage-5-levels"), ==, 0);
+    g_assert_cmpint(viommu_capability(info, "pasid-bits"), ==, 0);
+    qobject_unref(info);
+    fakehost_free(t.host);
+}
+
+/* Two devices share what is theirs, which is listed once */
+static void test_shared(void)
+{
+    VtdPasidEntry entry = vtd_accel_fs_entry(DID);
+    VtdAccelTest t;
+    QDict *info;
+
+    if (!start(&t, 2, NULL)) {
+        return;
+    }
+    vtd_accel_bind(&t, 0, &entry);
+    vtd_accel_bind(&t, 1, &entry);
+    viommu_expect(t.host, 0, NO_PASID, "stage-1", NULL);
+    viommu_expect(t.host, 1, NO_PASID, "stage-1", NULL);
+    viommu_expect_objects(t.host);
+    info = viommu_query(t.host);
+    g_assert_cmpint(qdict_get_int(viommu_object(info, "hwpt-s1"), "users"), ==,
+                    2);
+    qobject_unref(info);
+    fakehost_free(t.host);
+}
+
+/* --- counters --- */
+
+static int64_t counter(VtdAccelTest *t, const char *name)
+{
+    QDict *info = viommu_query(t->host);
+    int64_t value = qdict_get_int(qdict_get_qdict(info, "counters"), name);
+
+    qobject_unref(info);
+    return value;
+}
+
+static void test_counters(void)
+{
+    ViommuCounts vfio;
+    VtdAccelTest t;
+    uint64_t dir;
+
+    if (!start(&t, 1, NULL)) {
+        return;
+    }
+    vfio = viommu_host_counts(t.host);
+    dir = vtd_guest_add_context(&t.guest, fakehost_sid(0), 0);
+    vtd_guest_enable(&t.guest);
+    set_entry(&t, dir, vtd_accel_fs_entry(DID));
+    viommu_expect_counts(t.host, &vfio);
+    g_assert_cmpint(counter(&t, "attaches"), ==, 1);
+
+    /* Two pages that make a block, and one that does not */
+    g_assert_cmpint(counter(&t, "descriptors"), ==, 0);
+    vtd_guest_post_piotlb(&t.guest, VTD_PIOTLB_PAGE, DID, 0, 0x2000, 0, false);
+    vtd_guest_post_piotlb(&t.guest, VTD_PIOTLB_PAGE, DID, 0, 0x3000, 0, false);
+    vtd_guest_post_piotlb(&t.guest, VTD_PIOTLB_PAGE, DID, 0, 0x9000, 0, false);
+    vtd_guest_sync(&t.guest);
+    g_assert_cmpint(counter(&t, "descriptors"), ==, 3);
+    g_assert_cmpint(counter(&t, "ioctls"), ==, 1);
+    g_assert_cmpint(counter(&t, "entries"), ==, 2);
+    g_assert_cmpint(counter(&t, "merged"), ==, 1);
+    vtd_guest_post_iotlb(&t.guest, VTD_IOTLB_GLOBAL, 0, 0, 0);
+    vtd_guest_post_iotlb(&t.guest, VTD_IOTLB_DOMAIN, DID, 0, 0);
+    vtd_guest_sync(&t.guest);
+    g_assert_cmpint(counter(&t, "descriptors"), ==, 5);
+    viommu_expect_counts(t.host, &vfio);
+
+    /* A refusal of each kind */
+    fakehost_fail_next(t.host, "HWPT_INVALIDATE", EIO);
+    vtd_guest_post_piotlb(&t.guest, VTD_PIOTLB_PASID, DID, 0, 0, 0, false);
+    vtd_guest_sync(&t.guest);
+    g_assert_cmpint(counter(&t, "refused"), ==, 1);
+    fakehost_fail_next(t.host, "ATTACH_IOMMUFD_PT", EIO);
+    set_entry(&t, dir, vtd_accel_pt_entry(DID));
+    viommu_expect(t.host, 0, NO_PASID, "blocked", "cannot attach its stage-2");
+    g_assert_cmpint(counter(&t, "refused"), ==, 2);
+    viommu_expect_counts(t.host, &vfio);
+    g_assert_cmpint(counter(&t, "retries"), ==, 0);
+    g_assert_cmpint(counter(&t, "events"), ==, 0);
+    fakehost_free(t.host);
+}
+
+/* A device in reset is tried again, and each time is counted */
+static void test_retries(void)
+{
+    struct FakehostDevice *dev;
+    VtdAccelTest t;
+    uint64_t dir;
+
+    if (!start(&t, 1, &dir)) {
+        return;
+    }
+    dev = fakehost_device(t.host, fakehost_dev(0));
+    dev->flags |= FAKEHOST_DEV_IN_RESET;
+    set_entry(&t, dir, vtd_accel_fs_entry(DID));
+    viommu_expect(t.host, 0, NO_PASID, "blocked", "cannot attach its first");
+    viommu_expect_event(t.host, 0, true, NO_PASID, "cannot attach its first");
+    QTEST_AWAIT(counter(&t, "retries") >= 3);
+    viommu_expect_no_event(t.host);
+    dev->flags &= ~FAKEHOST_DEV_IN_RESET;
+    viommu_expect_event(t.host, 0, false, NO_PASID, "cannot attach its first");
+    viommu_expect(t.host, 0, NO_PASID, "stage-1", NULL);
+    fakehost_free(t.host);
+}
+
+/* --- PASIDs --- */
+
+static bool start_pasids(VtdAccelTest *t, uint64_t *dir)
+{
+    g_autofree char *host =
+        g_strdup_printf("iommu iommu0 type=vtd cap=0x%" PRIx64 " ecap=0x%"
+                        PRIx64 "\ndevice dev0 iommu=iommu0 pasid-bits=20\n",
+                        (uint64_t)HOST_CAP, (uint64_t)HOST_ECAP);
+    VtdAccelSetup setup = {
+        .devices = 1, .host = host,
+        .iommu_props = VTD_ACCEL_PROPS ",pasid-bits=8",
+    };
+    VtdPasidEntry rid = vtd_accel_pt_entry(1);
+    uint64_t context;
+
+    if (!vtd_accel_start(t, &setup)) {
+        return false;
+    }
+    *dir = vtd_guest_add_context(&t->guest, fakehost_sid(0), 0);
+    context = vtd_guest_context(&t->guest, fakehost_sid(0));
+    qtest_writeq(t->guest.qts, context, qtest_readq(t->guest.qts, context) |
+                 CE_PASIDE);
+    vtd_guest_write_pasid(&t->guest, *dir, 0, &rid);
+    vtd_guest_enable(&t->guest);
+    vtd_accel_expect_s2(t, 0);
+    return true;
+}
+
+static void expect_bindings(VtdAccelTest *t, unsigned listed, unsigned num)
+{
+    QDict *info = viommu_query(t->host);
+    QDict *device = viommu_device(info, 0);
+
+    g_assert_cmpuint(qlist_size(qdict_get_qlist(device, "bindings")), ==,
+                     listed);
+    g_assert_cmpuint(qdict_get_int(device, "binding-count"), ==, num);
+    qobject_unref(info);
+}
+
+static void test_pasids(void)
+{
+    VtdPasidEntry pt = vtd_accel_pt_entry(1), fs = vtd_accel_fs_entry(DID);
+    VtdPasidEntry bad = eafe_entry();
+    VtdAccelTest t;
+    uint64_t dir;
+
+    if (!start_pasids(&t, &dir)) {
+        return;
+    }
+    vtd_guest_write_pasid(&t.guest, dir, PASID, &fs);
+    vtd_guest_write_pasid(&t.guest, dir, PASID + 1, &pt);
+    vtd_guest_write_pasid(&t.guest, dir, PASID + 2, &bad);
+    vtd_guest_flush_pasid_cache(&t.guest);
+    viommu_expect(t.host, 0, NO_PASID, "stage-2", NULL);
+    viommu_expect(t.host, 0, PASID, "stage-1", NULL);
+    viommu_expect(t.host, 0, PASID + 1, "stage-2", NULL);
+    viommu_expect(t.host, 0, PASID + 2, "blocked", EAFE);
+    viommu_expect_event(t.host, 0, true, PASID + 2, EAFE);
+    expect_bindings(&t, 4, 4);
+    viommu_expect_objects(t.host);
+
+    /* A reason goes with the entry, however that is announced */
+    vtd_guest_clear_pasid(&t.guest, dir, PASID + 2);
+    vtd_guest_flush_pasid_cache(&t.guest);
+    viommu_expect_event(t.host, 0, false, PASID + 2, EAFE);
+    expect_bindings(&t, 3, 3);
+    vtd_guest_write_pasid(&t.guest, dir, PASID, &bad);
+    vtd_guest_post_pc(&t.guest, VTD_PC_PASID, DID, PASID);
+    vtd_guest_sync(&t.guest);
+    viommu_expect(t.host, 0, PASID, "blocked", EAFE);
+    viommu_expect_event(t.host, 0, true, PASID, EAFE);
+    vtd_guest_set_translation(&t.guest, false);
+    viommu_expect_event(t.host, 0, false, PASID, EAFE);
+    expect_bindings(&t, 1, 1);
+    fakehost_free(t.host);
+}
+
+/* Whatever a guest binds, an answer stays short, and so do the books */
+static void test_many(const void *data)
+{
+    bool good = data;
+    VtdPasidEntry entry = good ? vtd_accel_pt_entry(1) : eafe_entry();
+    VtdAccelTest t;
+    uint64_t dir;
+
+    if (!start_pasids(&t, &dir)) {
+        return;
+    }
+    for (unsigned i = 1; i <= MANY; i++) {
+        vtd_guest_write_pasid(&t.guest, dir, i, &entry);
+    }
+    vtd_guest_flush_pasid_cache(&t.guest);
+    expect_bindings(&t, LISTED, good ? MANY + 1 : LISTED + 1);
+    if (!good) {
+        /* The first one at once, the last one after a second */
+        viommu_expect_event(t.host, 0, true, 1, EAFE);
+        viommu_expect_event(t.host, 0, true, LISTED, EAFE);
+        viommu_expect_no_event(t.host);
+    }
+    for (unsigned i = 1; i <= MANY; i++) {
+        vtd_guest_clear_pasid(&t.guest, dir, i);
+    }
+    vtd_guest_flush_pasid_cache(&t.guest);
+    expect_bindings(&t, 1, 1);
+    fakehost_free(t.host);
+}
+
+/* --- events --- */
+
+static void test_events(void)
+{
+    VtdAccelTest t;
+    uint64_t dir;
+
+    if (!start(&t, 1, &dir)) {
+        return;
+    }
+    set_entry(&t, dir, vtd_accel_fs_entry(DID));
+    vtd_guest_clear_pasid(&t.guest, dir, 0);
+    vtd_guest_flush_pasid_cache(&t.guest);
+    viommu_expect(t.host, 0, NO_PASID, "blocked", NULL);
+    viommu_expect_no_event(t.host);
+
+    set_entry(&t, dir, eafe_entry());
+    viommu_expect_event(t.host, 0, true, NO_PASID, EAFE);
+    set_entry(&t, dir, eafe_entry());
+    viommu_expect_no_event(t.host);
+    set_entry(&t, dir, vtd_accel_fs_entry(DID));
+    viommu_expect_event(t.host, 0, false, NO_PASID, EAFE);
+    viommu_expect_no_event(t.host);
+
+    /* What the host refuses, and is given in the end */
+    fakehost_fail_next(t.host, "ATTACH_IOMMUFD_PT", EINVAL);
+    set_entry(&t, dir, vtd_accel_pt_entry(DID));
+    viommu_expect_event(t.host, 0, true, NO_PASID, "cannot attach its stage-2");
+    set_entry(&t, dir, vtd_accel_pt_entry(DID));
+    viommu_expect_event(t.host, 0, false, NO_PASID,
+                        "cannot attach its stage-2");
+    viommu_expect_no_event(t.host);
+    fakehost_free(t.host);
+}
+
+/* However often it changes in a second, the last event tells how things are */
+static void test_events_limited(void)
+{
+    VtdAccelTest t;
+    uint64_t dir;
+
+    if (!start(&t, 1, &dir)) {
+        return;
+    }
+    for (unsigned i = 0; i < 10; i++) {
+        set_entry(&t, dir, eafe_entry());
+        set_entry(&t, dir, vtd_accel_fs_entry(DID));
+    }
+    viommu_expect_event(t.host, 0, true, NO_PASID, EAFE);
+    viommu_expect_event(t.host, 0, false, NO_PASID, EAFE);
+    viommu_expect_no_event(t.host);
+    fakehost_free(t.host);
+}
+
+/* A device that goes away leaves no event behind, and may come back */
+static void test_unplug(void)
+{
+    VtdAccelTest t;
+    uint64_t dir;
+
+    if (!start(&t, 1, &dir)) {
+        return;
+    }
+    set_entry(&t, dir, eafe_entry());
+    viommu_expect_event(t.host, 0, true, NO_PASID, EAFE);
+    fakehost_unplug(t.host, 0);
+    viommu_expect_no_event(t.host);
+    fakehost_set_power(t.host, 0, true);
+    fakehost_plug(t.host, 0);
+    viommu_expect(t.host, 0, NO_PASID, "blocked", EAFE);
+    viommu_expect_event(t.host, 0, true, NO_PASID, EAFE);
+    fakehost_free(t.host);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    qtest_add_func("/vtd-accel/query/no-viommu_empty", test_none);
+    qtest_add_func("/vtd-accel/query/flts-off_no-devices", test_off);
+    qtest_add_func("/vtd-accel/query/states", test_states);
+    qtest_add_func("/vtd-accel/query/legacy_shadow", test_shadow);
+    qtest_add_func("/vtd-accel/query/stuck_reason", test_stuck);
+    qtest_add_func("/vtd-accel/query/capabilities", test_capabilities);
+    qtest_add_func("/vtd-accel/query/shared_listed-once", test_shared);
+    qtest_add_func("/vtd-accel/query/counters_exact", test_counters);
+    qtest_add_func("/vtd-accel/query/retries_counted", test_retries);
+    qtest_add_func("/vtd-accel/query/pasids", test_pasids);
+    qtest_add_data_func("/vtd-accel/query/pasids-many_bounded", "good",
+                        test_many);
+    qtest_add_data_func("/vtd-accel/query/pasids-many-bad_bounded", NULL,
+                        test_many);
+    qtest_add_func("/vtd-accel/query/events", test_events);
+    qtest_add_func("/vtd-accel/query/events_limited", test_events_limited);
+    qtest_add_func("/vtd-accel/query/unplug_no-event", test_unplug);
+    return g_test_run();
+}

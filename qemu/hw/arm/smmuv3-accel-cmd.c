@@ -192,12 +192,15 @@ SMMUCmdError smmuv3_accel_cmd_run(SMMUv3Accel *accel, const Cmd *cmd)
     uint64_t cmd0 = cmd->word[0] | (uint64_t)cmd->word[1] << 32;
     uint64_t cmd1 = cmd->word[2] | (uint64_t)cmd->word[3] << 32;
     unsigned int op = cmd0 & CMD0_OP;
+    SMMUCmdError error;
 
-    accel->num_commands++;
     if (op >= ARRAY_SIZE(smmuv3_accel_cmds) || !smmuv3_accel_cmds[op]) {
         return SMMU_CERROR_ILL;
     }
-    return smmuv3_accel_cmds[op](accel, cmd0, cmd1);
+    error = smmuv3_accel_cmds[op](accel, cmd0, cmd1);
+    /* One that fails is read again */
+    accel->num_commands += error == SMMU_CERROR_NONE;
+    return error;
 }
 
 /* The command at the head, or NULL if it cannot be read together with more */

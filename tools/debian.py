@@ -12,7 +12,7 @@ import sys
 import time
 from collections import namedtuple
 
-from common import Failure, TOOLS, cache_dir, need_space, note, remove, run
+from common import Failure, TOOLS, cache_dir, locked, need_space, note, remove, run
 
 Remote = namedtuple("Remote", "name size sha256")
 
@@ -165,3 +165,32 @@ def unpack_package(deb, target):
     partial.parent.mkdir(parents=True, exist_ok=True)
     run(["dpkg-deb", "--extract", deb, partial], stderr=subprocess.PIPE)
     partial.rename(target)
+
+
+def unpack_root(what, suite, packages, leave_out=(), files=()):
+    """A directory in the cache with packages and all that they need, unpacked.
+
+    what: its name; leave_out: beginnings of names of packages that are not
+    needed for what is done here; files: (name, text) of more files, of which
+    those that begin with #! are programs.
+    """
+    key = hashlib.sha256(repr((suite, packages, leave_out, files)).encode()).hexdigest()[:8]
+    final = cache_dir() / f"{what}-{key}"
+    with locked(cache_dir() / f"{what}.lock"):
+        if not final.is_dir():
+            update(suite)
+            listed = apt(suite, "install", "--print-uris", "-qq", "-y",
+                         "--no-install-recommends", *packages)
+            names = re.findall(r"^'[^']+' ([^_ ]+)_", listed, re.M)
+            debs = fetch_packages(suite, [name for name in names
+                                          if not name.startswith(leave_out)])
+            partial = final.with_name(f"{final.name}.tmp")
+            remove(partial)
+            partial.mkdir()
+            for deb in debs:
+                run(["dpkg-deb", "--extract", deb, partial], stderr=subprocess.PIPE)
+            for name, text in files:
+                (partial / name).write_text(text, encoding="utf-8")
+                (partial / name).chmod(0o755 if text.startswith("#!") else 0o644)
+            partial.rename(final)
+    return final

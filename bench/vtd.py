@@ -84,6 +84,8 @@ def options_of(known):
         if not found:
             raise Unusable(f"its intel-iommu has none of {', '.join(names)}")
         chosen.append(f"{found[0]}=on")
+    if "max-host-domains" in known:
+        chosen.append("max-host-domains=65536")     # for 4096 PASIDs
     return Options(",".join([*chosen, "caching-mode=on"]), "pasid-bits" in known)
 
 

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Limits, table and plot from made-up rows."""
+import json
 import os
 import sys
 import unittest
 import xml.etree.ElementTree as ElementTree
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import figures  # noqa: E402
 import limits  # noqa: E402
 import measure  # noqa: E402
 import plot  # noqa: E402
@@ -159,6 +161,43 @@ class Table(unittest.TestCase):
         words = report.limits([limits.Limit("a", "b", held) for held in (True, False, None)])
         self.assertEqual([line.split("  a")[0].strip() for line in words.splitlines()],
                          ["holds", "does not hold", "not measured"])
+
+
+class Figures(unittest.TestCase):
+    def changes(self, *now):
+        return figures.changes(figures.of([row()]), figures.of(now))
+
+    def test_the_same_is_no_change(self):
+        self.assertEqual(self.changes(row(seconds=1)), [])
+
+    def test_a_count_that_differs_by_one(self):
+        line, = self.changes(row(guest_reads=34))
+        self.assertIn("33 -> 34 reads", line)
+        self.assertNotIn("calls", line)
+
+    def test_instructions_may_differ_by_little(self):
+        self.assertEqual(self.changes(row(instructions=3264)), [])
+        for instructions in (3136 - 64, 3264 + 64):
+            line, = self.changes(row(instructions=instructions))
+            self.assertIn(f"100 -> {instructions // 32} instructions per descriptor", line)
+
+    def test_what_is_not_measured_is_not_zero(self):
+        line, = self.changes(row(instructions=None))
+        self.assertIn("100 -> None instructions", line)
+
+    def test_rows_that_come_and_go(self):
+        gone, new = self.changes(row(devices=8))
+        self.assertIn("1 × 1, burst 32: not measured now", gone)
+        self.assertIn("8 × 1, burst 32: no figures yet", new)
+
+    def test_text_is_read_back(self):
+        found = figures.of([row(), row(burst=1, instructions=None)])
+        self.assertEqual(json.loads(figures.text(found)), found)
+        self.assertEqual(len(figures.text(found).splitlines()), 4)
+
+    def test_those_committed_have_rows_of_both_models(self):
+        names = json.loads(figures.COMMITTED.read_text(encoding="utf-8"))
+        self.assertEqual({name.split()[0] for name in names}, {"vtd", "smmuv3"})
 
 
 class Plot(unittest.TestCase):

@@ -68,16 +68,22 @@ static bool vtd_accel_has_emulated(IntelIOMMUState *s)
            g_hash_table_size(s->iotlb);
 }
 
+static bool vtd_accel_is_pages(const uint64_t *val)
+{
+    return (val[0] & VTD_PIOTLB_KIND) == VTD_PIOTLB_PAGES &&
+           !(val[1] & VTD_INV_DESC_PIOTLB_RSVD_VAL1) && !val[2] && !val[3];
+}
+
 /* Take the page-selective invalidations at the head, which are valid */
 static void vtd_accel_queue_take_pages(IntelIOMMUState *s)
 {
+    bool taken = false;
     const uint64_t *val;
 
     while (s->iq_head != s->iq_tail &&
            !vtd_accel_must_yield(&s->accel->work) &&
-           (val = vtd_accel_queue_head(s)) &&
-           (val[0] & VTD_PIOTLB_KIND) == VTD_PIOTLB_PAGES &&
-           !(val[1] & VTD_INV_DESC_PIOTLB_RSVD_VAL1) && !val[2] && !val[3]) {
+           (val = vtd_accel_queue_head(s)) && vtd_accel_is_pages(val) &&
+           (taken || !vtd_accel_has_emulated(s))) {
         trace_vtd_inv_qi_head(s->iq_head);
         trace_vtd_inv_desc("p-iotlb", val[1], val[0]);
         vtd_accel_process_piotlb_desc(s, val);
@@ -86,6 +92,7 @@ static void vtd_accel_queue_take_pages(IntelIOMMUState *s)
         if (++s->iq_head == s->iq_size) {
             s->iq_head = 0;
         }
+        taken = true;
     }
 }
 
@@ -102,7 +109,7 @@ bool vtd_accel_queue_step(IntelIOMMUState *s)
         accel->queue.num = 0;
         return false;
     }
-    if (s->iq_dw && s->iq_head != s->iq_tail && !vtd_accel_has_emulated(s)) {
+    if (s->iq_dw) {
         vtd_accel_queue_take_pages(s);
     }
     return true;

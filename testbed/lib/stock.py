@@ -22,7 +22,7 @@ _PARTS = ("drivers/nvme", "drivers/virtio", "drivers/char", "drivers/base", "dri
 
 def kernel(suite, arch):
     """Return (image, modules in the order of loading), and fetch them if need be."""
-    with locked(cache_dir() / ("stock-%s-%s.lock" % (suite, arch))):
+    with locked(cache_dir() / "stock" / ("%s-%s.lock" % (suite, arch))):
         debs = debian.fetch_packages(suite, _packages(suite, ARCHS[arch]), ARCHS[arch])
         key = hashlib.sha256("".join([deb.name for deb in debs] + list(MODULES + _PARTS)).encode())
         final = cache_dir() / "stock" / ("%s-%s-%s" % (suite, arch, key.hexdigest()[:16]))

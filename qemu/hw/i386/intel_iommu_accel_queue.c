@@ -14,13 +14,16 @@
 #include "intel_iommu_accel_walk.h"
 #include "trace.h"
 
+/* The type of a descriptor is in its bits 3:0 and 11:9 (VT-d 6.5.2) */
+#define VTD_INV_DESC_TYPE_BITS  0xe0fULL
+
 /* All that is not a parameter of a PASID-based IOTLB invalidation */
 #define VTD_PIOTLB_KIND     (VTD_INV_DESC_PIOTLB_RSVD_VAL0 | \
-                             VTD_INV_DESC_PIOTLB_G | 0xe0f)
+                             VTD_INV_DESC_PIOTLB_G | VTD_INV_DESC_TYPE_BITS)
 #define VTD_PIOTLB_PAGES    (VTD_INV_DESC_PIOTLB_PSI_IN_PASID | \
                              VTD_INV_DESC_PIOTLB)
 
-/* The descriptor at the head, or NULL if it cannot be read together with more */
+/* The descriptor at the head, or NULL if it has to be read by itself */
 static const uint64_t *vtd_accel_queue_head(IntelIOMMUState *s)
 {
     VTDAccelQueue *q = &s->accel->queue;

@@ -255,7 +255,7 @@ static void test_end_of_memory(const void *data)
     fakehost_free(t.host);
 }
 
-/* What stands beyond the tail is not there yet, though it is in the same page */
+/* What stands beyond the tail is not there yet, though it is in the page */
 static void test_tail_moves(const void *data)
 {
     unsigned width = GPOINTER_TO_UINT(data);

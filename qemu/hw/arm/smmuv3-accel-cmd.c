@@ -192,15 +192,11 @@ SMMUCmdError smmuv3_accel_cmd_run(SMMUv3Accel *accel, const Cmd *cmd)
     uint64_t cmd0 = cmd->word[0] | (uint64_t)cmd->word[1] << 32;
     uint64_t cmd1 = cmd->word[2] | (uint64_t)cmd->word[3] << 32;
     unsigned int op = cmd0 & CMD0_OP;
-    SMMUCmdError error;
 
     if (op >= ARRAY_SIZE(smmuv3_accel_cmds) || !smmuv3_accel_cmds[op]) {
         return SMMU_CERROR_ILL;
     }
-    error = smmuv3_accel_cmds[op](accel, cmd0, cmd1);
-    /* One that fails is read again */
-    accel->num_commands += error == SMMU_CERROR_NONE;
-    return error;
+    return smmuv3_accel_cmds[op](accel, cmd0, cmd1);
 }
 
 /* The command at the head, or NULL if it cannot be read together with more */
@@ -269,6 +265,7 @@ bool smmuv3_accel_cmd_take(SMMUv3Accel *accel)
         }
         trace_smmuv3_cmdq_opcode(smmu_cmd_string(type));
         queue_cons_incr(&s->cmdq);
+        accel->num_commands++;
         taken = true;
     }
     return taken;

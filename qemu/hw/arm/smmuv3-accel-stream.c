@@ -306,7 +306,7 @@ static void smmuv3_accel_tell_mistake(SMMUv3AccelStream *st,
 
     if (t->reason) {
         smmuv3_accel_log(st, news, "%s", t->reason);
-    } else {
+    } else if (st->host.reasons->len) {
         iommufd_binding_explain(&st->binding, NULL);
     }
     if (t->reason && news) {

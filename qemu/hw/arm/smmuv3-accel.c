@@ -492,8 +492,11 @@ void smmuv3_accel_update_eventq(SMMUv3State *s)
 
 SMMUCmdError smmuv3_accel_command(SMMUv3State *s, const Cmd *cmd)
 {
-    return s->s_accel ? smmuv3_accel_cmd_run(s->s_accel, cmd)
-                      : SMMU_CERROR_NONE;
+    if (!s->s_accel) {
+        return SMMU_CERROR_NONE;
+    }
+    s->s_accel->num_commands++;
+    return smmuv3_accel_cmd_run(s->s_accel, cmd);
 }
 
 bool smmuv3_accel_take_commands(SMMUv3State *s)

@@ -85,6 +85,7 @@ static void vtd_accel_queue_take_pages(IntelIOMMUState *s)
 
     while (s->iq_head != s->iq_tail &&
            !vtd_accel_must_yield(&s->accel->work) &&
+           s->accel->s1s.num_pending <= VTD_ACCEL_PENDING_MAX &&
            (val = vtd_accel_queue_head(s)) && vtd_accel_is_pages(val) &&
            (taken || !vtd_accel_has_emulated(s))) {
         trace_vtd_inv_qi_head(s->iq_head);
@@ -102,19 +103,22 @@ static void vtd_accel_queue_take_pages(IntelIOMMUState *s)
 bool vtd_accel_queue_step(IntelIOMMUState *s)
 {
     VTDAccel *accel = s->accel;
+    uint16_t head;
 
     if (!accel) {
         return true;
     }
-
-    /* What was read ahead may be something else when the piece has ended */
-    if (!vtd_accel_go_on(accel)) {
-        accel->queue.num = 0;
-        return false;
-    }
-    if (s->iq_dw) {
-        vtd_accel_queue_take_pages(s);
-    }
+    do {
+        /* What was read ahead may be something else when the piece has ended */
+        if (!vtd_accel_go_on(accel)) {
+            accel->queue.num = 0;
+            return false;
+        }
+        head = s->iq_head;
+        if (s->iq_dw) {
+            vtd_accel_queue_take_pages(s);
+        }
+    } while (s->iq_head != head);
     return true;
 }
 

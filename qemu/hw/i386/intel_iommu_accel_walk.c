@@ -16,9 +16,6 @@
 #include "intel_iommu_accel_walk.h"
 #include "trace.h"
 
-/* S1 HWPTs with invalidations that may wait for a wait descriptor */
-#define VTD_ACCEL_PENDING_MAX   (VTD_ACCEL_WORK_MAX / VTD_ACCEL_IOCTL_WORK)
-
 static void vtd_accel_set_walking(VTDAccelDevice *dev, bool walking)
 {
     dev->s->accel->num_walking += walking - dev->walking;

@@ -9,6 +9,9 @@
 
 #include "intel_iommu_accel_internal.h"
 
+/* S1 HWPTs with invalidations that may wait for a wait descriptor */
+#define VTD_ACCEL_PENDING_MAX   (VTD_ACCEL_WORK_MAX / VTD_ACCEL_IOCTL_WORK)
+
 /**
  * vtd_accel_start_walk: any PASID entry of a device may have changed
  *

@@ -756,6 +756,43 @@ static void expect_pieces(VtdAccelTest *t, uint32_t reg, uint32_t bit,
     g_assert_cmpuint(dev->pasids, ==, pasids);
 }
 
+/*
+ * A page of each PASID: as many tables that the host is to be told of as there
+ * are descriptors.  The first piece ends long before the last of them.
+ */
+static void test_all_pasids_pages(void)
+{
+    const unsigned bits = 13, pasids = 1 << bits;
+    VtdPasidEntry entry = vtd_accel_fs_entry(DID);
+    uint64_t calls, table;
+    VtdAccelTest t;
+
+    table = start_all_pasids(&t, bits);
+    if (!table) {
+        return;
+    }
+    for (unsigned i = 0; i < 64; i++) {
+        vtd_guest_write_pasid(&t.guest, DIR, i, &entry);
+    }
+    wait_for_pasids(&t, pasids - 1);
+
+    stop_guest(&t);
+    calls = fakehost_calls(t.host, "IOMMU_HWPT_INVALIDATE");
+    for (unsigned i = 0; i < pasids; i++) {
+        vtd_guest_post_piotlb(&t.guest, VTD_PIOTLB_PAGE, DID, i, 0, 0, false);
+    }
+    vtd_guest_post_wait(&t.guest);
+    vtd_guest_ring(&t.guest);
+    g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_HWPT_INVALIDATE") - calls,
+                     <=, pasids / 2);
+    g_assert_false(vtd_guest_waited(&t.guest));
+    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
+    QTEST_AWAIT(vtd_guest_waited(&t.guest));
+    g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_HWPT_INVALIDATE") - calls,
+                     ==, pasids);
+    fakehost_free(t.host);
+}
+
 static void test_all_pasids_commands(void)
 {
     const unsigned pasids = (1 << PASID_BITS) - 1;
@@ -911,6 +948,7 @@ int main(int argc, char **argv)
                    test_many_pasids_again);
     qtest_add_func("/vtd-accel/flood/all-pasids/responsive",
                    test_all_pasids_responsive);
+    qtest_add_func("/vtd-accel/flood/all-pasids/pages", test_all_pasids_pages);
     qtest_add_func("/vtd-accel/flood/all-pasids/commands",
                    test_all_pasids_commands);
     qtest_add_func("/vtd-accel/flood/iotlb-by-register",

@@ -630,8 +630,8 @@ static void test_stuck_predecessor(void)
     smmuv3_accel_expect(&t, 1, SMMUV3_IS_ABORT);
     expect_retries(&t, mark);
     expect_allocs(&t, vdevs, hwpts);
-    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "it had its StreamID"), ==,
-                     1);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "it had its StreamID"),
+                     ==, 1);
 
     fakehost_clear_rules(t.host);
     QTEST_AWAIT(smmuv3_accel_state(&t, 1) == SMMUV3_IS_S1);

@@ -135,6 +135,13 @@ iommufd_binding_add_reason(IOMMUFDBindingDevice *dev, uint32_t pasid,
                           dev->reasons->len - 1);
 }
 
+/* A guest can cause many; that of requests without PASID always has a place */
+static bool iommufd_binding_has_room(IOMMUFDBindingDevice *dev, uint32_t pasid)
+{
+    return pasid == IOMMUFD_BINDING_NO_PASID ||
+           dev->reasons->len < IOMMUFD_BINDING_REASONS_MAX;
+}
+
 static void iommufd_binding_set_reason(IOMMUFDBindingDevice *dev,
                                        uint32_t pasid, bool blocked,
                                        const char *text)
@@ -149,7 +156,7 @@ static void iommufd_binding_set_reason(IOMMUFDBindingDevice *dev,
         return;
     }
     if (!r) {
-        if (dev->reasons->len >= IOMMUFD_BINDING_REASONS_MAX) {
+        if (!iommufd_binding_has_room(dev, pasid)) {
             return;
         }
         r = iommufd_binding_add_reason(dev, pasid, text);
@@ -200,7 +207,7 @@ static void iommufd_binding_explain_stuck(IOMMUFDBinding *b, const char *why)
     g_autofree char *text = g_strdup_printf("cannot block its DMA: %s", why);
 
     if (!iommufd_binding_find_reason(b->dev, pasid) &&
-        b->dev->reasons->len < IOMMUFD_BINDING_REASONS_MAX) {
+        iommufd_binding_has_room(b->dev, pasid)) {
         iommufd_binding_add_reason(b->dev, pasid, text)->stuck = true;
     }
 }

@@ -195,6 +195,8 @@ static int smmuv3_accel_ensure_vdev(SMMUv3AccelStream *st, uint32_t sid,
     if (other) {
         /* The guest has renumbered its buses: @other had this one before */
         if (other->s1_hwpt_id || other->binding.stuck) {
+            iommufd_binding_explain(&other->binding,
+                                    "another device has its StreamID now");
             smmuv3_accel_fail(other);
         }
         if (other->binding.stuck) {
@@ -482,6 +484,10 @@ void smmuv3_accel_stream_refresh(SMMUv3AccelStream *st, bool cfgi)
     }
     smmuv3_accel_tell_refusal(st, &t, ret, err);
     error_free(err);
+    if (t.kind == SMMUV3_ACCEL_ABORT) {
+        /* Stopped in another way, it is as the guest wants it */
+        iommufd_binding_explain(&st->binding, t.reason);
+    }
     smmuv3_accel_fail(st);
 }
 

@@ -16,28 +16,17 @@
  * What a model uses
  */
 
-static ViommuObject *viommu_query_find_object(ViommuQuery *query,
-                                              const char *iommufd, uint32_t id)
-{
-    for (ViommuObjectList *o = query->info->objects; o; o = o->next) {
-        if (o->value->id == id && !strcmp(o->value->iommufd, iommufd)) {
-            return o->value;
-        }
-    }
-    return NULL;
-}
-
 ViommuObject *viommu_query_add_object(ViommuQuery *query, const char *iommufd,
                                       ViommuObjectType type, uint32_t id,
                                       uint32_t parent_id)
 {
     ViommuObject *object;
 
-    if (query->info->object_count >= VIOMMU_QUERY_OBJECTS_MAX) {
-        query->info->object_count++;
+    if (!g_hash_table_add(query->seen,
+                          g_strdup_printf("%s/%u", iommufd, id))) {
         return NULL;
     }
-    if (viommu_query_find_object(query, iommufd, id)) {
+    if (query->info->object_count++ >= VIOMMU_QUERY_OBJECTS_MAX) {
         return NULL;
     }
     object = g_new0(ViommuObject, 1);
@@ -47,7 +36,6 @@ ViommuObject *viommu_query_add_object(ViommuQuery *query, const char *iommufd,
     object->has_parent_id = parent_id;
     object->parent_id = parent_id;
     QAPI_LIST_APPEND(query->objects, object);
-    query->info->object_count++;
     return object;
 }
 
@@ -80,7 +68,9 @@ static int viommu_query_one(Object *obj, void *opaque)
     query.devices = &query.info->devices;
     query.objects = &query.info->objects;
     query.capabilities = &query.info->capabilities;
+    query.seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     VIOMMU_QUERY_GET_CLASS(obj)->query(obj, &query);
+    g_hash_table_destroy(query.seen);
     QAPI_LIST_APPEND(*end, query.info);
     return 0;
 }

@@ -47,6 +47,20 @@ static void vtd_accel_log_blocked(VTDAccelDevice *dev, uint32_t pasid,
                                why);
 }
 
+/* What is not as the guest wants it may be told to management software */
+static void vtd_accel_explain(VTDAccelDevice *dev, VTDAccelBinding *b,
+                              uint32_t pasid, const char *why)
+{
+    if (why) {
+        vtd_accel_spend(&dev->s->accel->work, VTD_ACCEL_IOCTL_WORK);
+    }
+    if (b) {
+        iommufd_binding_explain(&b->host, why);
+    } else {
+        iommufd_binding_explain_pasid(&dev->host, pasid, why);
+    }
+}
+
 /* Note why @b is to be blocked, and log it if that is news */
 static void G_GNUC_PRINTF(3, 4) vtd_accel_log(VTDAccelBinding *b, bool news,
                                               const char *fmt, ...)
@@ -57,7 +71,7 @@ static void G_GNUC_PRINTF(3, 4) vtd_accel_log(VTDAccelBinding *b, bool news,
     va_start(ap, fmt);
     why = g_strdup_vprintf(fmt, ap);
     va_end(ap);
-    iommufd_binding_explain(&b->host, why);
+    vtd_accel_explain(vtd_accel_device(b), b, 0, why);
     if (news) {
         vtd_accel_log_blocked(vtd_accel_device(b), vtd_accel_pasid(b), why);
     }
@@ -296,7 +310,7 @@ void vtd_accel_abandon_rid(VTDAccelDevice *dev, const Error *err)
 void vtd_accel_apply_rid(VTDAccelDevice *dev, const VTDAccelTarget *t)
 {
     if (t->state == VTD_ACCEL_BLOCKED) {
-        iommufd_binding_explain(&dev->rid.host, t->reason);
+        vtd_accel_explain(dev, &dev->rid, 0, t->reason);
     }
     vtd_accel_apply(&dev->rid, t);
     vtd_accel_log_reason(dev, dev->rid_pasid, &dev->reason, t->reason);
@@ -310,14 +324,13 @@ void vtd_accel_apply_pasid(VTDAccelDevice *dev, uint32_t pasid,
     if (t->state != VTD_ACCEL_BLOCKED || t->reason) {
         vtd_accel_log_reason(dev, pasid, &dev->pasid_reason, t->reason);
     }
-    if (!b) {
-        if (t->state == VTD_ACCEL_BLOCKED) {
-            iommufd_binding_explain_pasid(&dev->host, pasid, t->reason);
+    if (t->state == VTD_ACCEL_BLOCKED) {
+        vtd_accel_explain(dev, b, pasid, t->reason);
+        if (!b) {
             return;
         }
+    } else if (!b) {
         b = vtd_accel_new_pasid(dev, pasid);
-    } else if (t->state == VTD_ACCEL_BLOCKED) {
-        iommufd_binding_explain(&b->host, t->reason);
     }
     vtd_accel_apply(b, t);
     vtd_accel_forget_blocked(b);

@@ -25,6 +25,7 @@ typedef struct ViommuQuery {
     ViommuDeviceList **devices;     /* ends of the lists in @info */
     ViommuObjectList **objects;
     ViommuCapabilityList **capabilities;
+    GHashTable *seen;               /* names of objects: each counts once */
 } ViommuQuery;
 
 struct ViommuQueryClass {

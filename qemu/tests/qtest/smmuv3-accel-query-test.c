@@ -86,7 +86,7 @@ static void test_stuck(void)
     smmuv3_guest_write_ste(&t.guest, SID0, SMMUV3_STE_ABORT, 0);
     smmuv3_guest_post_sid(&t.guest, SMMUV3_CFGI_STE, SID0);
     smmuv3_guest_ring(&t.guest);
-    viommu_expect(t.host, 0, NO_PASID, "stuck", REFUSED);
+    viommu_expect(t.host, 0, NO_PASID, "stuck", "cannot block its DMA");
     viommu_expect_objects(t.host);
     /* It is not blocked yet */
     viommu_expect_no_event(t.host);

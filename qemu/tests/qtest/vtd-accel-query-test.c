@@ -379,6 +379,12 @@ static void test_many(const void *data)
         viommu_expect_event(t.host, 0, true, 1, EAFE);
         viommu_expect_event(t.host, 0, true, LISTED, EAFE);
         viommu_expect_no_event(t.host);
+        /* Requests without PASID are told of all the same, and at once */
+        vtd_guest_write_pasid(&t.guest, dir, 0, &entry);
+        vtd_guest_post_pc(&t.guest, VTD_PC_PASID, DID, 0);
+        vtd_guest_sync(&t.guest);
+        viommu_expect(t.host, 0, NO_PASID, "blocked", EAFE);
+        viommu_expect_event(t.host, 0, true, NO_PASID, EAFE);
     }
     for (unsigned i = 1; i <= MANY; i++) {
         vtd_guest_clear_pasid(&t.guest, dir, i);

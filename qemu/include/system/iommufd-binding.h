@@ -48,7 +48,7 @@ typedef struct IOMMUFDBindingGroup {
     /* Since the start */
     uint64_t attaches;          /* calls that attach something */
     uint64_t retries;
-    uint64_t refused;           /* calls that failed, the model's included */
+    uint64_t refused;           /* calls to attach or detach that failed */
 } IOMMUFDBindingGroup;
 
 /* Stands for requests without PASID */

@@ -45,7 +45,7 @@ host-check: python ## tell of each PCI device whether this host can nest it (ARG
 vm: ## run one scenario: RUN=name; with L1=shell a shell in L1 instead
 	@testbed/run $(if $(filter shell,$(L1)),--shell) $(or $(RUN),--list)
 
-bench: python ## measure the cost per descriptor on fakehost (PEER=another QEMU)
+bench: python ## measure the cost per descriptor on fakehost (PEER=another QEMU or debian)
 	@tools/deps
 	@tools/build qemu-system-x86_64 qemu-system-aarch64 \
 	    tests/qtest/fakehost/libfakehost.so

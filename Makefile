@@ -2,7 +2,7 @@
 # A thin front door: the work is done by tools/ and testbed/.
 
 .PHONY: help demo demo-arm check check-quick build tree refresh export check-patches \
-	check-each vm bench fuzz clean python host-check
+	check-each vm bench fuzz clean python host-check deb check-deb
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,14 @@ refresh: ## write the scratch tree's commits back as patches/ (TREE=)
 
 export: ## write the series for git am, or QUILT=1 for Debian's package (SIGNOFF="Name <mail>")
 	@tools/export
+
+deb: python ## build Debian packages in build/deb, as root (DIST=bookworm or trixie)
+	@tools/deps
+	@tools/build-deb
+
+check-deb: python ## build them, install, start and remove them in a bare system (DIST=)
+	@tools/deps
+	@tools/check-deb
 
 check-patches: ## check patches/ and qemu/ without any QEMU source
 	@tools/check-patches

@@ -15,17 +15,17 @@ const char *iommufd_query_name(IOMMUFDBackend *iommufd)
 }
 
 ViommuDevice *iommufd_binding_query_device(ViommuQuery *query,
-                                           const IOMMUFDBindingDevice *dev,
-                                           PCIBus *bus, int devfn)
+                                           const IOMMUFDBindingDevice *dev)
 {
     HostIOMMUDeviceIOMMUFD *hiodi = dev->hiodi;
     HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(hiodi);
     const char *iommufd = iommufd_query_name(hiodi->iommufd);
-    PCIDevice *pdev = bus->devices[devfn];
+    PCIDevice *pdev = dev->bus->devices[dev->devfn];
     ViommuDevice *device = g_new0(ViommuDevice, 1);
 
     device->name = g_strdup(iommufd_binding_device_name(dev));
-    device->id = g_strdup(pdev ? DEVICE(pdev)->id : NULL);
+    device->id = g_strdup(DEVICE(pdev)->id);
+    device->qom_path = object_get_canonical_path(OBJECT(pdev));
     device->requester_id = PCI_BUILD_BDF(pci_bus_num(hiod->aliased_bus),
                                          hiod->aliased_devfn);
     device->iommufd = g_strdup(iommufd);
@@ -60,14 +60,16 @@ static ViommuBinding *iommufd_binding_query_add(ViommuDevice *device,
 void iommufd_binding_query(ViommuDevice *device, const IOMMUFDBinding *b,
                            ViommuBindingState state)
 {
+    uint32_t pasid = b->pasid ?: IOMMUFD_BINDING_NO_PASID;
+    const char *reason = b->stuck ? IOMMUFD_BINDING_STUCK :
+                         iommufd_binding_reason(b->dev, pasid);
     ViommuBinding *binding;
 
+    device->blocked_count += !!reason;
     if (device->binding_count++ >= VIOMMU_QUERY_BINDINGS_MAX) {
         return;
     }
-    binding = iommufd_binding_query_add(device, b->pasid ?:
-                                        IOMMUFD_BINDING_NO_PASID,
-                                        iommufd_binding_reason(b));
+    binding = iommufd_binding_query_add(device, pasid, reason);
     binding->has_hwpt_id = b->hwpt_id;
     binding->hwpt_id = b->hwpt_id;
     if (b->stuck) {
@@ -78,9 +80,12 @@ void iommufd_binding_query(ViommuDevice *device, const IOMMUFDBinding *b,
 }
 
 void iommufd_binding_query_pasid(ViommuDevice *device,
-                                 const IOMMUFDBindingReason *reason)
+                                 const IOMMUFDBindingDevice *dev,
+                                 uint32_t pasid)
 {
+    device->blocked_count++;
     if (device->binding_count++ < VIOMMU_QUERY_BINDINGS_MAX) {
-        iommufd_binding_query_add(device, reason->pasid, reason->text);
+        iommufd_binding_query_add(device, pasid,
+                                  iommufd_binding_reason(dev, pasid));
     }
 }

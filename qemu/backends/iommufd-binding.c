@@ -7,7 +7,10 @@
 #include "qemu/osdep.h"
 #include "qapi/error.h"
 #include "qapi/qapi-events-viommu.h"
+#include "qemu/bitmap.h"
 #include "qemu/error-report.h"
+#include "hw/pci/pci.h"
+#include "hw/pci/pci_bus.h"
 #include "system/iommufd-binding.h"
 
 /*
@@ -20,6 +23,9 @@
 /* Messages that one device may cause: so many per slice of time */
 #define LOG_SLICE_NS    (5 * NANOSECONDS_PER_SECOND)
 #define LOG_BURST       10
+
+/* PASIDs have 20 bits (PCIe 6.20) */
+#define NUM_PASIDS      (1u << 20)
 
 const char *iommufd_binding_device_name(const IOMMUFDBindingDevice *dev)
 {
@@ -56,7 +62,7 @@ static uint32_t iommufd_binding_pasid(const IOMMUFDBinding *b)
 }
 
 static IOMMUFDBindingReason *
-iommufd_binding_find_reason(IOMMUFDBindingDevice *dev, uint32_t pasid)
+iommufd_binding_find_reason(const IOMMUFDBindingDevice *dev, uint32_t pasid)
 {
     for (guint i = 0; i < dev->reasons->len; i++) {
         IOMMUFDBindingReason *r = &g_array_index(dev->reasons,
@@ -69,45 +75,74 @@ iommufd_binding_find_reason(IOMMUFDBindingDevice *dev, uint32_t pasid)
     return NULL;
 }
 
-const IOMMUFDBindingReason *
-iommufd_binding_next_reason(const IOMMUFDBindingDevice *dev, uint32_t first)
+uint32_t iommufd_binding_next_reason(const IOMMUFDBindingDevice *dev,
+                                     uint32_t first)
 {
-    IOMMUFDBindingReason *next = NULL;
+    uint32_t next = IOMMUFD_BINDING_NO_PASID;
 
     for (guint i = 0; i < dev->reasons->len; i++) {
-        IOMMUFDBindingReason *r = &g_array_index(dev->reasons,
-                                                 IOMMUFDBindingReason, i);
+        uint32_t pasid = g_array_index(dev->reasons, IOMMUFDBindingReason,
+                                       i).pasid;
 
-        if (r->pasid >= first && (!next || r->pasid < next->pasid)) {
-            next = r;
+        if (pasid >= first && pasid < next) {
+            next = pasid;
         }
+    }
+    if (dev->num_textless) {
+        unsigned long pasid = find_next_bit(dev->textless, NUM_PASIDS, first);
+
+        next = pasid < NUM_PASIDS ? MIN(next, pasid) : next;
     }
     return next;
 }
 
-const char *iommufd_binding_reason(const IOMMUFDBinding *b)
+const char *iommufd_binding_reason(const IOMMUFDBindingDevice *dev,
+                                   uint32_t pasid)
 {
-    IOMMUFDBindingReason *r =
-        iommufd_binding_find_reason(b->dev, iommufd_binding_pasid(b));
+    IOMMUFDBindingReason *r = iommufd_binding_find_reason(dev, pasid);
 
     return r ? r->text : NULL;
 }
 
-static void iommufd_binding_tell(IOMMUFDBindingDevice *dev,
-                                 IOMMUFDBindingReason *r, bool blocked)
+uint32_t iommufd_binding_num_reasons(const IOMMUFDBindingDevice *dev)
 {
-    g_autofree char *path = object_get_canonical_path(dev->group->viommu);
-    const char *name = iommufd_binding_device_name(dev);
-    bool has_pasid = r->pasid != IOMMUFD_BINDING_NO_PASID;
+    return dev->reasons->len + dev->num_textless -
+           !!iommufd_binding_find_reason(dev, IOMMUFD_BINDING_NO_PASID);
+}
 
-    if (blocked) {
-        qapi_event_send_viommu_device_blocked(path, name, has_pasid, r->pasid,
-                                              r->text);
-    } else if (r->told) {
-        qapi_event_send_viommu_device_unblocked(path, name, has_pasid,
-                                                r->pasid, r->text);
+/* Tell that requests are blocked or stuck */
+static void iommufd_binding_tell(IOMMUFDBindingDevice *dev, uint32_t pasid,
+                                 ViommuBindingState state, const char *reason)
+{
+    g_autofree char *viommu = object_get_canonical_path(dev->group->viommu);
+    PCIDevice *pdev = dev->bus->devices[dev->devfn];
+    g_autofree char *path = object_get_canonical_path(OBJECT(pdev));
+
+    qapi_event_send_viommu_device_blocked(DEVICE(pdev)->id, path, viommu,
+                                          pasid != IOMMUFD_BINDING_NO_PASID,
+                                          pasid, state, reason);
+}
+
+static void iommufd_binding_tell_gone(IOMMUFDBindingDevice *dev,
+                                      uint32_t pasid, const char *reason)
+{
+    g_autofree char *viommu = object_get_canonical_path(dev->group->viommu);
+    PCIDevice *pdev = dev->bus->devices[dev->devfn];
+    g_autofree char *path = object_get_canonical_path(OBJECT(pdev));
+
+    qapi_event_send_viommu_device_unblocked(DEVICE(pdev)->id, path, viommu,
+                                            pasid != IOMMUFD_BINDING_NO_PASID,
+                                            pasid, reason);
+}
+
+static void iommufd_binding_tell_blocked(IOMMUFDBindingDevice *dev,
+                                         IOMMUFDBindingReason *r)
+{
+    if (!r->told) {
+        iommufd_binding_tell(dev, r->pasid, VIOMMU_BINDING_STATE_BLOCKED,
+                             r->text);
+        r->told = true;
     }
-    r->told = blocked;
 }
 
 static void iommufd_binding_clear_reason(void *opaque)
@@ -117,11 +152,31 @@ static void iommufd_binding_clear_reason(void *opaque)
     g_free(r->text);
 }
 
-static void iommufd_binding_drop_reason(IOMMUFDBindingDevice *dev,
-                                        IOMMUFDBindingReason *r)
+/* Note whether there is a reason that has no room */
+static void iommufd_binding_set_textless(IOMMUFDBindingDevice *dev,
+                                         uint32_t pasid, bool textless)
 {
-    g_array_remove_index_fast(dev->reasons,
-                              r - (IOMMUFDBindingReason *)dev->reasons->data);
+    if (pasid >= NUM_PASIDS || (!textless && !dev->num_textless)) {
+        return;
+    }
+    if (!dev->textless) {
+        dev->textless = bitmap_new(NUM_PASIDS);
+    }
+    if (test_bit(pasid, dev->textless) != textless) {
+        change_bit(pasid, dev->textless);
+        dev->num_textless += textless ? 1 : -1;
+    }
+}
+
+/* @r: that of @pasid, or NULL */
+static void iommufd_binding_drop_reason(IOMMUFDBindingDevice *dev,
+                                        uint32_t pasid, IOMMUFDBindingReason *r)
+{
+    if (r) {
+        g_array_remove_index_fast(dev->reasons, r -
+                                  (IOMMUFDBindingReason *)dev->reasons->data);
+    }
+    iommufd_binding_set_textless(dev, pasid, false);
 }
 
 static IOMMUFDBindingReason *
@@ -149,14 +204,17 @@ static void iommufd_binding_set_reason(IOMMUFDBindingDevice *dev,
     IOMMUFDBindingReason *r = iommufd_binding_find_reason(dev, pasid);
 
     if (!text) {
-        if (r) {
-            iommufd_binding_tell(dev, r, false);
-            iommufd_binding_drop_reason(dev, r);
+        if (r && r->told) {
+            iommufd_binding_tell_gone(dev, pasid, r->text);
         }
+        iommufd_binding_drop_reason(dev, pasid, r);
         return;
     }
     if (!r) {
-        if (!iommufd_binding_has_room(dev, pasid)) {
+        bool room = iommufd_binding_has_room(dev, pasid);
+
+        iommufd_binding_set_textless(dev, pasid, !room);
+        if (!room) {
             return;
         }
         r = iommufd_binding_add_reason(dev, pasid, text);
@@ -165,9 +223,8 @@ static void iommufd_binding_set_reason(IOMMUFDBindingDevice *dev,
         r->text = g_strdup(text);
         r->told = false;
     }
-    r->stuck = false;
-    if (blocked && !r->told) {
-        iommufd_binding_tell(dev, r, true);
+    if (blocked) {
+        iommufd_binding_tell_blocked(dev, r);
     }
 }
 
@@ -184,31 +241,21 @@ void iommufd_binding_explain_pasid(IOMMUFDBindingDevice *dev, uint32_t pasid,
 }
 
 /* The host has done what it was asked for */
-static void iommufd_binding_settle_reason(IOMMUFDBinding *b)
+static void iommufd_binding_settle(IOMMUFDBinding *b, bool was_stuck)
 {
-    IOMMUFDBindingReason *r =
-        iommufd_binding_find_reason(b->dev, iommufd_binding_pasid(b));
+    IOMMUFDBindingDevice *dev = b->dev;
+    uint32_t pasid = iommufd_binding_pasid(b);
+    IOMMUFDBindingReason *r = iommufd_binding_find_reason(dev, pasid);
 
-    if (!r) {
+    if (r && iommufd_binding_is_blocked(b)) {
+        iommufd_binding_tell_blocked(dev, r);
         return;
     }
-    if (!iommufd_binding_is_blocked(b) || r->stuck) {
-        iommufd_binding_tell(b->dev, r, false);
-        iommufd_binding_drop_reason(b->dev, r);
-    } else if (!r->told) {
-        iommufd_binding_tell(b->dev, r, true);
+    if (was_stuck) {
+        iommufd_binding_tell_gone(dev, pasid, IOMMUFD_BINDING_STUCK);
     }
-}
-
-/* There may be a reason already why it is to be blocked */
-static void iommufd_binding_explain_stuck(IOMMUFDBinding *b, const char *why)
-{
-    uint32_t pasid = iommufd_binding_pasid(b);
-    g_autofree char *text = g_strdup_printf("cannot block its DMA: %s", why);
-
-    if (!iommufd_binding_find_reason(b->dev, pasid) &&
-        iommufd_binding_has_room(b->dev, pasid)) {
-        iommufd_binding_add_reason(b->dev, pasid, text)->stuck = true;
+    if (!iommufd_binding_is_blocked(b)) {
+        iommufd_binding_set_reason(dev, pasid, false, NULL);
     }
 }
 
@@ -245,10 +292,12 @@ static void iommufd_binding_vm_change(void *opaque, bool running,
 }
 
 void iommufd_binding_device_init(IOMMUFDBindingDevice *dev,
-                                 IOMMUFDBindingGroup *group,
-                                 HostIOMMUDeviceIOMMUFD *hiodi)
+                                 IOMMUFDBindingGroup *group, PCIBus *bus,
+                                 uint8_t devfn, HostIOMMUDeviceIOMMUFD *hiodi)
 {
     dev->group = group;
+    dev->bus = bus;
+    dev->devfn = devfn;
     dev->hiodi = hiodi;
     dev->reasons = g_array_new(false, false, sizeof(IOMMUFDBindingReason));
     g_array_set_clear_func(dev->reasons, iommufd_binding_clear_reason);
@@ -262,20 +311,24 @@ void iommufd_binding_device_cleanup(IOMMUFDBindingDevice *dev)
     qemu_del_vm_change_state_handler(dev->vmstate);
     timer_free(dev->timer);
     g_array_unref(dev->reasons);
+    g_free(dev->textless);
 }
 
 static void iommufd_binding_set_stuck(IOMMUFDBinding *b, bool stuck)
 {
     b->dev->group->num_stuck += stuck - b->stuck;
+    b->dev->num_stuck += stuck - b->stuck;
     b->stuck = stuck;
 }
 
 static void iommufd_binding_moved(IOMMUFDBinding *b, uint32_t hwpt_id)
 {
+    bool was_stuck = b->stuck;
+
     b->hwpt_id = hwpt_id;
     b->dev->retry_ms = 0;
     iommufd_binding_set_stuck(b, false);
-    iommufd_binding_settle_reason(b);
+    iommufd_binding_settle(b, was_stuck);
 }
 
 static int iommufd_binding_set_hwpt(IOMMUFDBinding *b, uint32_t hwpt_id,
@@ -360,9 +413,10 @@ bool iommufd_binding_detach(IOMMUFDBinding *b)
         iommufd_binding_device_log(dev, "cannot block its DMA: %s; trying "
                                    "again until it is blocked",
                                    error_get_pretty(err));
+        iommufd_binding_tell(dev, iommufd_binding_pasid(b),
+                             VIOMMU_BINDING_STATE_STUCK, IOMMUFD_BINDING_STUCK);
     }
     iommufd_binding_set_stuck(b, true);
-    iommufd_binding_explain_stuck(b, error_get_pretty(err));
     error_free(err);
     iommufd_binding_retry_stuck(dev);
     return false;
@@ -395,11 +449,9 @@ bool iommufd_binding_block(IOMMUFDBinding *b)
 
 void iommufd_binding_forget(IOMMUFDBinding *b)
 {
-    IOMMUFDBindingReason *r =
-        iommufd_binding_find_reason(b->dev, iommufd_binding_pasid(b));
+    uint32_t pasid = iommufd_binding_pasid(b);
 
-    if (r) {
-        iommufd_binding_drop_reason(b->dev, r);
-    }
+    iommufd_binding_drop_reason(b->dev, pasid,
+                                iommufd_binding_find_reason(b->dev, pasid));
     iommufd_binding_set_stuck(b, false);
 }

@@ -65,7 +65,11 @@ static void smmuv3_accel_check_msi(SMMUv3Accel *accel, const Evt *evt)
         return;
     }
     st = g_hash_table_lookup(accel->vsids, GUINT_TO_POINTER(evt->word[1]));
-    if (st && !st->msi_told) {
+    if (!st) {
+        return;
+    }
+    st->msi_lost = st->s1_hwpt_id;
+    if (!st->msi_told) {
         st->msi_told = true;
         warn_report("arm-smmuv3: %s, StreamID 0x%x: its interrupts are lost, "
                     "because the guest does not map 0x%" PRIx64 ", which the "

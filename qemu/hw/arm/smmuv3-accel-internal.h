@@ -58,8 +58,6 @@ typedef struct SMMUv3AccelStream {
     struct SMMUv3Accel *accel;
     IOMMUFDBindingDevice host;
     IOMMUFDBinding binding;
-    PCIBus *bus;                /* of the device itself */
-    uint8_t devfn;
 
     /* What the host was told */
     uint32_t s1_hwpt_id;        /* nested, while it is attached; 0: none */
@@ -73,6 +71,8 @@ typedef struct SMMUv3AccelStream {
     bool refusal_told;          /* that the host refuses @refused */
     SMMUv3AccelTarget refused;
     bool msi_told;              /* that the guest loses its interrupts */
+
+    bool msi_lost;              /* it does, as its stage 1 is now */
 
     QLIST_ENTRY(SMMUv3AccelStream) next;
 } SMMUv3AccelStream;

@@ -87,10 +87,10 @@ static void smmuv3_accel_query_stream(ViommuQuery *query,
                                       SMMUv3AccelStream *st)
 {
     SMMUv3Accel *accel = st->accel;
-    ViommuDevice *device = iommufd_binding_query_device(query, &st->host,
-                                                        st->bus, st->devfn);
+    ViommuDevice *device = iommufd_binding_query_device(query, &st->host);
     ViommuObject *vdevice;
 
+    device->interrupts_lost = st->msi_lost;
     smmuv3_accel_query_host(device, st);
     iommufd_binding_query(device, &st->binding,
                           st->binding.hwpt_id == st->s1_hwpt_id ?

@@ -60,9 +60,13 @@ static bool smmuv3_accel_alloc_nested(SMMUv3Accel *accel, uint32_t dev_id,
         .ste = { cpu_to_le64(ste[0]), cpu_to_le64(ste[1]) },
     };
 
-    return iommufd_backend_alloc_hwpt(accel->iommufd, dev_id, accel->viommu_id,
-                                      0, IOMMU_HWPT_DATA_ARM_SMMUV3,
-                                      sizeof(data), &data, hwpt_id, errp);
+    bool ok = iommufd_backend_alloc_hwpt(accel->iommufd, dev_id,
+                                         accel->viommu_id, 0,
+                                         IOMMU_HWPT_DATA_ARM_SMMUV3,
+                                         sizeof(data), &data, hwpt_id, errp);
+
+    accel->bindings.refused += !ok;
+    return ok;
 }
 
 static void smmuv3_accel_free_objects(SMMUv3Accel *accel)
@@ -136,6 +140,7 @@ static void smmuv3_accel_drop_s1(SMMUv3AccelStream *st)
         trace_smmuv3_accel_s1_free(smmuv3_accel_name(st), st->s1_hwpt_id);
         iommufd_backend_free_id(st->host.hiodi->iommufd, st->s1_hwpt_id);
         st->s1_hwpt_id = 0;
+        st->msi_lost = false;
     }
 }
 
@@ -218,6 +223,7 @@ static int smmuv3_accel_ensure_vdev(SMMUv3AccelStream *st, uint32_t sid,
     if (!iommufd_backend_alloc_vdev(accel->iommufd, st->host.hiodi->devid,
                                     accel->viommu_id, sid, &st->vdev_id,
                                     errp)) {
+        accel->bindings.refused++;
         st->vdev_id = 0;
         return -EIO;
     }
@@ -616,9 +622,7 @@ bool smmuv3_accel_stream_add(SMMUv3Accel *accel, PCIBus *bus, int devfn,
 
     st = g_new0(SMMUv3AccelStream, 1);
     st->accel = accel;
-    st->bus = bus;
-    st->devfn = devfn;
-    iommufd_binding_device_init(&st->host, &accel->bindings, idev);
+    iommufd_binding_device_init(&st->host, &accel->bindings, bus, devfn, idev);
     /* As VFIO has attached it */
     st->binding.dev = &st->host;
     st->binding.hwpt_id = idev->hwpt_id;
@@ -637,7 +641,7 @@ void smmuv3_accel_stream_del(SMMUv3Accel *accel, PCIBus *bus, int devfn)
     SMMUv3AccelStream *st;
 
     QLIST_FOREACH(st, &accel->streams, next) {
-        if (st->bus == bus && st->devfn == devfn) {
+        if (st->host.bus == bus && st->host.devfn == devfn) {
             break;
         }
     }

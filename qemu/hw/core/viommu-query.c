@@ -119,10 +119,10 @@ static void viommu_print_objects(Monitor *mon, ViommuInfo *info,
             monitor_printf(mon, " of %s", o->iommufd);
         }
         if (o->has_virtual_id) {
-            monitor_printf(mon, ", for the guest 0x%" PRIx64, o->virtual_id);
+            monitor_printf(mon, ", 0x%" PRIx64 " in the guest", o->virtual_id);
         }
         if (o->has_users) {
-            monitor_printf(mon, ", users: %u", o->users);
+            monitor_printf(mon, ", used by %u", o->users);
         }
         monitor_printf(mon, "\n");
         viommu_print_objects(mon, info, o, indent + 2);
@@ -133,29 +133,35 @@ static void viommu_print_device(Monitor *mon, const ViommuDevice *device)
 {
     uint32_t more = device->binding_count;
 
-    monitor_printf(mon, "  %s: requester %02x:%02x.%x, device %u of %s\n",
-                   device->id ?: device->name, device->requester_id >> 8,
-                   PCI_SLOT(device->requester_id),
+    monitor_printf(mon, "  %s: at %02x:%02x.%x in the guest, device %u of "
+                   "%s\n", device->id ?: device->name,
+                   device->requester_id >> 8, PCI_SLOT(device->requester_id),
                    PCI_FUNC(device->requester_id), device->host_id,
                    device->iommufd);
-    viommu_print_capabilities(mon, "    host:", device->capabilities);
+    viommu_print_capabilities(mon, "    its host IOMMU can:",
+                              device->capabilities);
     for (ViommuBindingList *list = device->bindings; list; list = list->next) {
         ViommuBinding *b = list->value;
 
         if (b->has_pasid) {
-            monitor_printf(mon, "    PASID 0x%x: ", b->pasid);
+            monitor_printf(mon, "    requests with PASID 0x%x: ", b->pasid);
         } else {
-            monitor_printf(mon, "    without PASID: ");
+            monitor_printf(mon, "    requests without PASID: ");
         }
         monitor_printf(mon, "%s", ViommuBindingState_str(b->state));
         if (b->has_hwpt_id) {
             monitor_printf(mon, ", HWPT %u", b->hwpt_id);
         }
-        monitor_printf(mon, "%s%s\n", b->reason ? ", " : "", b->reason ?: "");
+        monitor_printf(mon, "%s%s\n", b->reason ? ": " : "", b->reason ?: "");
         more--;
     }
     if (more) {
-        monitor_printf(mon, "    and %u more\n", more);
+        monitor_printf(mon, "    and %u more; of all, %u are blocked against "
+                       "the guest's wish\n", more, device->blocked_count);
+    }
+    if (device->interrupts_lost) {
+        monitor_printf(mon, "    its interrupts are lost: the guest does not "
+                       "map their address\n");
     }
 }
 
@@ -165,11 +171,12 @@ static void viommu_print(Monitor *mon, ViommuInfo *info)
 
     monitor_printf(mon, "%s %s: %s%s\n", info->model, info->qom_path,
                    ViommuMode_str(info->mode),
-                   info->accelerated ? "" : ", no host devices by itself");
+                   info->accelerated ? "" : ", without host devices");
     if (!info->accelerated) {
         return;
     }
-    viommu_print_capabilities(mon, "  guest:", info->capabilities);
+    viommu_print_capabilities(mon, "  the guest was told:",
+                              info->capabilities);
     for (ViommuDeviceList *d = info->devices; d; d = d->next) {
         viommu_print_device(mon, d->value);
     }
@@ -178,12 +185,14 @@ static void viommu_print(Monitor *mon, ViommuInfo *info)
         monitor_printf(mon, "  and %u more\n",
                        info->object_count - VIOMMU_QUERY_OBJECTS_MAX);
     }
-    monitor_printf(mon, "  descriptors=%" PRIu64 " ioctls=%" PRIu64
+    monitor_printf(mon, "  so far: descriptors=%" PRIu64 " ioctls=%" PRIu64
                    " entries=%" PRIu64 " merged=%" PRIu64 "\n",
                    c->descriptors, c->ioctls, c->entries, c->merged);
-    monitor_printf(mon, "  attaches=%" PRIu64 " retries=%" PRIu64
-                   " refused=%" PRIu64 " events=%" PRIu64 "\n", c->attaches,
-                   c->retries, c->refused, c->events);
+    monitor_printf(mon, "  shadow-calls=%" PRIu64 " shadow-entries=%" PRIu64
+                   " attaches=%" PRIu64 "\n", c->shadow_calls,
+                   c->shadow_entries, c->attaches);
+    monitor_printf(mon, "  retries=%" PRIu64 " refused=%" PRIu64
+                   " events=%" PRIu64 "\n", c->retries, c->refused, c->events);
 }
 
 void hmp_info_viommu(Monitor *mon, const QDict *qdict)

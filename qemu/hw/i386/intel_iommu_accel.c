@@ -167,7 +167,7 @@ static VTDAccelDevice *vtd_accel_find(IntelIOMMUState *s, PCIBus *bus,
     VTDAccelDevice *dev;
 
     QLIST_FOREACH(dev, &s->accel->devices, next) {
-        if (dev->bus == bus && dev->devfn == devfn) {
+        if (dev->host.bus == bus && dev->host.devfn == devfn) {
             return dev;
         }
     }
@@ -181,9 +181,8 @@ void vtd_accel_add_device(IntelIOMMUState *s, PCIBus *bus, int devfn,
     VTDAccelDevice *dev = g_new0(VTDAccelDevice, 1);
 
     dev->s = s;
-    dev->bus = bus;
-    dev->devfn = devfn;
-    iommufd_binding_device_init(&dev->host, &s->accel->bindings, hiodi);
+    iommufd_binding_device_init(&dev->host, &s->accel->bindings, bus, devfn,
+                                hiodi);
     /* Its owner has attached it to guest memory */
     dev->rid.host.dev = &dev->host;
     dev->rid.host.hwpt_id = hiodi->hwpt_id;

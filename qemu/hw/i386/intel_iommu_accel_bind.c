@@ -101,10 +101,8 @@ uint32_t vtd_accel_next_bound(VTDAccelDevice *dev, uint32_t first)
 {
     VTDAccelBinding *b = vtd_accel_find_pasid(dev, first, UINT32_MAX);
 
-    const IOMMUFDBindingReason *r = iommufd_binding_next_reason(&dev->host,
-                                                                first);
-
-    return MIN(b ? b->host.pasid : UINT32_MAX, r ? r->pasid : UINT32_MAX);
+    return MIN(b ? b->host.pasid : UINT32_MAX,
+               iommufd_binding_next_reason(&dev->host, first));
 }
 
 static VTDAccelBinding *vtd_accel_new_pasid(VTDAccelDevice *dev,

@@ -45,8 +45,6 @@ typedef struct VTDAccelBinding {
 struct VTDAccelDevice {
     IntelIOMMUState *s;
     IOMMUFDBindingDevice host;
-    PCIBus *bus;
-    uint8_t devfn;
 
     /* Context cache: valid until the guest invalidates it */
     bool context_valid;
@@ -81,6 +79,11 @@ typedef struct VTDAccelLegacy {
     /* Do what is left.  False if that is too much for one piece. */
     bool (*finish)(VTDAccel *accel);
     bool unfinished;        /* there is something left */
+
+    /* Since the start, for query-viommu */
+    uint64_t calls;         /* that map or unmap memory for copies */
+    uint64_t entries;       /* of the guest, that were copied */
+    uint64_t refused;       /* of @calls, and of those that allocate a copy */
 } VTDAccelLegacy;
 
 /* PASID directory entries that are read at once */

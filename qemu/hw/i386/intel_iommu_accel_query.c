@@ -42,34 +42,64 @@ static void vtd_accel_query_binding(ViommuDevice *device,
                           VIOMMU_BINDING_STATE_SHADOW);
 }
 
+/* The PASID's binding after @b, or the first one */
+static VTDAccelBinding *vtd_accel_query_next(VTDAccelDevice *dev,
+                                             VTDAccelBinding *b)
+{
+    IntervalTreeNode *node = b ?
+        interval_tree_iter_next(&b->node, 0, UINT32_MAX) :
+        interval_tree_iter_first(&dev->pasids, 0, UINT32_MAX);
+
+    return node ? container_of(node, VTDAccelBinding, node) : NULL;
+}
+
+/*
+ * What is not as the guest wants it comes first.  There may be very many of all
+ * kinds: those that are not listed are not looked at, but for those before the
+ * last one that is stuck, which are rare.
+ */
 static void vtd_accel_query_pasids(ViommuDevice *device, VTDAccelDevice *dev)
 {
-    VTDAccelHwptTable *s1s = &dev->s->accel->s1s.table;
-    const IOMMUFDBindingReason *r = NULL;
-    IntervalTreeNode *node;
+    const VTDAccelHwptTable *s1s = &dev->s->accel->s1s.table;
+    uint32_t stuck = dev->host.num_stuck - dev->rid.host.stuck;
+    uint32_t blocked = iommufd_binding_num_reasons(&dev->host);
+    uint32_t wrong = device->blocked_count + stuck;
+    VTDAccelBinding *b = NULL;
 
-    for (node = interval_tree_iter_first(&dev->pasids, 0, UINT32_MAX);
-         node && device->binding_count < VIOMMU_QUERY_BINDINGS_MAX;
-         node = interval_tree_iter_next(node, 0, UINT32_MAX)) {
-        vtd_accel_query_binding(device,
-                                container_of(node, VTDAccelBinding, node), s1s);
-    }
-    device->binding_count = 1 + dev->num_pasids;
-
-    while ((r = iommufd_binding_next_reason(&dev->host, r ? r->pasid + 1 : 0))
-           && r->pasid != IOMMUFD_BINDING_NO_PASID) {
-        if (!interval_tree_iter_first(&dev->pasids, r->pasid, r->pasid)) {
-            iommufd_binding_query_pasid(device, r);
+    while (stuck && (b = vtd_accel_query_next(dev, b))) {
+        if (b->host.stuck) {
+            vtd_accel_query_binding(device, b, s1s);
+            blocked -= iommufd_binding_next_reason(&dev->host, b->host.pasid)
+                       == b->host.pasid;
+            stuck--;
         }
     }
+    for (uint32_t pasid = 0; device->binding_count < VIOMMU_QUERY_BINDINGS_MAX;
+         pasid++) {
+        pasid = iommufd_binding_next_reason(&dev->host, pasid);
+        if (pasid == IOMMUFD_BINDING_NO_PASID) {
+            break;
+        }
+        if (!interval_tree_iter_first(&dev->pasids, pasid, pasid)) {
+            iommufd_binding_query_pasid(device, &dev->host, pasid);
+        }
+    }
+    b = NULL;
+    while (device->binding_count < VIOMMU_QUERY_BINDINGS_MAX &&
+           (b = vtd_accel_query_next(dev, b))) {
+        if (!b->host.stuck) {
+            vtd_accel_query_binding(device, b, s1s);
+        }
+    }
+    device->binding_count = 1 + dev->num_pasids + blocked;
+    device->blocked_count = wrong + blocked;
 }
 
 static void vtd_accel_query_device(ViommuQuery *query, VTDAccelDevice *dev)
 {
     HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(dev->host.hiodi);
     struct iommu_hw_info_vtd *vtd = &hiod->caps.vendor_caps.vtd;
-    ViommuDevice *device = iommufd_binding_query_device(query, &dev->host,
-                                                        dev->bus, dev->devfn);
+    ViommuDevice *device = iommufd_binding_query_device(query, &dev->host);
 
     vtd_accel_query_capabilities(&device->capabilities, vtd->cap_reg,
                                  vtd->ecap_reg, hiod->caps.max_pasid_log2);
@@ -134,4 +164,9 @@ void vtd_accel_query(IntelIOMMUState *s, ViommuQuery *query)
         .retries = accel->bindings.retries,
         .refused = accel->bindings.refused + accel->s1s.refused,
     };
+    if (accel->legacy) {
+        query->info->counters->shadow_calls = accel->legacy->calls;
+        query->info->counters->shadow_entries = accel->legacy->entries;
+        query->info->counters->refused += accel->legacy->refused;
+    }
 }

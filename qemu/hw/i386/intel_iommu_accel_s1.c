@@ -143,6 +143,7 @@ static VTDAccelHwpt *vtd_accel_s1_alloc(const VTDAccelKey *key, uint32_t dev_id,
                                     sizeof(data), &data, &hwpt_id, errp)) {
         error_prepend(errp, "host refuses first-stage table at 0x%" PRIx64 ": ",
                       key->pgtbl_addr);
+        vtd_accel_s1_table(key->table)->refused++;
         return NULL;
     }
     trace_vtd_accel_s1_alloc(hwpt_id, key->guest_ram_id, key->domain_id,

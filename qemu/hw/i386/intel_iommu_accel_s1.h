@@ -37,7 +37,7 @@ typedef struct VTDAccelS1Table {
 
     /* Since the start, for query-viommu */
     uint64_t calls;             /* that had the host invalidate something */
-    uint64_t refused;           /* of those */
+    uint64_t refused;           /* of those, and of those that allocate one */
     uint64_t entries;           /* that the host has handled */
     uint64_t merged;            /* into others, before they were sent */
 } VTDAccelS1Table;

@@ -109,6 +109,15 @@ static bool vtd_accel_shadow_pause(VTDAccelUpdate *u, uint64_t iova)
     return u->paused;
 }
 
+/* Count a call that maps or unmaps memory */
+static void vtd_accel_shadow_count(VTDAccelShadowTable *t, int ret)
+{
+    VTDAccelLegacy *legacy = t->s->accel->legacy;
+
+    legacy->calls++;
+    legacy->refused += !!ret;
+}
+
 /* Unmap a range that no mapping crosses the bounds of */
 static bool vtd_accel_shadow_unmap(VTDAccelUpdate *u, uint64_t iova,
                                    uint64_t last)
@@ -130,6 +139,7 @@ static bool vtd_accel_shadow_unmap(VTDAccelUpdate *u, uint64_t iova,
     }
     ret = iommufd_backend_unmap_dma(shadow->hwpt.key.iommufd, shadow->ioas_id,
                                     iova, last - iova + 1);
+    vtd_accel_shadow_count(u->t, ret);
     if (ret) {
         vtd_accel_shadow_fail(shadow, "cannot unmap IOVA 0x%" PRIx64 "-0x%"
                               PRIx64 ": %s", iova, last, strerror(-ret));
@@ -199,9 +209,12 @@ static int vtd_accel_shadow_map_memory(VTDAccelUpdate *u, uint64_t iova,
                                        u->shadow->ioas_id, iova, size,
                                        readonly);
 
+    /* Not to be there is no refusal */
+    vtd_accel_shadow_count(u->t, ret == -ENOENT ? 0 : ret);
     if (ret == -ENOENT) {
         ret = iommufd_backend_map_dma(key->iommufd, u->shadow->ioas_id, iova,
                                       size, ptr, readonly);
+        vtd_accel_shadow_count(u->t, ret);
     }
     return ret;
 }
@@ -355,6 +368,7 @@ static bool vtd_accel_shadow_leaf_fn(VTDAccelLegacyWalk *walk,
 
         shadow->mapped += m.mapped;
         g_tree_insert(shadow->mappings, kept, kept);
+        u->t->s->accel->legacy->entries++;
     }
     return true;
 }
@@ -557,6 +571,7 @@ static VTDAccelHwpt *vtd_accel_shadow_alloc(const VTDAccelKey *key,
 
     if (vtd_accel_shadow_block_migration(t, errp)) {
         shadow = vtd_accel_shadow_new(key, dev_id, errp);
+        t->s->accel->legacy->refused += !shadow;
     }
     if (!shadow) {
         error_prepend(errp, "cannot shadow second-level tables: ");

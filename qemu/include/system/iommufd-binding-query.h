@@ -17,17 +17,13 @@ const char *iommufd_query_name(IOMMUFDBackend *iommufd);
  * iommufd_binding_query_device: list a device, and the tables of guest memory
  * that its owner has attached it to
  *
- * @bus: bus of the device itself
- * @devfn: device and function number on @bus
- *
  * Returns: the device, without bindings and capabilities.
  */
 ViommuDevice *iommufd_binding_query_device(ViommuQuery *query,
-                                           const IOMMUFDBindingDevice *dev,
-                                           PCIBus *bus, int devfn);
+                                           const IOMMUFDBindingDevice *dev);
 
 /**
- * iommufd_binding_query: list a binding, unless there are too many
+ * iommufd_binding_query: count a binding, and list it unless there are too many
  *
  * @state: of one that is neither blocked nor stuck
  */
@@ -36,6 +32,7 @@ void iommufd_binding_query(ViommuDevice *device, const IOMMUFDBinding *b,
 
 /* iommufd_binding_query_pasid: the same for a blocked PASID without binding */
 void iommufd_binding_query_pasid(ViommuDevice *device,
-                                 const IOMMUFDBindingReason *reason);
+                                 const IOMMUFDBindingDevice *dev,
+                                 uint32_t pasid);
 
 #endif

@@ -9,8 +9,7 @@
  * stuck    the host could not even block them.  They may still use what they
  *          were attached to, so its owner keeps that, and the device is tried
  *          again by a timer
- * reason   why requests are blocked though the guest wants them translated, or
- *          why they are stuck
+ * reason   why requests are blocked though the guest wants them translated
  *
  * The vIOMMU owns the HWPTs and decides which of them a binding should have.
  * This module attaches it, and sees to it that whatever goes wrong ends
@@ -48,7 +47,7 @@ typedef struct IOMMUFDBindingGroup {
     /* Since the start */
     uint64_t attaches;          /* calls that attach something */
     uint64_t retries;
-    uint64_t refused;           /* calls to attach or detach that failed */
+    uint64_t refused;           /* calls that the host has refused */
 } IOMMUFDBindingGroup;
 
 /* Stands for requests without PASID */
@@ -57,17 +56,21 @@ typedef struct IOMMUFDBindingGroup {
 /* Of one device: a guest can ask for more than anyone will read */
 #define IOMMUFD_BINDING_REASONS_MAX 64
 
+/* The reason for what is stuck; the log says more */
+#define IOMMUFD_BINDING_STUCK       "cannot block its DMA"
+
 typedef struct IOMMUFDBindingReason {
     uint32_t pasid;             /* or IOMMUFD_BINDING_NO_PASID */
     char *text;
     bool told;                  /* by an event */
-    bool stuck;                 /* goes when it is blocked */
 } IOMMUFDBindingReason;
 
 /* What the bindings of one host device share */
 struct IOMMUFDBindingDevice {
     IOMMUFDBindingGroup *group;
     HostIOMMUDeviceIOMMUFD *hiodi;
+    PCIBus *bus;                /* of the device itself */
+    uint8_t devfn;
     QEMUTimer *timer;
     VMChangeStateEntry *vmstate;
     uint32_t retry_ms;          /* how long it waited the last time */
@@ -75,7 +78,10 @@ struct IOMMUFDBindingDevice {
     int64_t log_start;          /* the slice's start, in ns */
     bool late;                  /* the timer found the VM stopped */
     bool busy;                  /* is in reset, which was told */
+    uint32_t num_stuck;         /* of its bindings */
     GArray *reasons;            /* of IOMMUFDBindingReason, in no order */
+    unsigned long *textless;    /* bitmap of PASIDs that @reasons is full for */
+    uint32_t num_textless;
 };
 
 /* There may be very many: it is kept small */
@@ -91,11 +97,13 @@ typedef struct IOMMUFDBinding {
  *
  * @dev: all zero
  * @group: of the vIOMMU
+ * @bus: bus of the device itself
+ * @devfn: device and function number on @bus
  * @hiodi: the device; has to stay until iommufd_binding_device_cleanup()
  */
 void iommufd_binding_device_init(IOMMUFDBindingDevice *dev,
-                                 IOMMUFDBindingGroup *group,
-                                 HostIOMMUDeviceIOMMUFD *hiodi);
+                                 IOMMUFDBindingGroup *group, PCIBus *bus,
+                                 uint8_t devfn, HostIOMMUDeviceIOMMUFD *hiodi);
 
 /* iommufd_binding_device_cleanup: the device is not tried again any more */
 void iommufd_binding_device_cleanup(IOMMUFDBindingDevice *dev);
@@ -157,17 +165,27 @@ void iommufd_binding_explain(IOMMUFDBinding *b, const char *reason);
 void iommufd_binding_explain_pasid(IOMMUFDBindingDevice *dev, uint32_t pasid,
                                    const char *reason);
 
-/* iommufd_binding_reason: why @b is blocked or stuck, or NULL */
-const char *iommufd_binding_reason(const IOMMUFDBinding *b);
+/**
+ * iommufd_binding_reason: tell why requests are blocked
+ *
+ * @pasid: their PASID, or IOMMUFD_BINDING_NO_PASID
+ *
+ * Returns: the reason, or NULL if there is none, or was no room to keep it.
+ */
+const char *iommufd_binding_reason(const IOMMUFDBindingDevice *dev,
+                                   uint32_t pasid);
 
 /**
  * iommufd_binding_next_reason: look for a PASID that has a reason
  *
- * Returns: that of the first one from @first on, IOMMUFD_BINDING_NO_PASID being
- *          the last, or NULL.
+ * Returns: the first one from @first on, whether or not the reason was kept,
+ *          or IOMMUFD_BINDING_NO_PASID, for which there need not be one.
  */
-const IOMMUFDBindingReason *
-iommufd_binding_next_reason(const IOMMUFDBindingDevice *dev, uint32_t first);
+uint32_t iommufd_binding_next_reason(const IOMMUFDBindingDevice *dev,
+                                     uint32_t first);
+
+/* iommufd_binding_num_reasons: how many PASIDs have a reason */
+uint32_t iommufd_binding_num_reasons(const IOMMUFDBindingDevice *dev);
 
 /* iommufd_binding_is_blocked: does no request of @b reach memory? */
 bool iommufd_binding_is_blocked(const IOMMUFDBinding *b);

@@ -12,6 +12,8 @@
 #define SID0            0x100u
 #define STAGE2          "its stream table entry asks for stage 2"
 #define REFUSED         "cannot install its stream table entry"
+#define STUCK           "cannot block its DMA"
+#define MSI             0x08000040  /* in the window for the host's MSIs */
 
 static bool start(Smmuv3AccelTest *t, unsigned devices)
 {
@@ -72,6 +74,16 @@ static void test_states(void)
     fakehost_free(t.host);
 }
 
+static void expect_blocked(Smmuv3AccelTest *t, unsigned num)
+{
+    QDict *info = viommu_query(t->host);
+    QDict *device = viommu_device(info, 0);
+
+    g_assert_cmpuint(qdict_get_int(device, "blocked-count"), ==, num);
+    g_assert_cmpuint(qdict_get_int(device, "binding-count"), ==, 1);
+    qobject_unref(info);
+}
+
 /* The host neither attaches the device to what blocks, nor detaches it */
 static void test_stuck(void)
 {
@@ -86,13 +98,16 @@ static void test_stuck(void)
     smmuv3_guest_write_ste(&t.guest, SID0, SMMUV3_STE_ABORT, 0);
     smmuv3_guest_post_sid(&t.guest, SMMUV3_CFGI_STE, SID0);
     smmuv3_guest_ring(&t.guest);
-    viommu_expect(t.host, 0, NO_PASID, "stuck", "cannot block its DMA");
+    viommu_expect(t.host, 0, NO_PASID, "stuck", STUCK);
     viommu_expect_objects(t.host);
-    /* It is not blocked yet */
+    viommu_expect_event(t.host, 0, "stuck", NO_PASID, STUCK);
     viommu_expect_no_event(t.host);
+    expect_blocked(&t, 1);
     fakehost_clear_rules(t.host);
     QTEST_AWAIT(smmuv3_accel_state(&t, 0) == SMMUV3_IS_ABORT);
     viommu_expect(t.host, 0, NO_PASID, "blocked", NULL);
+    viommu_expect_event(t.host, 0, NULL, NO_PASID, STUCK);
+    expect_blocked(&t, 0);
     fakehost_free(t.host);
 }
 
@@ -153,13 +168,16 @@ static int64_t counter(Smmuv3AccelTest *t, const char *name)
     return value;
 }
 
-/* An event of the host, by the way a real one comes */
-static void send_event(Smmuv3AccelTest *t)
+/* F_TRANSLATION of the host, by the way a real one comes */
+static void send_event(Smmuv3AccelTest *t, uint32_t sequence, uint64_t addr)
 {
     const struct {
         uint32_t flags, sequence;
         uint64_t evt[4];
-    } event = { .evt = { 0x10 | (uint64_t)SID0 << 32, 1ull << 35, 0x1000 } };
+    } event = {
+        .sequence = sequence,
+        .evt = { 0x10 | (uint64_t)SID0 << 32, 1ull << 35, addr },
+    };
     QDict *info = viommu_query(t->host);
     g_autofree char *path =
         g_strdup_printf("%s/veventq-%" PRId64, t->host->events,
@@ -197,17 +215,80 @@ static void test_counters(void)
     smmuv3_guest_post_va(&t.guest, 1, 0x1000);
     smmuv3_guest_sync(&t.guest);
     g_assert_cmpint(counter(&t, "refused"), ==, 1);
+    expect_blocked(&t, 1);
     viommu_expect(t.host, 0, NO_PASID, "blocked", "host refuses command 0x");
-    viommu_expect_event(t.host, 0, true, NO_PASID, "host refuses command 0x");
+    viommu_expect_event(t.host, 0, "blocked", NO_PASID, "host refuses command 0x");
     viommu_expect_counts(t.host, &vfio);
     smmuv3_guest_cfgi(&t.guest, SID0);
-    viommu_expect_event(t.host, 0, false, NO_PASID, "host refuses command 0x");
+    viommu_expect_event(t.host, 0, NULL, NO_PASID, "host refuses command 0x");
     viommu_expect(t.host, 0, NO_PASID, "stage-1", NULL);
     viommu_expect_counts(t.host, &vfio);
 
     g_assert_cmpint(counter(&t, "events"), ==, 0);
-    send_event(&t);
+    send_event(&t, 0, 0x1000);
     QTEST_AWAIT(counter(&t, "events") == 1);
+    fakehost_free(t.host);
+}
+
+/* What the host does not allocate */
+static void test_refused(void)
+{
+    ViommuCounts vfio = { .attaches = 1 };
+    Smmuv3AccelTest t;
+
+    if (!start(&t, 1)) {
+        return;
+    }
+    smmuv3_guest_enable(&t.guest);
+    fakehost_fail_next(t.host, "VDEVICE_ALLOC", ENOMEM);
+    set_ste(&t, smmuv3_accel_s1_ste(0));
+    viommu_expect(t.host, 0, NO_PASID, "blocked", REFUSED);
+    g_assert_cmpint(counter(&t, "refused"), ==, 1);
+    fakehost_fail_next(t.host, "HWPT_ALLOC", ENOMEM);
+    set_ste(&t, smmuv3_accel_s1_ste(0));
+    viommu_expect(t.host, 0, NO_PASID, "blocked", REFUSED);
+    g_assert_cmpint(counter(&t, "refused"), ==, 2);
+    viommu_expect_counts(t.host, &vfio);
+    fakehost_free(t.host);
+}
+
+static bool lost(Smmuv3AccelTest *t)
+{
+    g_autofree char *text = qtest_hmp(t->host->qts, "info viommu");
+    QDict *info = viommu_query(t->host);
+    bool lost = qdict_get_bool(viommu_device(info, 0), "interrupts-lost");
+
+    g_assert_cmpint(lost, ==, !!strstr(text, "interrupts are lost"));
+    qobject_unref(info);
+    return lost;
+}
+
+/* Faults at the address of interrupts, until the guest has another stage 1 */
+static void test_interrupts(void)
+{
+    Smmuv3AccelTest t;
+
+    if (!start(&t, 1)) {
+        return;
+    }
+    smmuv3_accel_bind(&t, 0);
+    send_event(&t, 0, 0x1000);
+    QTEST_AWAIT(counter(&t, "events") == 1);
+    g_assert_false(lost(&t));
+    send_event(&t, 1, MSI);
+    QTEST_AWAIT(counter(&t, "events") == 2);
+    g_assert_true(lost(&t));
+    set_ste(&t, SMMUV3_STE_BYPASS);
+    g_assert_false(lost(&t));
+    /* One that comes late tells nothing about what the device has now */
+    send_event(&t, 2, MSI);
+    QTEST_AWAIT(counter(&t, "events") == 3);
+    g_assert_false(lost(&t));
+    set_ste(&t, smmuv3_accel_s1_ste(0));
+    g_assert_false(lost(&t));
+    send_event(&t, 3, MSI);
+    QTEST_AWAIT(counter(&t, "events") == 4);
+    g_assert_true(lost(&t));
     fakehost_free(t.host);
 }
 
@@ -224,17 +305,17 @@ static void test_events(void)
     viommu_expect_no_event(t.host);
 
     set_ste(&t, SMMUV3_STE_S2);
-    viommu_expect_event(t.host, 0, true, NO_PASID, STAGE2);
+    viommu_expect_event(t.host, 0, "blocked", NO_PASID, STAGE2);
     set_ste(&t, SMMUV3_STE_S2);
     viommu_expect_no_event(t.host);
     set_ste(&t, 0);
-    viommu_expect_event(t.host, 0, false, NO_PASID, STAGE2);
+    viommu_expect_event(t.host, 0, NULL, NO_PASID, STAGE2);
 
     fakehost_fail_next(t.host, "HWPT_ALLOC", EINVAL);
     set_ste(&t, smmuv3_accel_s1_ste(0));
-    viommu_expect_event(t.host, 0, true, NO_PASID, REFUSED);
+    viommu_expect_event(t.host, 0, "blocked", NO_PASID, REFUSED);
     smmuv3_guest_cfgi(&t.guest, SID0);
-    viommu_expect_event(t.host, 0, false, NO_PASID, REFUSED);
+    viommu_expect_event(t.host, 0, NULL, NO_PASID, REFUSED);
     viommu_expect_no_event(t.host);
     fakehost_free(t.host);
 }
@@ -252,11 +333,11 @@ static void test_retries(void)
     dev = fakehost_device(t.host, fakehost_dev(0));
     dev->flags |= FAKEHOST_DEV_IN_RESET;
     set_ste(&t, smmuv3_accel_s1_ste(0));
-    viommu_expect_event(t.host, 0, true, NO_PASID, REFUSED);
+    viommu_expect_event(t.host, 0, "blocked", NO_PASID, REFUSED);
     QTEST_AWAIT(counter(&t, "retries") >= 3);
     viommu_expect_no_event(t.host);
     dev->flags &= ~FAKEHOST_DEV_IN_RESET;
-    viommu_expect_event(t.host, 0, false, NO_PASID, REFUSED);
+    viommu_expect_event(t.host, 0, NULL, NO_PASID, REFUSED);
     viommu_expect(t.host, 0, NO_PASID, "stage-1", NULL);
     fakehost_free(t.host);
 }
@@ -270,6 +351,8 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-accel/query/objects", test_objects);
     qtest_add_func("/smmuv3-accel/query/capabilities", test_capabilities);
     qtest_add_func("/smmuv3-accel/query/counters_exact", test_counters);
+    qtest_add_func("/smmuv3-accel/query/refused_counted", test_refused);
+    qtest_add_func("/smmuv3-accel/query/interrupts-lost", test_interrupts);
     qtest_add_func("/smmuv3-accel/query/events", test_events);
     qtest_add_func("/smmuv3-accel/query/retries_counted", test_retries);
     return g_test_run();

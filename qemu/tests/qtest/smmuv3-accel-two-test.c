@@ -10,6 +10,8 @@
 #include "qemu/osdep.h"
 #include "hw/pci/pci_regs.h"
 #include "smmuv3-accel-common.h"
+#include "qobject/qlist.h"
+#include "viommu/query.h"
 
 #define INVALIDATE  "IOMMU_HWPT_INVALIDATE"
 #define BASE_2      0x0c020000ull       /* of the second one's registers */
@@ -96,6 +98,48 @@ static void check_apart(Smmuv3AccelTest *t, Smmuv3Guest *g2)
     g_assert_cmpuint(fakehost_objects(t->host, FAKEHOST_OBJ_VIOMMU), ==, 1);
 }
 
+/* @n is the only device behind an SMMU, with objects and counts of its own */
+static void check_shown(Smmuv3AccelTest *t, const char *id, unsigned n,
+                        unsigned entries)
+{
+    QDict *info = viommu_query_id(t->host, id);
+    QDict *counters = qdict_get_qdict(info, "counters");
+    unsigned sid = n ? SID_2 : fakehost_sid(0);
+
+    g_assert_cmpuint(qlist_size(qdict_get_qlist(info, "devices")), ==, 1);
+    g_assert_cmpstr(qdict_get_str(viommu_binding(viommu_device(info, n),
+                                                 NO_PASID), "state"), ==,
+                    "stage-1");
+    g_assert_cmphex(qdict_get_int(viommu_object(info, "vdevice"),
+                                  "virtual-id"), ==, sid);
+    g_assert_cmpint(qdict_get_int(counters, "entries"), ==, entries);
+    /* IOAS and parent, vIOMMU, three tables on it, vDEVICE, vEVENTQ */
+    g_assert_cmpint(qdict_get_int(info, "object-count"), ==, 8);
+    qobject_unref(info);
+}
+
+static void test_shown(void)
+{
+    Smmuv3AccelTest t;
+    Smmuv3Guest g2;
+    g_autofree char *text = NULL;
+
+    if (!start(&t, &g2, NULL)) {
+        return;
+    }
+    smmuv3_guest_post_va(&t.guest, 1, 0x1000);
+    smmuv3_guest_sync(&t.guest);
+    smmuv3_guest_post_va(&g2, 1, 0x1000);
+    smmuv3_guest_post_va(&g2, 1, 0x2000);
+    smmuv3_guest_sync(&g2);
+    check_shown(&t, "smmu0", 0, 1);
+    check_shown(&t, "smmu1", 1, 2);
+    text = qtest_hmp(t.host->qts, "info viommu");
+    fakehost_expect_text(text, "/machine/peripheral/smmu0: enabled");
+    fakehost_expect_text(text, "/machine/peripheral/smmu1: enabled");
+    fakehost_free(t.host);
+}
+
 static void test_one_host(void)
 {
     Smmuv3AccelTest t;
@@ -130,5 +174,6 @@ int main(int argc, char **argv)
 
     qtest_add_func("/smmuv3-accel/two/one-host_apart", test_one_host);
     qtest_add_func("/smmuv3-accel/two/two-hosts_apart", test_two_hosts);
+    qtest_add_func("/smmuv3-accel/two/query_apart", test_shown);
     return g_test_run();
 }

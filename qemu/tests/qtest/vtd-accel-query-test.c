@@ -15,6 +15,7 @@
 #define MANY            100     /* PASIDs, more than are listed */
 #define LISTED          64      /* bindings of one device */
 #define EAFE            "PASID entry enables extended access flags"
+#define STUCK           "cannot block its DMA"
 
 /* Scalable-mode context entry with requests with PASID (VT-d 9.4) */
 #define CE_PASIDE       (1ull << 3)
@@ -54,6 +55,21 @@ static void test_off(void)
     g_assert_true(qlist_empty(qdict_get_qlist(info, "devices")));
     g_assert_true(qlist_empty(qdict_get_qlist(info, "objects")));
     qobject_unref(list);
+}
+
+/* A machine that is not there yet has nothing to tell */
+static void test_preconfig(void)
+{
+    QTestState *qts = qtest_init("-nodefaults -M q35 -device intel-iommu "
+                                 "--preconfig");
+    QDict *response = qtest_qmp(qts, "{ 'execute': 'query-viommu' }");
+    QDict *error = qdict_get_qdict(response, "error");
+
+    g_assert_nonnull(error);
+    qobject_unref(response);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'x-exit-preconfig' }");
+    qtest_qmp_assert_success(qts, "{ 'execute': 'query-viommu' }");
+    qtest_quit(qts);
 }
 
 /* --- states --- */
@@ -117,21 +133,70 @@ static void test_states(void)
     fakehost_free(t.host);
 }
 
+static int64_t counter(VtdAccelTest *t, const char *name)
+{
+    QDict *info = viommu_query(t->host);
+    int64_t value = qdict_get_int(qdict_get_qdict(info, "counters"), name);
+
+    qobject_unref(info);
+    return value;
+}
+
+static uint64_t map_calls(VtdAccelTest *t)
+{
+    return fakehost_calls(t->host, "IOMMU_IOAS_MAP") +
+           fakehost_calls(t->host, "IOMMU_IOAS_COPY") +
+           fakehost_calls(t->host, "IOMMU_IOAS_UNMAP");
+}
+
 static void test_shadow(void)
 {
     VtdAccelSetup setup = { .devices = 1 };
+    ViommuCounts vfio;
+    uint64_t calls;
     VtdLegacy l;
 
     if (!vtd_legacy_start(&l, &setup, 4)) {
         return;
     }
+    vfio = viommu_host_counts(l.t.host);
+    calls = map_calls(&l.t);
+    vtd_legacy_write_entry(&l, 0x10000, 1, 0x300000 | LEGACY_RW);
     vtd_legacy_use_table(&l, 0, DID);
     vtd_legacy_enter(&l);
     vtd_legacy_flush(&l);
     viommu_expect_mode(l.t.host, "legacy");
     viommu_expect(l.t.host, 0, NO_PASID, "shadow", NULL);
     viommu_expect_objects(l.t.host);
+    g_assert_cmpint(counter(&l.t, "shadow-entries"), ==, 1);
+    g_assert_cmpint(counter(&l.t, "shadow-calls"), ==, map_calls(&l.t) - calls);
+
+    /* One goes, two come, of which the host refuses the second */
+    vtd_legacy_write_entry(&l, 0x10000, 1, 0);
+    vtd_legacy_write_entry(&l, 0x20000, 1, 0x340000 | LEGACY_RW);
+    vtd_legacy_write_entry(&l, 0x40000, 1, 0x380000 | LEGACY_RW);
+    fakehost_fail(l.t.host, "IOAS_COPY", 2, 1, ENOMEM, 0);
+    vtd_legacy_flush(&l);
+    g_assert_cmpint(counter(&l.t, "refused"), >=, 1);
+    g_assert_cmpint(counter(&l.t, "shadow-calls"), ==, map_calls(&l.t) - calls);
+    viommu_expect_counts(l.t.host, &vfio);
+    /* Neither is there a copy of the tables then, nor can there be one */
+    fakehost_fail(l.t.host, "HWPT_ALLOC", 1, 0, ENOMEM, 0);
+    vtd_legacy_use_table(&l, 0, DID + 1);
+    vtd_guest_post_cc(&l.t.guest, VTD_CC_GLOBAL, 0, 0);
+    vtd_legacy_flush(&l);
+    viommu_expect(l.t.host, 0, NO_PASID, "blocked", "cannot shadow");
+    viommu_expect_counts(l.t.host, &vfio);
     fakehost_free(l.t.host);
+}
+
+static void expect_blocked(VtdAccelTest *t, unsigned num)
+{
+    QDict *info = viommu_query(t->host);
+    QDict *device = viommu_device(info, 0);
+
+    g_assert_cmpuint(qdict_get_int(device, "blocked-count"), ==, num);
+    qobject_unref(info);
 }
 
 /* The guest takes the entry away, and the host does not block the device */
@@ -148,12 +213,17 @@ static void test_stuck(void)
     vtd_guest_clear_pasid(&t.guest, dir, 0);
     vtd_guest_post_pc(&t.guest, VTD_PC_PASID, DID, 0);
     vtd_guest_ring(&t.guest);
-    viommu_expect(t.host, 0, NO_PASID, "stuck", "cannot block its DMA");
+    viommu_expect(t.host, 0, NO_PASID, "stuck", STUCK);
+    viommu_expect_event(t.host, 0, "stuck", NO_PASID, STUCK);
     viommu_expect_objects(t.host);
+    expect_blocked(&t, 1);
+    viommu_expect_no_event(t.host);
     fakehost_clear_rules(t.host);
     QTEST_AWAIT(fakehost_is_blocked(t.host, fakehost_dev(0)));
     /* The guest wanted that */
     viommu_expect(t.host, 0, NO_PASID, "blocked", NULL);
+    viommu_expect_event(t.host, 0, NULL, NO_PASID, STUCK);
+    expect_blocked(&t, 0);
     viommu_expect_no_event(t.host);
     fakehost_free(t.host);
 }
@@ -202,15 +272,6 @@ static void test_shared(void)
 
 /* --- counters --- */
 
-static int64_t counter(VtdAccelTest *t, const char *name)
-{
-    QDict *info = viommu_query(t->host);
-    int64_t value = qdict_get_int(qdict_get_qdict(info, "counters"), name);
-
-    qobject_unref(info);
-    return value;
-}
-
 static void test_counters(void)
 {
     ViommuCounts vfio;
@@ -244,14 +305,20 @@ static void test_counters(void)
     viommu_expect_counts(t.host, &vfio);
 
     /* A refusal of each kind */
+    fakehost_fail_next(t.host, "HWPT_ALLOC", EINVAL);
+    set_entry(&t, dir, vtd_accel_fs_entry(DID + 1));
+    viommu_expect(t.host, 0, NO_PASID, "blocked", "host refuses first-stage");
+    g_assert_cmpint(counter(&t, "refused"), ==, 1);
+    set_entry(&t, dir, vtd_accel_fs_entry(DID));
+    viommu_expect_counts(t.host, &vfio);
     fakehost_fail_next(t.host, "HWPT_INVALIDATE", EIO);
     vtd_guest_post_piotlb(&t.guest, VTD_PIOTLB_PASID, DID, 0, 0, 0, false);
     vtd_guest_sync(&t.guest);
-    g_assert_cmpint(counter(&t, "refused"), ==, 1);
+    g_assert_cmpint(counter(&t, "refused"), ==, 2);
     fakehost_fail_next(t.host, "ATTACH_IOMMUFD_PT", EIO);
     set_entry(&t, dir, vtd_accel_pt_entry(DID));
     viommu_expect(t.host, 0, NO_PASID, "blocked", "cannot attach its stage-2");
-    g_assert_cmpint(counter(&t, "refused"), ==, 2);
+    g_assert_cmpint(counter(&t, "refused"), ==, 3);
     viommu_expect_counts(t.host, &vfio);
     g_assert_cmpint(counter(&t, "retries"), ==, 0);
     g_assert_cmpint(counter(&t, "events"), ==, 0);
@@ -272,11 +339,11 @@ static void test_retries(void)
     dev->flags |= FAKEHOST_DEV_IN_RESET;
     set_entry(&t, dir, vtd_accel_fs_entry(DID));
     viommu_expect(t.host, 0, NO_PASID, "blocked", "cannot attach its first");
-    viommu_expect_event(t.host, 0, true, NO_PASID, "cannot attach its first");
+    viommu_expect_event(t.host, 0, "blocked", NO_PASID, "cannot attach its first");
     QTEST_AWAIT(counter(&t, "retries") >= 3);
     viommu_expect_no_event(t.host);
     dev->flags &= ~FAKEHOST_DEV_IN_RESET;
-    viommu_expect_event(t.host, 0, false, NO_PASID, "cannot attach its first");
+    viommu_expect_event(t.host, 0, NULL, NO_PASID, "cannot attach its first");
     viommu_expect(t.host, 0, NO_PASID, "stage-1", NULL);
     fakehost_free(t.host);
 }
@@ -338,23 +405,86 @@ static void test_pasids(void)
     viommu_expect(t.host, 0, PASID, "stage-1", NULL);
     viommu_expect(t.host, 0, PASID + 1, "stage-2", NULL);
     viommu_expect(t.host, 0, PASID + 2, "blocked", EAFE);
-    viommu_expect_event(t.host, 0, true, PASID + 2, EAFE);
+    viommu_expect_event(t.host, 0, "blocked", PASID + 2, EAFE);
     expect_bindings(&t, 4, 4);
     viommu_expect_objects(t.host);
 
     /* A reason goes with the entry, however that is announced */
     vtd_guest_clear_pasid(&t.guest, dir, PASID + 2);
     vtd_guest_flush_pasid_cache(&t.guest);
-    viommu_expect_event(t.host, 0, false, PASID + 2, EAFE);
+    viommu_expect_event(t.host, 0, NULL, PASID + 2, EAFE);
     expect_bindings(&t, 3, 3);
     vtd_guest_write_pasid(&t.guest, dir, PASID, &bad);
     vtd_guest_post_pc(&t.guest, VTD_PC_PASID, DID, PASID);
     vtd_guest_sync(&t.guest);
     viommu_expect(t.host, 0, PASID, "blocked", EAFE);
-    viommu_expect_event(t.host, 0, true, PASID, EAFE);
+    viommu_expect_event(t.host, 0, "blocked", PASID, EAFE);
     vtd_guest_set_translation(&t.guest, false);
-    viommu_expect_event(t.host, 0, false, PASID, EAFE);
+    viommu_expect_event(t.host, 0, NULL, PASID, EAFE);
     expect_bindings(&t, 1, 1);
+    fakehost_free(t.host);
+}
+
+/* The PASID of binding @index in the answer */
+static int64_t listed(VtdAccelTest *t, unsigned index)
+{
+    QDict *info = viommu_query(t->host);
+    QDict *device = viommu_device(info, 0);
+    const QListEntry *entry = qlist_first(qdict_get_qlist(device, "bindings"));
+    int64_t pasid;
+
+    while (index--) {
+        entry = qlist_next(entry);
+    }
+    pasid = qdict_get_try_int(qobject_to(QDict, qlist_entry_obj(entry)),
+                              "pasid", NO_PASID);
+    qobject_unref(info);
+    return pasid;
+}
+
+/* What is not as the guest wants it comes before what is */
+static void test_pasids_stuck(void)
+{
+    VtdPasidEntry pt = vtd_accel_pt_entry(1), bad = eafe_entry();
+    VtdAccelTest t;
+    uint64_t dir;
+
+    if (!start_pasids(&t, &dir)) {
+        return;
+    }
+    for (unsigned i = 1; i <= MANY; i++) {
+        vtd_guest_write_pasid(&t.guest, dir, i, &pt);
+    }
+    vtd_guest_write_pasid(&t.guest, dir, MANY - 1, &bad);
+    vtd_guest_flush_pasid_cache(&t.guest);
+    viommu_expect_event(t.host, 0, "blocked", MANY - 1, EAFE);
+    fakehost_fail(t.host, "DETACH_IOMMUFD_PT", 1, 0, EIO, 0);
+    vtd_guest_clear_pasid(&t.guest, dir, MANY);
+    vtd_guest_post_pc(&t.guest, VTD_PC_PASID, 1, MANY);
+    vtd_guest_ring(&t.guest);
+    viommu_expect_event(t.host, 0, "stuck", MANY, STUCK);
+    viommu_expect(t.host, 0, MANY, "stuck", STUCK);
+    viommu_expect(t.host, 0, MANY - 1, "blocked", EAFE);
+    g_assert_cmpint(listed(&t, 0), ==, NO_PASID);
+    g_assert_cmpint(listed(&t, 1), ==, MANY);
+    g_assert_cmpint(listed(&t, 2), ==, MANY - 1);
+    g_assert_cmpint(listed(&t, 3), ==, 1);
+    expect_blocked(&t, 2);
+    expect_bindings(&t, LISTED, MANY + 1);
+
+    /* It is to be blocked, now for another reason, which counts once */
+    vtd_guest_write_pasid(&t.guest, dir, MANY, &bad);
+    vtd_guest_post_pc(&t.guest, VTD_PC_PASID, 1, MANY);
+    vtd_guest_ring(&t.guest);
+    viommu_expect(t.host, 0, MANY, "stuck", STUCK);
+    expect_blocked(&t, 2);
+    expect_bindings(&t, LISTED, MANY + 1);
+    viommu_expect_no_event(t.host);
+    fakehost_clear_rules(t.host);
+    viommu_expect_event(t.host, 0, "blocked", MANY, EAFE);
+    viommu_expect(t.host, 0, MANY, "blocked", EAFE);
+    expect_blocked(&t, 2);
+    expect_bindings(&t, LISTED, MANY + 1);
     fakehost_free(t.host);
 }
 
@@ -373,24 +503,41 @@ static void test_many(const void *data)
         vtd_guest_write_pasid(&t.guest, dir, i, &entry);
     }
     vtd_guest_flush_pasid_cache(&t.guest);
-    expect_bindings(&t, LISTED, good ? MANY + 1 : LISTED + 1);
+    expect_bindings(&t, LISTED, MANY + 1);
+    expect_blocked(&t, good ? 0 : MANY);
     if (!good) {
         /* The first one at once, the last one after a second */
-        viommu_expect_event(t.host, 0, true, 1, EAFE);
-        viommu_expect_event(t.host, 0, true, LISTED, EAFE);
+        viommu_expect_event(t.host, 0, "blocked", 1, EAFE);
+        viommu_expect_event(t.host, 0, "blocked", LISTED, EAFE);
         viommu_expect_no_event(t.host);
         /* Requests without PASID are told of all the same, and at once */
         vtd_guest_write_pasid(&t.guest, dir, 0, &entry);
         vtd_guest_post_pc(&t.guest, VTD_PC_PASID, DID, 0);
         vtd_guest_sync(&t.guest);
         viommu_expect(t.host, 0, NO_PASID, "blocked", EAFE);
-        viommu_expect_event(t.host, 0, true, NO_PASID, EAFE);
+        viommu_expect_event(t.host, 0, "blocked", NO_PASID, EAFE);
+        expect_blocked(&t, MANY + 1);
+        expect_bindings(&t, LISTED, MANY + 1);
+        entry = vtd_accel_pt_entry(1);
+        vtd_guest_write_pasid(&t.guest, dir, 0, &entry);
+        vtd_guest_post_pc(&t.guest, VTD_PC_PASID, DID, 0);
+        vtd_guest_sync(&t.guest);
+        viommu_expect_event(t.host, 0, NULL, NO_PASID, EAFE);
     }
-    for (unsigned i = 1; i <= MANY; i++) {
+
+    /* Those that had no room are counted, and shown, when others have gone */
+    for (unsigned i = 1; i < MANY; i++) {
         vtd_guest_clear_pasid(&t.guest, dir, i);
     }
     vtd_guest_flush_pasid_cache(&t.guest);
+    expect_bindings(&t, 2, 2);
+    expect_blocked(&t, !good);
+    viommu_expect(t.host, 0, MANY, good ? "stage-2" : "blocked",
+                  good ? NULL : EAFE);
+    vtd_guest_clear_pasid(&t.guest, dir, MANY);
+    vtd_guest_flush_pasid_cache(&t.guest);
     expect_bindings(&t, 1, 1);
+    expect_blocked(&t, 0);
     fakehost_free(t.host);
 }
 
@@ -411,19 +558,19 @@ static void test_events(void)
     viommu_expect_no_event(t.host);
 
     set_entry(&t, dir, eafe_entry());
-    viommu_expect_event(t.host, 0, true, NO_PASID, EAFE);
+    viommu_expect_event(t.host, 0, "blocked", NO_PASID, EAFE);
     set_entry(&t, dir, eafe_entry());
     viommu_expect_no_event(t.host);
     set_entry(&t, dir, vtd_accel_fs_entry(DID));
-    viommu_expect_event(t.host, 0, false, NO_PASID, EAFE);
+    viommu_expect_event(t.host, 0, NULL, NO_PASID, EAFE);
     viommu_expect_no_event(t.host);
 
     /* What the host refuses, and is given in the end */
     fakehost_fail_next(t.host, "ATTACH_IOMMUFD_PT", EINVAL);
     set_entry(&t, dir, vtd_accel_pt_entry(DID));
-    viommu_expect_event(t.host, 0, true, NO_PASID, "cannot attach its stage-2");
+    viommu_expect_event(t.host, 0, "blocked", NO_PASID, "cannot attach its stage-2");
     set_entry(&t, dir, vtd_accel_pt_entry(DID));
-    viommu_expect_event(t.host, 0, false, NO_PASID,
+    viommu_expect_event(t.host, 0, NULL, NO_PASID,
                         "cannot attach its stage-2");
     viommu_expect_no_event(t.host);
     fakehost_free(t.host);
@@ -442,8 +589,8 @@ static void test_events_limited(void)
         set_entry(&t, dir, eafe_entry());
         set_entry(&t, dir, vtd_accel_fs_entry(DID));
     }
-    viommu_expect_event(t.host, 0, true, NO_PASID, EAFE);
-    viommu_expect_event(t.host, 0, false, NO_PASID, EAFE);
+    viommu_expect_event(t.host, 0, "blocked", NO_PASID, EAFE);
+    viommu_expect_event(t.host, 0, NULL, NO_PASID, EAFE);
     viommu_expect_no_event(t.host);
     fakehost_free(t.host);
 }
@@ -458,13 +605,13 @@ static void test_unplug(void)
         return;
     }
     set_entry(&t, dir, eafe_entry());
-    viommu_expect_event(t.host, 0, true, NO_PASID, EAFE);
+    viommu_expect_event(t.host, 0, "blocked", NO_PASID, EAFE);
     fakehost_unplug(t.host, 0);
     viommu_expect_no_event(t.host);
     fakehost_set_power(t.host, 0, true);
     fakehost_plug(t.host, 0);
     viommu_expect(t.host, 0, NO_PASID, "blocked", EAFE);
-    viommu_expect_event(t.host, 0, true, NO_PASID, EAFE);
+    viommu_expect_event(t.host, 0, "blocked", NO_PASID, EAFE);
     fakehost_free(t.host);
 }
 
@@ -473,6 +620,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     qtest_add_func("/vtd-accel/query/no-viommu_empty", test_none);
     qtest_add_func("/vtd-accel/query/flts-off_no-devices", test_off);
+    qtest_add_func("/vtd-accel/query/preconfig_refused", test_preconfig);
     qtest_add_func("/vtd-accel/query/states", test_states);
     qtest_add_func("/vtd-accel/query/legacy_shadow", test_shadow);
     qtest_add_func("/vtd-accel/query/stuck_reason", test_stuck);
@@ -481,6 +629,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-accel/query/counters_exact", test_counters);
     qtest_add_func("/vtd-accel/query/retries_counted", test_retries);
     qtest_add_func("/vtd-accel/query/pasids", test_pasids);
+    qtest_add_func("/vtd-accel/query/pasids-stuck_first", test_pasids_stuck);
     qtest_add_data_func("/vtd-accel/query/pasids-many_bounded", "good",
                         test_many);
     qtest_add_data_func("/vtd-accel/query/pasids-many-bad_bounded", NULL,

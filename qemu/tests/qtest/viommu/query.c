@@ -15,6 +15,23 @@
 /* One of a device in this time, see monitor/monitor.c */
 #define EVENT_RATE_NS   1000000000
 
+/* The first element of a list in @dict with @value as a member, or NULL */
+static QDict *find(QDict *dict, const char *list, const char *member,
+                   const char *value)
+{
+    QListEntry *entry;
+
+    g_assert_nonnull(qdict_get_qlist(dict, list));
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(dict, list), entry) {
+        QDict *element = qobject_to(QDict, qlist_entry_obj(entry));
+
+        if (!g_strcmp0(qdict_get_try_str(element, member), value)) {
+            return element;
+        }
+    }
+    return NULL;
+}
+
 QDict *viommu_query(FakeHost *host)
 {
     QDict *response = qtest_qmp(host->qts, "{ 'execute': 'query-viommu' }");
@@ -29,20 +46,24 @@ QDict *viommu_query(FakeHost *host)
     return info;
 }
 
-/* The first element of a list in @dict whose member is a string */
-static QDict *find(QDict *dict, const char *list, const char *member,
-                   const char *value)
+QDict *viommu_query_id(FakeHost *host, const char *id)
 {
-    QListEntry *entry;
+    QDict *response = qtest_qmp(host->qts, "{ 'execute': 'query-viommu' }");
+    g_autofree char *path = g_strdup_printf("/machine/peripheral/%s", id);
+    QDict *info = find(response, "return", "qom-path", path);
 
-    QLIST_FOREACH_ENTRY(qdict_get_qlist(dict, list), entry) {
-        QDict *element = qobject_to(QDict, qlist_entry_obj(entry));
+    g_assert_nonnull(info);
+    qobject_ref(info);
+    qobject_unref(response);
+    return info;
+}
 
-        if (!g_strcmp0(qdict_get_try_str(element, member), value)) {
-            return element;
-        }
-    }
-    return NULL;
+static void expect_path(QDict *dict, unsigned n)
+{
+    g_autofree char *path = g_strdup_printf("/machine/peripheral/%s",
+                                            fakehost_dev(n));
+
+    g_assert_cmpstr(qdict_get_str(dict, "qom-path"), ==, path);
 }
 
 QDict *viommu_device(QDict *info, unsigned n)
@@ -50,6 +71,7 @@ QDict *viommu_device(QDict *info, unsigned n)
     QDict *device = find(info, "devices", "id", fakehost_dev(n));
 
     g_assert_nonnull(device);
+    expect_path(device, n);
     return device;
 }
 
@@ -207,6 +229,9 @@ ViommuCounts viommu_host_counts(FakeHost *host)
         .attaches = fakehost_calls(host, "VFIO_DEVICE_ATTACH_IOMMUFD_PT"),
         .refused =
             fakehost_failed_calls(host, "IOMMU_HWPT_INVALIDATE") +
+            fakehost_failed_calls(host, "IOMMU_HWPT_ALLOC") +
+            fakehost_failed_calls(host, "IOMMU_VDEVICE_ALLOC") +
+            fakehost_failed_calls(host, "IOMMU_IOAS_COPY") +
             fakehost_failed_calls(host, "VFIO_DEVICE_ATTACH_IOMMUFD_PT") +
             fakehost_failed_calls(host, "VFIO_DEVICE_DETACH_IOMMUFD_PT"),
     };
@@ -231,14 +256,19 @@ void viommu_expect_counts(FakeHost *host, const ViommuCounts *vfio)
 
 /* --- events --- */
 
-void viommu_expect_event(FakeHost *host, unsigned n, bool blocked,
+void viommu_expect_event(FakeHost *host, unsigned n, const char *state,
                          int64_t pasid, const char *reason)
 {
     QDict *event = qtest_qmp_eventwait_ref(host->qts,
-                                           blocked ? BLOCKED : UNBLOCKED);
-    QDict *data = qdict_get_qdict(event, "data");
+                                           state ? BLOCKED : UNBLOCKED);
+    QDict *data = qdict_get_qdict(event, "data"), *info = viommu_query(host);
 
     g_assert_cmpstr(qdict_get_str(data, "device"), ==, fakehost_dev(n));
+    expect_path(data, n);
+    g_assert_cmpstr(qdict_get_str(data, "viommu"), ==,
+                    qdict_get_str(info, "qom-path"));
+    g_assert_cmpstr(qdict_get_try_str(data, "state"), ==, state);
+    qobject_unref(info);
     g_assert_cmpint(qdict_get_try_int(data, "pasid", NO_PASID), ==, pasid);
     fakehost_expect_text(qdict_get_str(data, "reason"), reason);
     qobject_unref(event);

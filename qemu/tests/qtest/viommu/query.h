@@ -14,6 +14,8 @@
 
 /* The only vIOMMU that there is; to be unreferenced */
 QDict *viommu_query(FakeHost *host);
+/* The vIOMMU that the user has called @id; to be unreferenced */
+QDict *viommu_query_id(FakeHost *host, const char *id);
 
 /* Device @n in the answer; there must be one */
 QDict *viommu_device(QDict *info, unsigned n);
@@ -46,8 +48,11 @@ typedef struct ViommuCounts {
 ViommuCounts viommu_host_counts(FakeHost *host);
 void viommu_expect_counts(FakeHost *host, const ViommuCounts *vfio);
 
-/* The next event of a device, which must be there */
-void viommu_expect_event(FakeHost *host, unsigned n, bool blocked,
+/**
+ * viommu_expect_event: fail if the next event is not of this device
+ * @state: it is "blocked" or "stuck" now; NULL: the reason for that is gone
+ */
+void viommu_expect_event(FakeHost *host, unsigned n, const char *state,
                          int64_t pasid, const char *reason);
 /* None is there, and none waits for its second to be over */
 void viommu_expect_no_event(FakeHost *host);

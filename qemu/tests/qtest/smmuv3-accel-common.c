@@ -72,6 +72,7 @@ bool smmuv3_accel_start(Smmuv3AccelTest *t, const Smmuv3AccelSetup *setup)
         return false;
     }
     t->host = fakehost_new(description);
+    t->host->no_log = setup->no_log;
     t->host->ports = count_ports(setup);
     t->host->ecam = ECAM_BASE;
     fakehost_add_iommufds(t->host, devices, MAX(setup->iommufds, 1));

@@ -45,6 +45,7 @@ typedef struct Smmuv3AccelSetup {
     unsigned cold;              /* dev0… are there at start */
     unsigned devices;           /* then so many more are plugged at once */
     unsigned ports;             /* root ports; 0: one per device, at least 2 */
+    bool no_log;                /* the host logs nothing: for many calls */
     const char *bus;            /* pxb-pcie: the ports are on pxb.0 */
     const char *args;           /* more arguments for QEMU, or NULL */
 } Smmuv3AccelSetup;

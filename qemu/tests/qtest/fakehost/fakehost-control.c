@@ -216,7 +216,7 @@ static uint64_t fh_heap(void)
 
 void fh_heap_enter(void)
 {
-    if (fh_page->heap_wanted) {
+    if (fh_page->heap_wanted & FAKEHOST_HEAP_OF_CALLS) {
         fh_heap_start = fh_heap();
         fh_page->heap = fh_heap_start - fh_heap_own;
     }
@@ -224,8 +224,17 @@ void fh_heap_enter(void)
 
 void fh_heap_leave(void)
 {
-    if (fh_page->heap_wanted) {
+    if (fh_page->heap_wanted & FAKEHOST_HEAP_OF_CALLS) {
         fh_heap_own += fh_heap() - fh_heap_start;
+    }
+}
+
+void fh_heap_at_rest(void)
+{
+    if (fh_page->heap_wanted & FAKEHOST_HEAP_AT_REST && gettid() == getpid()) {
+        fh_page->heap = fh_heap() - fh_heap_own;
+        __atomic_and_fetch(&fh_page->heap_wanted, ~FAKEHOST_HEAP_AT_REST,
+                           __ATOMIC_RELEASE);
     }
 }
 

@@ -63,6 +63,13 @@ enum {
     FAKEHOST_OBJ_TYPES,
 };
 
+/*
+ * FakehostControl.heap_wanted: with each call, what the library has taken in
+ * calls not counted; once the main thread has nothing to do, which clears it
+ */
+#define FAKEHOST_HEAP_OF_CALLS      (1ull << 0)
+#define FAKEHOST_HEAP_AT_REST       (1ull << 1)
+
 /* FakehostDevice.flags */
 #define FAKEHOST_DEV_BOUND          (1u << 0)
 /*
@@ -116,9 +123,8 @@ struct FakehostControl {
     uint64_t executed;          /* invalidations, by the hardware */
     uint64_t unrepeated;        /* of those that it needed twice and got once */
     /*
-     * Set by a test: each call tells how many bytes of the heap the program has
-     * in use, those that the library has taken meanwhile not counted. Only
-     * differences mean something; 0: it is not known.
+     * Set by a test, FAKEHOST_HEAP_…: when to tell how many bytes of the heap
+     * are in use. Only differences mean something; 0: it is not known.
      */
     uint64_t heap_wanted;
     uint64_t heap;

@@ -100,6 +100,8 @@ struct FakehostRule *fh_rule_take(const FhCall *call);
 /* Around what the library does for a call: FakehostControl.heap */
 void fh_heap_enter(void);
 void fh_heap_leave(void);
+/* A thread is about to sleep: the same, if it is the main one */
+void fh_heap_at_rest(void);
 /* Is there a log to write to? */
 bool fh_log_enabled(void);
 /* Write one line; adds the sequence number and the newline */

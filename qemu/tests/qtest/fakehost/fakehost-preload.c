@@ -648,7 +648,8 @@ ssize_t __read_chk(int fd, void *buf, size_t n, size_t room)
 
 /*
  * A thread that sleeps in here is a user of all files that it waits for, closed
- * or not: count those that wait for queues.
+ * or not: count those that wait for queues. QEMU's main thread comes here when
+ * it has done what it was asked for.
  */
 __attribute__((visibility("default")))
 int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
@@ -662,6 +663,7 @@ int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
             fh_control()->queue_polls += fds[i].events &&
                                          fh_is_queue(fds[i].fd);
         }
+        fh_heap_at_rest();
         pthread_mutex_unlock(&fh_lock);
     }
     if (!next) {

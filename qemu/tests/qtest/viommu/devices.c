@@ -9,7 +9,7 @@
 #include "devices.h"
 
 #define FIRST_SLOT      4       /* device number of root port 0 */
-#define SLOTS           28      /* from there on; then their second functions */
+#define SLOTS           27      /* from there on; then their second functions */
 
 /* --- config space --- */
 

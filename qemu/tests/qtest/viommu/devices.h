@@ -12,7 +12,7 @@
 
 #include "harness.h"
 
-#define FAKEHOST_PORTS_MAX  32
+#define FAKEHOST_PORTS_MAX  64
 #define WITH_IOMMUFD        ", 'iommufd': 'iommufd0'"
 
 /* Name and requester id of device @n, and that of its root port */

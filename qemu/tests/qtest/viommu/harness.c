@@ -8,6 +8,7 @@
 #include <glib/gstdio.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include "qemu/atomic.h"
 #include "qemu/memfd.h"
 #include "qobject/qdict.h"
 #include "harness.h"
@@ -367,6 +368,27 @@ bool fakehost_is_blocked(FakeHost *host, const char *name)
     const struct FakehostDevice *dev = fakehost_device(host, name);
 
     return !dev->pt_id && !dev->hw_pt_id;
+}
+
+uint64_t fakehost_heap(FakeHost *host)
+{
+    /*
+     * The memory of what was unplugged or mapped anew is freed by another
+     * thread, when it gets to it. An error of device_add waits for that. What
+     * is freed may hold references: their turn comes with the next one.
+     */
+    for (unsigned i = 0; i < 3; i++) {
+        g_autofree char *error =
+            fakehost_qmp_error(host, "{ 'execute': 'device_add',"
+                               " 'arguments': { 'driver': 'none-such' } }");
+
+        g_assert_nonnull(error);
+    }
+    qatomic_or(&host->page->heap_wanted, FAKEHOST_HEAP_AT_REST);
+    qtest_qmp_assert_success(host->qts, "{ 'execute': 'query-status' }");
+    QTEST_AWAIT(!(qatomic_load_acquire(&host->page->heap_wanted) &
+                  FAKEHOST_HEAP_AT_REST));
+    return host->page->heap;
 }
 
 unsigned fakehost_objects(FakeHost *host, unsigned type)

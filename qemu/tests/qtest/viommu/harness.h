@@ -128,6 +128,14 @@ struct FakehostDevice *fakehost_device(FakeHost *host, const char *name);
 /* Is the device's DMA blocked, in the hardware and in the kernel's books? */
 bool fakehost_is_blocked(FakeHost *host, const char *name);
 
+/*
+ * Bytes of the heap that QEMU has in use once nothing is left to be freed later.
+ * Those of the library are among them, but for what it took in calls since a
+ * test has set FAKEHOST_HEAP_OF_CALLS. Only the difference of two such numbers
+ * means something. 0: nobody can tell.
+ */
+uint64_t fakehost_heap(FakeHost *host);
+
 /* How many objects of a type (FAKEHOST_OBJ_…) exist */
 unsigned fakehost_objects(FakeHost *host, unsigned type);
 

@@ -118,6 +118,15 @@ def vtd(rows, one, eight, sent, heap):
     ]
 
 
+def cheap(text, row, instructions, reads):
+    text = f"{text}: at most {instructions} instructions and {reads} guest reads"
+    if not row or not row["instructions"] or row["guest_reads"] is None:
+        return Limit(text, "not counted" if row else "no row", None)
+    each = row["instructions"] / row["descriptors"]
+    return Limit(text, f"{each:.0f} instructions, {row['guest_reads']} reads",
+                 each <= instructions and row["guest_reads"] <= reads)
+
+
 def few_wakeups(found):
     text = "100 host events that wait: at most 2 reads and one wake-up"
     if found is None:
@@ -138,4 +147,8 @@ def smmuv3(rows, drained):
         few_wakeups(drained),
         growth(f"instructions per TLBI command, 32 devices: within {GROWTH} × of 1",
                find(rows, "tlbi-burst", 1, 32), find(rows, "tlbi-burst", 32, 32)),
+        growth(f"instructions per CFGI_STE, unchanged, 32 devices: within {GROWTH} × of 1",
+               find(rows, "cfgi-ste-unchanged", 1, 1), find(rows, "cfgi-ste-unchanged", 32, 1)),
+        cheap("CFGI_ALL, unchanged, 32 devices", find(rows, "cfgi-all-unchanged", 32, 1),
+              6000, 4),
     ]

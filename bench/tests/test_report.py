@@ -104,7 +104,7 @@ class SmmuLimits(unittest.TestCase):
             [row(model="smmuv3", **changes) for changes in rows], drained)]
 
     def test_without_rows_nothing_holds_and_nothing_fails(self):
-        self.assertEqual(self.judge(), [None] * 5)
+        self.assertEqual(self.judge(), [None] * 7)
 
     def test_a_burst_is_one_call_with_all_entries(self):
         for ioctls, entries, holds in ((1, 64, True), (2, 64, False), (1, 63, False)):
@@ -131,6 +131,20 @@ class SmmuLimits(unittest.TestCase):
             rows = [{"workload": "tlbi-burst"}, {"workload": "tlbi-burst", "devices": 32,
                                                  "instructions": instructions}]
             self.assertIs(self.judge(rows)[4], holds)
+
+    def test_one_entry_costs_the_same_with_many_devices(self):
+        for instructions, holds in ((4160, True), (4162, False)):
+            rows = [{"workload": "cfgi-ste-unchanged", "burst": 1},
+                    {"workload": "cfgi-ste-unchanged", "burst": 1, "devices": 32,
+                     "instructions": instructions}]
+            self.assertIs(self.judge(rows)[5], holds)
+
+    def test_all_entries_cost_little_by_instructions_and_reads(self):
+        for instructions, reads, holds in ((6000, 4, True), (6001, 4, False), (6000, 5, False),
+                                           (None, None, None)):
+            self.assertIs(self.judge([{
+                "workload": "cfgi-all-unchanged", "devices": 32, "burst": 1, "descriptors": 1,
+                "instructions": instructions, "guest_reads": reads}])[6], holds)
 
 
 class Table(unittest.TestCase):

@@ -76,7 +76,6 @@
 #define CMD1_TTL_1              (1ULL << 8)
 #define CMD1_TG_16K             (2ULL << 10)
 #define CMD_ATC_SIZE_ALL        52
-#define CMD_RANGE_ALL           31
 #define CMD_SYNC_CS_RESERVED    3
 
 /* Event record (SMMUv3 7.3) */

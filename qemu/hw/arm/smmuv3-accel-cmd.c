@@ -32,22 +32,10 @@ static SMMUCmdError smmuv3_accel_cmd_nop(SMMUv3Accel *accel, uint64_t cmd0,
 static SMMUCmdError smmuv3_accel_cmd_cfgi_ste(SMMUv3Accel *accel,
                                               uint64_t cmd0, uint64_t cmd1)
 {
-    uint32_t sid = CMD0_SID(cmd0);
-    SMMUv3AccelStream *owner, *st;
-
     if (cmd0 & CMD0_SSEC) {
         return SMMU_CERROR_ILL;
     }
-    owner = smmuv3_accel_stream_find(accel, sid);
-    if (owner) {
-        smmuv3_accel_stream_refresh(owner, true);
-    }
-    /* After the guest has renumbered its buses, others may have it, too */
-    QLIST_FOREACH(st, &accel->streams, next) {
-        if (st != owner && smmuv3_accel_stream_sid(st) == sid) {
-            smmuv3_accel_stream_refresh(st, true);
-        }
-    }
+    smmuv3_accel_stream_cfgi(accel, CMD0_SID(cmd0));
     return SMMU_CERROR_NONE;
 }
 
@@ -56,22 +44,12 @@ static SMMUCmdError smmuv3_accel_cmd_cfgi_ste_range(SMMUv3Accel *accel,
                                                     uint64_t cmd0,
                                                     uint64_t cmd1)
 {
-    unsigned int range = CMD1_RANGE(cmd1);
-    uint32_t ignored = MAKE_64BIT_MASK(0, range + 1);
-    SMMUv3AccelStream *st;
+    uint32_t ignored = MAKE_64BIT_MASK(0, CMD1_RANGE(cmd1) + 1);
 
-    /* CFGI_ALL ignores StreamID and SSec */
-    if (range != CMD_RANGE_ALL && cmd0 & CMD0_SSEC) {
+    if (cmd0 & CMD0_SSEC) {
         return SMMU_CERROR_ILL;
     }
-    QLIST_FOREACH(st, &accel->streams, next) {
-        uint32_t sid = CMD0_SID(cmd0);
-
-        if (!((smmuv3_accel_stream_sid(st) ^ sid) & ~ignored) ||
-            (st->vdev_id && !((st->vsid ^ sid) & ~ignored))) {
-            smmuv3_accel_stream_refresh(st, true);
-        }
-    }
+    smmuv3_accel_stream_refresh_range(accel, CMD0_SID(cmd0), ignored, true);
     return SMMU_CERROR_NONE;
 }
 
@@ -241,12 +219,24 @@ bool smmuv3_accel_cmd_read(SMMUv3Accel *accel, Cmd *cmd)
     return true;
 }
 
-/* Has QEMU itself translations that a TLBI may concern? */
+/* Has QEMU itself anything that an invalidation may concern? */
 static bool smmuv3_accel_has_emulated(SMMUv3State *s)
 {
     QEMU_LOCK_GUARD(&s->mutex);
     return g_hash_table_size(s->smmu_state.iotlb) ||
+           g_hash_table_size(s->smmu_state.configs) ||
            !QLIST_EMPTY(&s->smmu_state.devices_with_notifiers);
+}
+
+/* Commands of which QEMU's own part does no more than to forget something */
+static bool smmuv3_accel_can_take(unsigned int type)
+{
+    const uint64_t types =
+        BIT_ULL(SMMU_CMD_TLBI_NH_VA) | BIT_ULL(SMMU_CMD_TLBI_NH_VAA) |
+        BIT_ULL(SMMU_CMD_CFGI_STE) | BIT_ULL(SMMU_CMD_CFGI_STE_RANGE) |
+        BIT_ULL(SMMU_CMD_CFGI_CD) | BIT_ULL(SMMU_CMD_CFGI_CD_ALL);
+
+    return type < 64 && types & BIT_ULL(type);
 }
 
 bool smmuv3_accel_cmd_take(SMMUv3Accel *accel)
@@ -256,14 +246,16 @@ bool smmuv3_accel_cmd_take(SMMUv3Accel *accel)
     const Cmd *cmd;
 
     while (!smmuv3_q_empty(&s->cmdq) && (cmd = smmuv3_accel_cmd_head(accel))) {
-        SMMUCommandType type = CMD_TYPE(cmd);
+        unsigned int type = CMD_TYPE(cmd);
 
-        if ((type != SMMU_CMD_TLBI_NH_VA && type != SMMU_CMD_TLBI_NH_VAA) ||
+        if (!smmuv3_accel_can_take(type) ||
             (!taken && smmuv3_accel_has_emulated(s)) ||
             smmuv3_accel_cmd_run(accel, cmd) != SMMU_CERROR_NONE) {
             break;
         }
-        trace_smmuv3_cmdq_opcode(smmu_cmd_string(type));
+        if (trace_event_get_state_backends(TRACE_SMMUV3_CMDQ_OPCODE)) {
+            trace_smmuv3_cmdq_opcode(smmu_cmd_string(type));
+        }
         queue_cons_incr(&s->cmdq);
         accel->num_commands++;
         taken = true;

@@ -49,6 +49,7 @@ typedef enum SMMUv3AccelTargetKind {
 typedef struct SMMUv3AccelTarget {
     SMMUv3AccelTargetKind kind;
     uint64_t ste[2];            /* what a nested HWPT takes, for _S1 */
+    uint64_t raw[2];            /* what it was made from */
     const char *reason;         /* why _ABORT, NULL if the guest wants it so */
     SMMUEventType event;        /* with a reason: event to record */
     hwaddr addr;                /* F_STE_FETCH: address that was read */
@@ -59,9 +60,19 @@ typedef struct SMMUv3AccelStream {
     IOMMUFDBindingDevice host;
     IOMMUFDBinding binding;
 
+    /* Its StreamID: the guest may change the number of that bus */
+    PCIBus *aliased_bus;
+    int (*bus_num)(PCIBus *bus);
+    uint8_t aliased_devfn;
+
+    /* Of the host */
+    bool ats;                   /* its SMMU and the device can */
+    uint64_t stalld;            /* STE1_S1STALLD where it is needed, or 0 */
+
     /* What the host was told */
     uint32_t s1_hwpt_id;        /* nested, while it is attached; 0: none */
     uint64_t ste[2];            /* of that HWPT */
+    uint64_t raw[2];            /* the guest's entry that it was made from */
     uint32_t vdev_id;           /* 0: none */
     uint32_t vsid;              /* of the vDEVICE */
     bool failed;                /* is not what the guest wants */
@@ -75,6 +86,7 @@ typedef struct SMMUv3AccelStream {
     bool msi_lost;              /* it does, as its stage 1 is now */
 
     QLIST_ENTRY(SMMUv3AccelStream) next;
+    QLIST_ENTRY(SMMUv3AccelStream) next_devfn;
 } SMMUv3AccelStream;
 
 /* Commands that were read ahead, while the queue is worked off */
@@ -84,6 +96,26 @@ typedef struct SMMUv3AccelAhead {
     Cmd cmds[4 * KiB / sizeof(Cmd)];
 } SMMUv3AccelAhead;
 
+/* A piece of the guest's table, the last one that was read */
+typedef struct SMMUv3AccelPage {
+    hwaddr addr;                /* HWADDR_MAX: none */
+    uint64_t words[4 * KiB / sizeof(uint64_t)];
+} SMMUv3AccelPage;
+
+/*
+ * The guest's stream table, and what a command has read of it.  The next command
+ * must not find that: by then the guest may have changed entries.
+ */
+typedef struct SMMUv3AccelTable {
+    hwaddr base;
+    uint8_t format;             /* STRTAB_FMT_... */
+    uint8_t log2size;           /* bits of StreamIDs */
+    uint8_t split;              /* of them, below level 1 */
+    bool ahead;                 /* neighbours of an entry are read with it */
+    SMMUv3AccelPage level1;
+    SMMUv3AccelPage entries;
+} SMMUv3AccelTable;
+
 typedef struct SMMUv3Accel {
     SMMUv3State *s;
     SMMUv3AccelFeatures features;
@@ -91,6 +123,8 @@ typedef struct SMMUv3Accel {
     Error *migration_blocker;
 
     QLIST_HEAD(, SMMUv3AccelStream) streams;
+    /* By the lower half of the StreamID, which no guest can change */
+    QLIST_HEAD(, SMMUv3AccelStream) by_devfn[PCI_DEVFN_MAX];
     GHashTable *vsids;          /* vSID to the stream that has the vDEVICE */
     IOMMUFDBindingGroup bindings;
 
@@ -101,6 +135,7 @@ typedef struct SMMUv3Accel {
     uint32_t bypass_hwpt_id;
     SMMUv3AccelInv inv;
     SMMUv3AccelAhead ahead;
+    SMMUv3AccelTable table;
 
     /* Since the start, for query-viommu */
     uint64_t num_commands;

@@ -19,57 +19,83 @@ static bool smmuv3_accel_bad(SMMUv3AccelTarget *t, SMMUEventType event,
     return false;
 }
 
-static bool smmuv3_accel_read_table(hwaddr addr, uint64_t *words, size_t num,
-                                    SMMUv3AccelTarget *t)
-{
-    if (dma_memory_read(&address_space_memory, addr, words,
-                        num * sizeof(words[0]), SMMU_MEM_ATTRS)) {
-        t->addr = addr;
-        return smmuv3_accel_bad(t, SMMU_EVT_F_STE_FETCH,
-                                "its stream table entry is not in memory");
-    }
-    for (size_t i = 0; i < num; i++) {
-        words[i] = le64_to_cpu(words[i]);
-    }
-    return true;
-}
-
 /* The address of a level of the table is aligned to its size (6.3.24) */
-static hwaddr smmuv3_accel_align_base(SMMUv3State *s, unsigned int bits)
+void smmuv3_accel_table_init(SMMUv3Accel *accel, bool ahead)
 {
-    return s->strtab_base & SMMU_BASE_ADDR_MASK & (UINT64_MAX << bits);
-}
-
-static bool smmuv3_accel_find_2lvl(SMMUv3State *s, uint32_t sid,
-                                   unsigned int log2size, hwaddr *addr,
-                                   SMMUv3AccelTarget *t)
-{
+    SMMUv3AccelTable *table = &accel->table;
+    SMMUv3State *s = accel->s;
     unsigned int split = FIELD_EX32(s->strtab_base_cfg, STRTAB_BASE_CFG,
                                     SPLIT);
+    unsigned int log2size = FIELD_EX32(s->strtab_base_cfg, STRTAB_BASE_CFG,
+                                       LOG2SIZE);
+    unsigned int align;
+
+    table->format = FIELD_EX32(s->strtab_base_cfg, STRTAB_BASE_CFG, FMT);
+    table->log2size = MIN(log2size, SMMU_IDR1_SIDSIZE);
+    /* Other values behave like 6 */
+    table->split = split != 8 && split != 10 ? 6 : split;
+    if (table->format == STRTAB_FMT_LINEAR) {
+        align = table->log2size + 6;
+    } else if (table->log2size > table->split + 3) {
+        align = table->log2size - table->split + 3;
+    } else {
+        align = 6;
+    }
+    table->base = s->strtab_base & SMMU_BASE_ADDR_MASK & (UINT64_MAX << align);
+    table->ahead = ahead;
+    table->level1.addr = table->entries.addr = HWADDR_MAX;
+}
+
+/* Returns @num words of the entry at @addr, or NULL with @t set */
+static const uint64_t *smmuv3_accel_table_read(SMMUv3AccelTable *table,
+                                               SMMUv3AccelPage *page,
+                                               hwaddr addr, size_t num,
+                                               SMMUv3AccelTarget *t)
+{
+    hwaddr start = QEMU_ALIGN_DOWN(addr, sizeof(page->words));
+    uint64_t *words = &page->words[(addr - start) / sizeof(page->words[0])];
+
+    if (page->addr == start) {
+        return words;
+    }
+    page->addr = HWADDR_MAX;
+    if (table->ahead &&
+        !dma_memory_read(&address_space_memory, start, page->words,
+                         sizeof(page->words), SMMU_MEM_ATTRS)) {
+        page->addr = start;
+    } else if (dma_memory_read(&address_space_memory, addr, words,
+                               num * sizeof(words[0]), SMMU_MEM_ATTRS)) {
+        t->addr = addr;
+        smmuv3_accel_bad(t, SMMU_EVT_F_STE_FETCH,
+                         "its stream table entry is not in memory");
+        return NULL;
+    }
+    return words;
+}
+
+static bool smmuv3_accel_find_2lvl(SMMUv3AccelTable *table, uint32_t sid,
+                                   hwaddr *addr, SMMUv3AccelTarget *t)
+{
+    hwaddr desc_addr = table->base + (sid >> table->split) * L1STD_SIZE;
+    const uint64_t *found = smmuv3_accel_table_read(table, &table->level1,
+                                                    desc_addr, 1, t);
     unsigned int span;
     uint64_t desc;
 
-    /* Other values behave like this one */
-    if (split != 8 && split != 10) {
-        split = 6;
-    }
-    *addr = smmuv3_accel_align_base(s, log2size > split + 3 ?
-                                       log2size - split + 3 : 6);
-    *addr += (sid >> split) * L1STD_SIZE;
-    if (!smmuv3_accel_read_table(*addr, &desc, 1, t)) {
+    if (!found) {
         return false;
     }
-
+    desc = le64_to_cpu(*found);
     span = L1STD_SPAN_BITS(desc);
     if (!span) {
         /* No such stream: the hardware reports an access by it */
         return false;
     }
-    if (span > split + 1) {
+    if (span > table->split + 1) {
         return smmuv3_accel_bad(t, SMMU_EVT_C_BAD_STREAMID, "its level 1 "
                                 "stream table descriptor has a bad span");
     }
-    sid &= MAKE_64BIT_MASK(0, split);
+    sid &= MAKE_64BIT_MASK(0, table->split);
     if (sid >> (span - 1)) {
         return false;
     }
@@ -77,23 +103,18 @@ static bool smmuv3_accel_find_2lvl(SMMUv3State *s, uint32_t sid,
     return true;
 }
 
-static bool smmuv3_accel_find_ste(SMMUv3State *s, uint32_t sid, hwaddr *addr,
-                                  SMMUv3AccelTarget *t)
+static bool smmuv3_accel_find_ste(SMMUv3AccelTable *table, uint32_t sid,
+                                  hwaddr *addr, SMMUv3AccelTarget *t)
 {
-    unsigned int fmt = FIELD_EX32(s->strtab_base_cfg, STRTAB_BASE_CFG, FMT);
-    unsigned int log2size = FIELD_EX32(s->strtab_base_cfg, STRTAB_BASE_CFG,
-                                       LOG2SIZE);
-
-    log2size = MIN(log2size, SMMU_IDR1_SIDSIZE);
-    if (sid >> log2size) {
+    if (sid >> table->log2size) {
         return false;
     }
-    switch (fmt) {
+    switch (table->format) {
     case STRTAB_FMT_LINEAR:
-        *addr = smmuv3_accel_align_base(s, log2size + 6) + sid * STE_SIZE;
+        *addr = table->base + sid * STE_SIZE;
         return true;
     case STRTAB_FMT_2LVL:
-        return smmuv3_accel_find_2lvl(s, sid, log2size, addr, t);
+        return smmuv3_accel_find_2lvl(table, sid, addr, t);
     default:
         return smmuv3_accel_bad(t, SMMU_EVT_C_BAD_STREAMID,
                                 "the stream table has a reserved format");
@@ -126,30 +147,6 @@ static bool smmuv3_accel_check_s1(SMMUv3Accel *accel, const uint64_t *ste,
     return true;
 }
 
-/* ATS takes the guest, the host SMMU and the device */
-static bool smmuv3_accel_has_ats(SMMUv3AccelStream *st)
-{
-    HostIOMMUDeviceCaps *caps = &HOST_IOMMU_DEVICE(st->host.hiodi)->caps;
-
-    return st->accel->features.ats &&
-           FIELD_EX32(caps->vendor_caps.smmuv3.idr[0], IDR0, ATS) &&
-           !(caps->hw_caps & IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED);
-}
-
-/*
- * The guest was told that faults never stall a transaction, and nobody would
- * resume one.  A host SMMU that can stall has to treat a CD that asks for it as
- * illegal, like an SMMU that cannot (SMMUv3 5.5).
- */
-static uint64_t smmuv3_accel_stalld(SMMUv3AccelStream *st)
-{
-    HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(st->host.hiodi);
-    uint32_t idr0 = hiod->caps.vendor_caps.smmuv3.idr[0];
-
-    return FIELD_EX32(idr0, IDR0, STALL_MODEL) == IDR0_STALL_NONE ?
-           0 : STE1_S1STALLD;
-}
-
 static void smmuv3_accel_decode_ste(SMMUv3AccelStream *st, const uint64_t *ste,
                                     SMMUv3AccelTarget *t)
 {
@@ -165,9 +162,11 @@ static void smmuv3_accel_decode_ste(SMMUv3AccelStream *st, const uint64_t *ste,
                          "for stage 2, which is not advertised");
     } else if (smmuv3_accel_check_s1(st->accel, ste, t)) {
         t->kind = SMMUV3_ACCEL_S1;
+        t->raw[0] = ste[0];
+        t->raw[1] = ste[1];
         t->ste[0] = ste[0] & STE0_NESTED;
-        t->ste[1] = (ste[1] & STE1_NESTED) | smmuv3_accel_stalld(st);
-        if (!smmuv3_accel_has_ats(st)) {
+        t->ste[1] = (ste[1] & STE1_NESTED) | st->stalld;
+        if (!st->accel->features.ats || !st->ats) {
             t->ste[1] &= ~STE1_EATS_MASK;
         }
     }
@@ -176,7 +175,9 @@ static void smmuv3_accel_decode_ste(SMMUv3AccelStream *st, const uint64_t *ste,
 void smmuv3_accel_ste_read(SMMUv3AccelStream *st, uint32_t sid,
                            SMMUv3AccelTarget *t)
 {
+    SMMUv3AccelTable *table = &st->accel->table;
     SMMUv3State *s = st->accel->s;
+    const uint64_t *found;
     uint64_t ste[2];
     hwaddr addr;
 
@@ -187,8 +188,14 @@ void smmuv3_accel_ste_read(SMMUv3AccelStream *st, uint32_t sid,
         }
         return;
     }
-    if (smmuv3_accel_find_ste(s, sid, &addr, t) &&
-        smmuv3_accel_read_table(addr, ste, ARRAY_SIZE(ste), t)) {
+    if (!smmuv3_accel_find_ste(table, sid, &addr, t)) {
+        return;
+    }
+    found = smmuv3_accel_table_read(table, &table->entries, addr,
+                                    ARRAY_SIZE(ste), t);
+    if (found) {
+        ste[0] = le64_to_cpu(found[0]);
+        ste[1] = le64_to_cpu(found[1]);
         smmuv3_accel_decode_ste(st, ste, t);
     }
 }

@@ -7,7 +7,17 @@
 #ifndef HW_ARM_SMMUV3_ACCEL_STE_H
 #define HW_ARM_SMMUV3_ACCEL_STE_H
 
+#include "smmuv3-accel-bits.h"
 #include "smmuv3-accel-internal.h"
+
+/**
+ * smmuv3_accel_table_init: a command begins, and has read nothing
+ *
+ * @accel: its table is set to what the registers say, which they do until the
+ *         command ends
+ * @ahead: the command may concern many streams
+ */
+void smmuv3_accel_table_init(SMMUv3Accel *accel, bool ahead);
 
 /**
  * smmuv3_accel_ste_read: what the guest wants for a stream
@@ -20,5 +30,28 @@
  */
 void smmuv3_accel_ste_read(SMMUv3AccelStream *st, uint32_t sid,
                            SMMUv3AccelTarget *t);
+
+/**
+ * smmuv3_accel_ste_is_same: is an entry the same as the one that was installed?
+ *
+ * @st: the stream, with stage 1
+ * @sid: its StreamID
+ *
+ * Returns: false, too, if the command has not read that entry yet.
+ */
+static inline bool smmuv3_accel_ste_is_same(const SMMUv3AccelStream *st,
+                                            uint32_t sid)
+{
+    const SMMUv3AccelTable *table = &st->accel->table;
+    hwaddr offset = table->base + sid * STE_SIZE - table->entries.addr;
+    const uint64_t *ste = &table->entries.words[offset / sizeof(ste[0])];
+
+    return smmu_enabled(st->accel->s) && table->format == STRTAB_FMT_LINEAR &&
+           !(sid >> table->log2size) &&
+           table->entries.addr != HWADDR_MAX &&
+           offset < sizeof(table->entries.words) &&
+           le64_to_cpu(ste[0]) == st->raw[0] &&
+           le64_to_cpu(ste[1]) == st->raw[1];
+}
 
 #endif

@@ -23,11 +23,9 @@ static const char *smmuv3_accel_name(SMMUv3AccelStream *st)
     return iommufd_binding_device_name(&st->host);
 }
 
-uint32_t smmuv3_accel_stream_sid(SMMUv3AccelStream *st)
+uint32_t smmuv3_accel_stream_sid(const SMMUv3AccelStream *st)
 {
-    HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(st->host.hiodi);
-
-    return PCI_BUILD_BDF(pci_bus_num(hiod->aliased_bus), hiod->aliased_devfn);
+    return PCI_BUILD_BDF(st->bus_num(st->aliased_bus), st->aliased_devfn);
 }
 
 /* Note why @st is to abort, and log it if that is news */
@@ -262,6 +260,8 @@ static int smmuv3_accel_install_s1(SMMUv3AccelStream *st, uint32_t sid,
     st->s1_hwpt_id = hwpt_id;
     st->ste[0] = t->ste[0];
     st->ste[1] = t->ste[1];
+    st->raw[0] = t->raw[0];
+    st->raw[1] = t->raw[1];
     trace_smmuv3_accel_s1(smmuv3_accel_name(st), sid, hwpt_id, accel->viommu_id,
                           t->ste[0], t->ste[1]);
     return 0;
@@ -450,7 +450,15 @@ void smmuv3_accel_stream_queue(SMMUv3Accel *accel, uint64_t cmd0, uint64_t cmd1)
  * Configuration
  */
 
-void smmuv3_accel_stream_refresh(SMMUv3AccelStream *st, bool cfgi)
+/* Of a stream with stage 1 that stays as it is */
+static void smmuv3_accel_forget_cds(SMMUv3AccelStream *st)
+{
+    smmuv3_accel_stream_queue(st->accel, SMMU_CMD_CFGI_CD_ALL |
+                              CMD0_MAKE_SID(st->vsid), 0);
+}
+
+/* As smmuv3_accel_stream_refresh_range(), for one stream */
+static void smmuv3_accel_refresh(SMMUv3AccelStream *st, bool cfgi)
 {
     uint32_t sid = smmuv3_accel_stream_sid(st);
     SMMUv3AccelTarget t;
@@ -460,8 +468,7 @@ void smmuv3_accel_stream_refresh(SMMUv3AccelStream *st, bool cfgi)
     smmuv3_accel_ste_read(st, sid, &t);
     if (smmuv3_accel_is_installed(st, sid, &t)) {
         if (cfgi && t.kind == SMMUV3_ACCEL_S1) {
-            smmuv3_accel_stream_queue(st->accel, SMMU_CMD_CFGI_CD_ALL |
-                                      CMD0_MAKE_SID(st->vsid), 0);
+            smmuv3_accel_forget_cds(st);
         }
         smmuv3_accel_tell_mistake(st, &t);
         return;
@@ -497,10 +504,58 @@ void smmuv3_accel_stream_refresh(SMMUv3AccelStream *st, bool cfgi)
     smmuv3_accel_fail(st);
 }
 
+void smmuv3_accel_stream_cfgi(SMMUv3Accel *accel, uint32_t sid)
+{
+    SMMUv3AccelStream *owner = smmuv3_accel_stream_find(accel, sid);
+    SMMUv3AccelStream *st;
+
+    smmuv3_accel_table_init(accel, false);
+    if (owner) {
+        smmuv3_accel_refresh(owner, true);
+    }
+    /* After the guest has renumbered its buses, others may have it, too */
+    QLIST_FOREACH(st, &accel->by_devfn[sid & 0xff], next_devfn) {
+        if (st != owner && smmuv3_accel_stream_sid(st) == sid) {
+            smmuv3_accel_refresh(st, true);
+        }
+    }
+}
+
+/* Is a stream as the guest wants it, as far as the command knows already? */
+static bool smmuv3_accel_is_settled(SMMUv3AccelStream *st, uint32_t sid)
+{
+    return st->s1_hwpt_id && st->vsid == sid && !st->failed &&
+           !st->binding.stuck && !st->host.reasons->len &&
+           smmuv3_accel_ste_is_same(st, sid);
+}
+
+void smmuv3_accel_stream_refresh_range(SMMUv3Accel *accel, uint32_t sid,
+                                       uint32_t ignored, bool cfgi)
+{
+    SMMUv3AccelStream *st;
+
+    smmuv3_accel_table_init(accel, true);
+    QLIST_FOREACH(st, &accel->streams, next) {
+        uint32_t now = smmuv3_accel_stream_sid(st);
+
+        if ((now ^ sid) & ~ignored &&
+            (!st->vdev_id || (st->vsid ^ sid) & ~ignored)) {
+            continue;
+        }
+        if (!smmuv3_accel_is_settled(st, now)) {
+            smmuv3_accel_refresh(st, cfgi);
+        } else if (cfgi) {
+            smmuv3_accel_forget_cds(st);
+        }
+    }
+}
+
 static void smmuv3_accel_retry(IOMMUFDBindingDevice *host)
 {
-    smmuv3_accel_stream_refresh(container_of(host, SMMUv3AccelStream, host),
-                                false);
+    SMMUv3AccelStream *st = container_of(host, SMMUv3AccelStream, host);
+
+    smmuv3_accel_table_init(st->accel, false);
+    smmuv3_accel_refresh(st, false);
 }
 
 bool smmuv3_accel_stream_unstick(SMMUv3Accel *accel)
@@ -532,6 +587,9 @@ void smmuv3_accel_stream_init(SMMUv3Accel *accel)
     accel->bindings.ops = &ops;
     accel->bindings.viommu = OBJECT(accel->s);
     QLIST_INIT(&accel->streams);
+    for (int i = 0; i < PCI_DEVFN_MAX; i++) {
+        QLIST_INIT(&accel->by_devfn[i]);
+    }
 }
 
 /* One host SMMU, one parent, and one device for each StreamID */
@@ -554,14 +612,11 @@ static bool smmuv3_accel_check_shared(SMMUv3Accel *accel,
                    idev->hwpt_id, accel->s2_hwpt_id);
         return false;
     }
-    QLIST_FOREACH(st, &accel->streams, next) {
-        HostIOMMUDevice *other = HOST_IOMMU_DEVICE(st->host.hiodi);
-
-        if (other->aliased_bus == hiod->aliased_bus &&
-            other->aliased_devfn == hiod->aliased_devfn) {
+    QLIST_FOREACH(st, &accel->by_devfn[hiod->aliased_devfn], next_devfn) {
+        if (st->aliased_bus == hiod->aliased_bus) {
             error_setg(errp, "it would have the same StreamID as %s, because "
                        "they are below one PCI bridge: put it below a PCI "
-                       "Express port", other->name);
+                       "Express port", smmuv3_accel_name(st));
             return false;
         }
     }
@@ -598,12 +653,48 @@ static bool smmuv3_accel_first_attach(SMMUv3AccelStream *st, Error **errp)
     uint32_t sid = smmuv3_accel_stream_sid(st);
     SMMUv3AccelTarget t;
 
+    smmuv3_accel_table_init(st->accel, false);
     smmuv3_accel_ste_read(st, sid, &t);
     if (smmuv3_accel_install(st, sid, &t, errp)) {
         return false;
     }
     smmuv3_accel_tell_mistake(st, &t);
     return true;
+}
+
+/*
+ * The guest was told that faults never stall a transaction, and nobody would
+ * resume one.  A host SMMU that can stall has to treat a CD that asks for it as
+ * illegal, like an SMMU that cannot (SMMUv3 5.5).
+ */
+static uint64_t smmuv3_accel_stalld(uint32_t idr0)
+{
+    return FIELD_EX32(idr0, IDR0, STALL_MODEL) == IDR0_STALL_NONE ?
+           0 : STE1_S1STALLD;
+}
+
+static SMMUv3AccelStream *smmuv3_accel_stream_new(SMMUv3Accel *accel,
+                                                  PCIBus *bus, int devfn,
+                                                  HostIOMMUDevice *hiod)
+{
+    HostIOMMUDeviceIOMMUFD *idev = HOST_IOMMU_DEVICE_IOMMUFD(hiod);
+    uint32_t idr0 = hiod->caps.vendor_caps.smmuv3.idr[0];
+    SMMUv3AccelStream *st = g_new0(SMMUv3AccelStream, 1);
+
+    st->accel = accel;
+    st->aliased_bus = hiod->aliased_bus;
+    st->bus_num = PCI_BUS_GET_CLASS(hiod->aliased_bus)->bus_num;
+    st->aliased_devfn = hiod->aliased_devfn;
+    st->ats = FIELD_EX32(idr0, IDR0, ATS) &&
+              !(hiod->caps.hw_caps & IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED);
+    st->stalld = smmuv3_accel_stalld(idr0);
+    iommufd_binding_device_init(&st->host, &accel->bindings, bus, devfn, idev);
+    /* As VFIO has attached it */
+    st->binding.dev = &st->host;
+    st->binding.hwpt_id = idev->hwpt_id;
+    QLIST_INSERT_HEAD(&accel->streams, st, next);
+    QLIST_INSERT_HEAD(&accel->by_devfn[st->aliased_devfn], st, next_devfn);
+    return st;
 }
 
 bool smmuv3_accel_stream_add(SMMUv3Accel *accel, PCIBus *bus, int devfn,
@@ -620,14 +711,7 @@ bool smmuv3_accel_stream_add(SMMUv3Accel *accel, PCIBus *bus, int devfn,
         return false;
     }
 
-    st = g_new0(SMMUv3AccelStream, 1);
-    st->accel = accel;
-    iommufd_binding_device_init(&st->host, &accel->bindings, bus, devfn, idev);
-    /* As VFIO has attached it */
-    st->binding.dev = &st->host;
-    st->binding.hwpt_id = idev->hwpt_id;
-    QLIST_INSERT_HEAD(&accel->streams, st, next);
-
+    st = smmuv3_accel_stream_new(accel, bus, devfn, hiod);
     if (!smmuv3_accel_probe_vdev(st, errp) ||
         !smmuv3_accel_first_attach(st, errp)) {
         smmuv3_accel_stream_del(accel, bus, devfn);
@@ -658,6 +742,7 @@ void smmuv3_accel_stream_del(SMMUv3Accel *accel, PCIBus *bus, int devfn)
     smmuv3_accel_drop_s1(st);
     smmuv3_accel_drop_vdev(st);
     QLIST_REMOVE(st, next);
+    QLIST_REMOVE(st, next_devfn);
     iommufd_binding_device_cleanup(&st->host);
     g_free(st);
     if (QLIST_EMPTY(&accel->streams)) {

@@ -13,7 +13,7 @@
 void smmuv3_accel_stream_init(SMMUv3Accel *accel);
 
 /* smmuv3_accel_stream_sid: the StreamID that the guest gives the device now */
-uint32_t smmuv3_accel_stream_sid(SMMUv3AccelStream *st);
+uint32_t smmuv3_accel_stream_sid(const SMMUv3AccelStream *st);
 
 /* smmuv3_accel_stream_find: the stream that has vDEVICE @vsid, or NULL */
 SMMUv3AccelStream *smmuv3_accel_stream_find(SMMUv3Accel *accel, uint32_t vsid);
@@ -40,13 +40,26 @@ bool smmuv3_accel_stream_add(SMMUv3Accel *accel, PCIBus *bus, int devfn,
 void smmuv3_accel_stream_del(SMMUv3Accel *accel, PCIBus *bus, int devfn);
 
 /**
- * smmuv3_accel_stream_refresh: bring the host in line with the guest's STE
+ * smmuv3_accel_stream_cfgi: the guest asks to forget what is cached of an STE
  *
- * @st: the stream
- * @cfgi: the guest has asked to forget what is cached of the STE, its CDs
- *        included (SMMUv3 4.3.1)
+ * The host forgets its CDs, too (SMMUv3 4.3.1), and follows what has changed.
+ *
+ * @accel: the SMMU
+ * @sid: the stream's StreamID
  */
-void smmuv3_accel_stream_refresh(SMMUv3AccelStream *st, bool cfgi);
+void smmuv3_accel_stream_cfgi(SMMUv3Accel *accel, uint32_t sid);
+
+/**
+ * smmuv3_accel_stream_refresh_range: bring the host in line with many STEs
+ *
+ * @accel: the SMMU
+ * @sid: a StreamID
+ * @ignored: bits in which others may differ from it
+ * @cfgi: the guest asks to forget what is cached of them, see above; without,
+ *        only what has changed is followed
+ */
+void smmuv3_accel_stream_refresh_range(SMMUv3Accel *accel, uint32_t sid,
+                                       uint32_t ignored, bool cfgi);
 
 /**
  * smmuv3_accel_stream_queue: add a command for the host to the batch

@@ -473,13 +473,8 @@ bool smmuv3_accel_realize(SMMUv3State *s, Error **errp)
 
 void smmuv3_accel_refresh_all(SMMUv3State *s)
 {
-    SMMUv3AccelStream *st;
-
-    if (!s->s_accel) {
-        return;
-    }
-    QLIST_FOREACH(st, &s->s_accel->streams, next) {
-        smmuv3_accel_stream_refresh(st, false);
+    if (s->s_accel) {
+        smmuv3_accel_stream_refresh_range(s->s_accel, 0, UINT32_MAX, false);
     }
 }
 

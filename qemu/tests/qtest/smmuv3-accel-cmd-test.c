@@ -91,6 +91,7 @@ static const Case cases[] = {
     { "atc-inv_secure", { 0x40 | SID(SID0) | SSEC, 52 }, NULL, true },
     { "cfgi-ste_secure", { 0x03 | SID(SID0) | SSEC }, NULL, true },
     { "cfgi-range_secure", { 0x04 | SID(SID0) | SSEC, 3 }, NULL, true },
+    { "cfgi-all_secure", { 0x04 | SSEC, 31 }, NULL, true },
     { "cfgi-cd_secure", { 0x05 | SID(SID0) | SSEC }, NULL, true },
     { "cfgi-cd-all_secure", { 0x06 | SID(SID0) | SSEC }, NULL, true },
     { "prefetch_secure", { 0x01 | SID(SID0) | SSEC }, NULL, true },

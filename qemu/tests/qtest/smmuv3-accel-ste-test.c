@@ -347,6 +347,80 @@ static void test_plug_into_running(void)
     fakehost_free(t.host);
 }
 
+/* Three functions of one device: StreamIDs 0x100 to 0x102 */
+static void plug_functions(Smmuv3AccelTest *t)
+{
+    for (int n = 2; n >= 0; n--) {
+        g_autofree char *props = g_strdup_printf(
+            ", 'bus': 'rp0', 'addr': '0.%d', 'multifunction': true "
+            WITH_IOMMUFD, n);
+        g_autofree char *error = fakehost_device_add(t->host, fakehost_dev(n),
+                                                     props);
+
+        g_assert_cmpstr(error, ==, NULL);
+    }
+}
+
+/* Entries that are read together are still looked at one by one, and anew */
+static void test_neighbours(const void *data)
+{
+    enum { NUM = 3 };
+    static const struct {
+        uint64_t ste[NUM];
+        Smmuv3AccelState state[NUM];
+        unsigned allocs;
+        const char *sent;       /* for those that have not changed */
+    } steps[] = {
+        { { SMMUV3_STE_S1 | CDS, SMMUV3_STE_S1 | CDS, SMMUV3_STE_S1 | CDS },
+          { SMMUV3_IS_S1, SMMUV3_IS_S1, SMMUV3_IS_S1 }, 3 },
+        { { SMMUV3_STE_S1 | CDS, SMMUV3_STE_S1 | CDS, SMMUV3_STE_S1 | CDS },
+          { SMMUV3_IS_S1, SMMUV3_IS_S1, SMMUV3_IS_S1 }, 0,
+          "entries=[0x10000000006:0x0,0x10100000006:0x0,0x10200000006:0x0]" },
+        { { SMMUV3_STE_S1 | CDS, SMMUV3_STE_S1 | (CDS + 0x1000),
+            SMMUV3_STE_S1 | CDS },
+          { SMMUV3_IS_S1, SMMUV3_IS_S1, SMMUV3_IS_S1 }, 1,
+          "entries=[0x10200000006:0x0]" },
+        { { SMMUV3_STE_BYPASS, SMMUV3_STE_ABORT, SMMUV3_STE_S1 | CDS },
+          { SMMUV3_IS_BYPASS, SMMUV3_IS_ABORT, SMMUV3_IS_S1 }, 0,
+          "entries=[0x10200000006:0x0]" },
+        { { SMMUV3_STE_S1 | CDS, 0, SMMUV3_STE_S1 | (CDS + 0x2000) },
+          { SMMUV3_IS_S1, SMMUV3_IS_ABORT, SMMUV3_IS_S1 }, 2 },
+    };
+    Smmuv3AccelSetup setup = { .ports = 1 };
+    const Way *way = data;
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    plug_functions(&t);
+    if (way->two_level) {
+        smmuv3_guest_enable_2lvl(g);
+    } else {
+        smmuv3_guest_enable(g);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+        uint64_t allocs = fakehost_calls(t.host, ALLOC);
+        size_t mark = fakehost_log_mark(t.host);
+
+        for (unsigned n = 0; n < NUM; n++) {
+            smmuv3_guest_write_ste(g, 0x100 + n, steps[i].ste[n], 0);
+        }
+        way->say(&t, 0x100);
+        for (unsigned n = 0; n < NUM; n++) {
+            smmuv3_accel_expect(&t, n, steps[i].state[n]);
+        }
+        g_assert_cmpuint(fakehost_calls(t.host, ALLOC) - allocs, ==,
+                         steps[i].allocs);
+        if (steps[i].sent) {
+            fakehost_expect_log(t.host, mark, "IOMMU_HWPT_INVALIDATE",
+                                steps[i].sent);
+        }
+    }
+    fakehost_free(t.host);
+}
+
 /* The guest numbers its busses anew: the StreamID goes with the number */
 static void test_renumbered(const void *data)
 {
@@ -563,6 +637,14 @@ int main(int argc, char **argv)
             "/smmuv3-accel/ste/renumbered-%s_follows", ways[i].name);
 
         qtest_add_data_func(path, &ways[i], test_renumbered);
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(ways); i++) {
+        g_autofree char *path = g_strdup_printf(
+            "/smmuv3-accel/ste/neighbours-%s_followed", ways[i].name);
+
+        if (ways[i].say == say_range || ways[i].say == say_all) {
+            qtest_add_data_func(path, &ways[i], test_neighbours);
+        }
     }
     qtest_add_func("/smmuv3-accel/ste/renumbered-alike_follows",
                    test_renumbered_same);

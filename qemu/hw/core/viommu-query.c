@@ -12,6 +12,28 @@
 #include "qapi/util.h"
 #include "system/viommu-query.h"
 
+#define COUNTER(name, member) { name, offsetof(ViommuCounters, member) }
+
+const ViommuCounter viommu_counters[] = {
+    COUNTER("descriptors", descriptors),
+    COUNTER("ioctls", ioctls),
+    COUNTER("entries", entries),
+    COUNTER("merged", merged),
+    COUNTER("shadow-calls", shadow_calls),
+    COUNTER("shadow-entries", shadow_entries),
+    COUNTER("attaches", attaches),
+    COUNTER("retries", retries),
+    COUNTER("refused", refused),
+    COUNTER("events", events),
+    { NULL },
+};
+
+uint64_t viommu_counter_value(const ViommuCounters *counters,
+                              const ViommuCounter *counter)
+{
+    return *(const uint64_t *)((const char *)counters + counter->offset);
+}
+
 /*
  * What a model uses
  */
@@ -167,8 +189,6 @@ static void viommu_print_device(Monitor *mon, const ViommuDevice *device)
 
 static void viommu_print(Monitor *mon, ViommuInfo *info)
 {
-    ViommuCounters *c = info->counters;
-
     monitor_printf(mon, "%s %s: %s%s\n", info->model, info->qom_path,
                    ViommuMode_str(info->mode),
                    info->accelerated ? "" : ", without host devices");
@@ -185,14 +205,13 @@ static void viommu_print(Monitor *mon, ViommuInfo *info)
         monitor_printf(mon, "  and %u more\n",
                        info->object_count - VIOMMU_QUERY_OBJECTS_MAX);
     }
-    monitor_printf(mon, "  so far: descriptors=%" PRIu64 " ioctls=%" PRIu64
-                   " entries=%" PRIu64 " merged=%" PRIu64 "\n",
-                   c->descriptors, c->ioctls, c->entries, c->merged);
-    monitor_printf(mon, "  shadow-calls=%" PRIu64 " shadow-entries=%" PRIu64
-                   " attaches=%" PRIu64 "\n", c->shadow_calls,
-                   c->shadow_entries, c->attaches);
-    monitor_printf(mon, "  retries=%" PRIu64 " refused=%" PRIu64
-                   " events=%" PRIu64 "\n", c->retries, c->refused, c->events);
+    monitor_printf(mon, "  so far:");
+    for (const ViommuCounter *c = viommu_counters; c->name; c++) {
+        monitor_printf(mon, "%s %s=%" PRIu64,
+                       (c - viommu_counters) % 5 ? "" : "\n   ", c->name,
+                       viommu_counter_value(info->counters, c));
+    }
+    monitor_printf(mon, "\n");
 }
 
 void hmp_info_viommu(Monitor *mon, const QDict *qdict)

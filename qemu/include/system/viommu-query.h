@@ -54,6 +54,17 @@ ViommuObject *viommu_query_add_object(ViommuQuery *query, const char *iommufd,
                                       ViommuObjectType type, uint32_t id,
                                       uint32_t parent_id);
 
+/* A member of ViommuCounters, by its name in QAPI */
+typedef struct ViommuCounter {
+    const char *name;           /* NULL: there are no more */
+    size_t offset;
+} ViommuCounter;
+
+extern const ViommuCounter viommu_counters[];
+
+uint64_t viommu_counter_value(const ViommuCounters *counters,
+                              const ViommuCounter *counter);
+
 /* viommu_query_add_capability: add to a list, whose end is moved */
 void viommu_query_add_capability(ViommuCapabilityList ***end, const char *name,
                                  uint32_t value);

@@ -227,6 +227,7 @@ static void test_counters(void)
     g_assert_cmpint(counter(&t, "events"), ==, 0);
     send_event(&t, 0, 0x1000);
     QTEST_AWAIT(counter(&t, "events") == 1);
+    viommu_expect_stats(t.host);
     fakehost_free(t.host);
 }
 

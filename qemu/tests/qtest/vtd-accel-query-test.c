@@ -43,6 +43,23 @@ static void test_none(void)
     qobject_unref(list);
 }
 
+/* Nothing was counted, and other targets do not concern a vIOMMU */
+static void test_no_stats(void)
+{
+    QTestState *qts = qtest_init("-nodefaults -M q35 -device intel-iommu");
+    static const char *const targets[] = { "viommu", "vm", "vcpu" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(targets); i++) {
+        QDict *response = qtest_qmp(qts, "{ 'execute': 'query-stats',"
+                                    " 'arguments': { 'target': %s } }",
+                                    targets[i]);
+
+        g_assert_true(qlist_empty(qdict_get_qlist(response, "return")));
+        qobject_unref(response);
+    }
+    qtest_quit(qts);
+}
+
 static void test_off(void)
 {
     QList *list = query_without_host("-M q35 -device intel-iommu");
@@ -168,6 +185,7 @@ static void test_shadow(void)
     viommu_expect_mode(l.t.host, "legacy");
     viommu_expect(l.t.host, 0, NO_PASID, "shadow", NULL);
     viommu_expect_objects(l.t.host);
+    viommu_expect_stats(l.t.host);
     g_assert_cmpint(counter(&l.t, "shadow-entries"), ==, 1);
     g_assert_cmpint(counter(&l.t, "shadow-calls"), ==, map_calls(&l.t) - calls);
 
@@ -322,6 +340,7 @@ static void test_counters(void)
     viommu_expect_counts(t.host, &vfio);
     g_assert_cmpint(counter(&t, "retries"), ==, 0);
     g_assert_cmpint(counter(&t, "events"), ==, 0);
+    viommu_expect_stats(t.host);
     fakehost_free(t.host);
 }
 
@@ -620,6 +639,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     qtest_add_func("/vtd-accel/query/no-viommu_empty", test_none);
     qtest_add_func("/vtd-accel/query/flts-off_no-devices", test_off);
+    qtest_add_func("/vtd-accel/query/flts-off_no-stats", test_no_stats);
     qtest_add_func("/vtd-accel/query/preconfig_refused", test_preconfig);
     qtest_add_func("/vtd-accel/query/states", test_states);
     qtest_add_func("/vtd-accel/query/legacy_shadow", test_shadow);

@@ -254,6 +254,64 @@ void viommu_expect_counts(FakeHost *host, const ViommuCounts *vfio)
     qobject_unref(info);
 }
 
+/* The only element of what a command returns, of the viommu provider */
+static QDict *ask_stats(FakeHost *host, const char *command)
+{
+    QDict *response = qtest_qmp(host->qts, command);
+    QDict *result = find(response, "return", "provider", "viommu");
+
+    g_assert_nonnull(result);
+    g_assert_cmpuint(qlist_size(qdict_get_qlist(response, "return")), ==, 1);
+    qobject_ref(result);
+    qobject_unref(response);
+    return result;
+}
+
+void viommu_expect_stats(FakeHost *host)
+{
+    g_autofree char *text = qtest_hmp(host->qts, "info stats viommu");
+    QDict *info = viommu_query(host);
+    QDict *counters = qdict_get_qdict(info, "counters");
+    QDict *all = ask_stats(host, "{ 'execute': 'query-stats', 'arguments': {"
+                           " 'target': 'viommu' } }");
+    QDict *one = ask_stats(host, "{ 'execute': 'query-stats', 'arguments': {"
+                           " 'target': 'viommu', 'providers': [ {"
+                           " 'provider': 'viommu',"
+                           " 'names': [ 'attaches' ] } ] } }");
+    QDict *schema = ask_stats(host, "{ 'execute': 'query-stats-schemas',"
+                              " 'arguments': { 'provider': 'viommu' } }");
+    const QDictEntry *c;
+
+    g_assert_cmpstr(qdict_get_str(all, "qom-path"), ==,
+                    qdict_get_str(info, "qom-path"));
+    g_assert_cmpstr(qdict_get_str(schema, "target"), ==, "viommu");
+    for (c = qdict_first(counters); c; c = qdict_next(counters, c)) {
+        const char *name = qdict_entry_key(c);
+        QDict *stat = find(all, "stats", "name", name);
+        QDict *known = find(schema, "stats", "name", name);
+        g_autofree char *line =
+            g_strdup_printf("%s (cumulative): %" PRId64 "\r\n", name,
+                            qdict_get_int(counters, name));
+
+        g_assert_nonnull(stat);
+        g_assert_cmpint(qdict_get_int(stat, "value"), ==,
+                        qdict_get_int(counters, name));
+        g_assert_nonnull(known);
+        g_assert_cmpstr(qdict_get_str(known, "type"), ==, "cumulative");
+        fakehost_expect_text(text, line);
+    }
+    g_assert_cmpuint(qlist_size(qdict_get_qlist(all, "stats")), ==,
+                     qdict_size(counters));
+    g_assert_cmpuint(qlist_size(qdict_get_qlist(schema, "stats")), ==,
+                     qdict_size(counters));
+    g_assert_cmpuint(qlist_size(qdict_get_qlist(one, "stats")), ==, 1);
+    g_assert_nonnull(find(one, "stats", "name", "attaches"));
+    qobject_unref(info);
+    qobject_unref(all);
+    qobject_unref(one);
+    qobject_unref(schema);
+}
+
 /* --- events --- */
 
 void viommu_expect_event(FakeHost *host, unsigned n, const char *state,

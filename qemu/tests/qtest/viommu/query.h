@@ -48,6 +48,12 @@ typedef struct ViommuCounts {
 ViommuCounts viommu_host_counts(FakeHost *host);
 void viommu_expect_counts(FakeHost *host, const ViommuCounts *vfio);
 
+/*
+ * query-stats and info stats have the counters of query-viommu, the schema
+ * tells of all of them, and a filter leaves one
+ */
+void viommu_expect_stats(FakeHost *host);
+
 /**
  * viommu_expect_event: fail if the next event is not of this device
  * @state: it is "blocked" or "stuck" now; NULL: the reason for that is gone

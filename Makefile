@@ -2,7 +2,7 @@
 # A thin front door: the work is done by tools/ and testbed/.
 
 .PHONY: help demo demo-arm check check-quick build tree refresh export check-patches \
-	check-each vm bench fuzz clean python host-check deb check-deb
+	check-each vm bench bench-guest fuzz clean python host-check deb check-deb
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +58,12 @@ bench: python ## measure the cost per descriptor on fakehost (PEER=another QEMU 
 	@tools/build qemu-system-x86_64 qemu-system-aarch64 \
 	    tests/qtest/fakehost/libfakehost.so
 	@bench/run
+
+bench-guest: python ## measure in the testbed what a guest's I/O costs (RUN=set-ups)
+	@tools/deps
+	@tools/build
+	@tools/build-cross > /dev/null
+	@bench/guest $(RUN)
 
 fuzz: ## look for inputs that break QEMU, and keep good ones (TARGET=, SECONDS=)
 	@tools/deps

@@ -35,20 +35,30 @@ ASAN = ["--enable-asan", "--enable-ubsan", "-Doptimization=1", "--disable-debug-
 FUZZ_DEVICES = {"x86_64": "viommu-fuzz", "aarch64": "viommu-fuzz-aarch64"}
 FUZZ = [*ASAN, "--enable-fuzzing", "--cxx=clang++"]
 
+# For make bench-guest, whose L0 counts instructions; plugins make the rest of QEMU slower
+PLUGINS = ["--enable-plugins", "--disable-debug-info"]
+
 HOST_CHECK = "contrib/viommu-host-check/viommu-host-check"
 TARGETS = ["qemu-system-x86_64", "qemu-system-aarch64", HOST_CHECK]
 
 
-def build(tree, version, targets, asan=False, fuzz=False):
+# What can be built of a tree: suffix of the directory, name, options, lists of devices
+VARIANTS = {"": ("QEMU", PRODUCT, DEVICES),
+            "asan": ("QEMU with ASan", ASAN, ASAN_DEVICES),
+            "fuzz": ("the fuzzer", FUZZ, FUZZ_DEVICES),
+            "plugins": ("QEMU with plugins", PLUGINS, DEVICES)}
+
+
+def build(tree, version, targets, variant=""):
     """Build targets of the tree; returns the build directory.
 
     It is inside the tree (QEMU's own place for it), so that ccache takes the
     objects of one tree for another; build/qemu leads to that of build/tree.
     """
-    where = tree / ("build-fuzz" if fuzz else "build-asan" if asan else "build")
-    what = "the fuzzer" if fuzz else "QEMU with ASan" if asan else "QEMU"
-    env = environment(tree, "clang" if fuzz else "gcc")
-    configure(where, what, tree, version, features(tree, asan, fuzz), env)
+    what = VARIANTS[variant][0]
+    where = tree / f"build{variant and '-'}{variant}"
+    env = environment(tree, "clang" if variant == "fuzz" else "gcc")
+    configure(where, what, tree, version, features(tree, variant), env)
     link_firmware(where)
     run_long(f"build {what}", ["ninja", "-C", where, *targets],
              where / "build.log", env=env)
@@ -59,10 +69,10 @@ def build(tree, version, targets, asan=False, fuzz=False):
     return where
 
 
-def features(tree, asan=False, fuzz=False):
+def features(tree, variant=""):
     """What configure is asked for; gives the tree the lists of devices."""
-    options = list(FUZZ if fuzz else ASAN if asan else PRODUCT)
-    devices = FUZZ_DEVICES if fuzz else ASAN_DEVICES if asan else DEVICES
+    _, options, devices = VARIANTS[variant]
+    options = list(options)
     for target, name in devices.items():
         link = tree / f"configs/devices/{target}-softmmu/{name}.mak"
         if not link.exists():

@@ -2,6 +2,7 @@
  * dmacheck: read and write a disk so that a wrong DMA mapping shows
  *
  *   dmacheck read DEV FIRST BLOCKS       data on stdout, a summary on stderr
+ *   dmacheck random DEV BLOCKS COUNT     so many of the first blocks, one by one
  *   dmacheck write DEV FIRST BLOCKS TAG  blocks that the runner can recompute
  *   dmacheck tag DEV FIRST               the text of one written block
  *
@@ -105,6 +106,32 @@ static int do_read(int fd, uint64_t first, uint64_t blocks)
     return 0;
 }
 
+/* Single blocks in an order without pattern, which is the same each time. */
+static int do_random(int fd, uint64_t blocks, uint64_t count)
+{
+    unsigned char *buffers = get_buffers();
+    uint64_t state = 1, bad = 0, i;
+
+    if (!buffers || !blocks) {
+        return die("mmap");
+    }
+    for (i = 0; i < count; i++) {
+        unsigned char *buf = buffers + i % (BUFFERS * MAX_BLOCKS) * BLOCK;
+        uint64_t n;
+
+        state = state * UINT64_C(6364136223846793005) + 1;
+        n = (state >> 33) % blocks;
+        memset(buf, 0xdd, BLOCK);
+        if (pread(fd, buf, BLOCK, n * BLOCK) != BLOCK) {
+            return die("pread");
+        }
+        bad += !block_is_good(buf, n);
+    }
+    fprintf(stderr, "requests=%llu bad=%llu\n", (unsigned long long)count,
+            (unsigned long long)bad);
+    return 0;
+}
+
 /* Lines of 64 bytes, each with the tag and the block's number. */
 static void fill_block(unsigned char *buf, const char *tag, uint64_t number)
 {
@@ -172,7 +199,7 @@ int main(int argc, char **argv)
 
     if (argc < 4) {
         fprintf(stderr,
-                "usage: dmacheck read|write|tag DEV FIRST [BLOCKS [TAG]]\n");
+                "usage: dmacheck read|random|write|tag DEV FIRST [BLOCKS [TAG]]\n");
         return 2;
     }
     write_mode = !strcmp(argv[1], "write");
@@ -186,6 +213,9 @@ int main(int argc, char **argv)
     }
     if (!strcmp(argv[1], "read") && argc == 5) {
         return do_read(fd, first, number(argv[4]));
+    }
+    if (!strcmp(argv[1], "random") && argc == 5) {
+        return do_random(fd, first, number(argv[4]));
     }
     if (!strcmp(argv[1], "tag")) {
         return do_tag(fd, first);

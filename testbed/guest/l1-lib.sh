@@ -13,6 +13,7 @@
 # The interactive shell has the port from init already; it opens only once.
 [ -e /proc/self/fd/5 ] || exec 5> /run/port-report
 say() { echo "$(uptime_now) $*" >&5; }
+tracing=/sys/kernel/tracing
 
 # The devices are behind root ports, which are devices 0x10 and up of the root
 # bus, and come in the order of the ports and of their functions.
@@ -61,17 +62,31 @@ set_networks() {
 # Lines "NAME DEFINITION..." become kprobes; a missing one is reported, since a
 # count of zero would otherwise mean two things.
 set_probes() {
-    tracing=/sys/kernel/tracing
     while read -r name definition; do
         echo "p:viommu/$name $definition" >> $tracing/kprobe_events 2>/dev/null ||
             say "no-probe name=$name"
     done < /scenario/probes
+    [ "$MEASURE" = 0 ] || echo 32768 > $tracing/buffer_size_kb
     echo 1 > $tracing/events/viommu/enable
 }
 
 # What the kernel has seen so far; profile lines are "NAME HITS MISSED".
 count() {
-    say "count at=$1 $(awk '{ printf "%s=%s ", $1, $2 }' /sys/kernel/tracing/kprobe_profile)"
+    mark
+    say "count at=$1 $(awk '{ printf "%s=%s ", $1, $2 }' $tracing/kprobe_profile)$(details "$1")"
+}
+
+# What the events since L2 has booted say: the entries of invalidations, and L2's accesses
+# to memory that is none, by page. The many of the boot would take long to read.
+details() {
+    [ "$MEASURE" = 1 ] || return 0
+    [ "$1" = booted ] || awk '
+        / nested_invalidate: / { sub(/.* entries=/, ""); print "entries", $1 }
+        / mmio_(read|write): .* bus=0 / { sub(/.* address=0x/, ""); print "page-" substr($1, 1, length($1) - 3), 1 }
+    ' $tracing/trace >> /run/details
+    : > $tracing/trace
+    [ ! -e /run/details ] ||
+        awk '{ sum[$1] += $2 } END { for (name in sum) printf "%s=%d ", name, sum[name] }' /run/details
 }
 
 # What the kernel has pinned for the QEMU under test, in KiB
@@ -143,7 +158,7 @@ run_qut() {
 report_end() {
     count end
     # Their arguments are evidence; those of other probes would be thousands.
-    grep -e nested_alloc: /sys/kernel/tracing/trace | while read -r line; do
+    grep -e nested_alloc: $tracing/trace | while read -r line; do
         say "event $line"
     done
     [ -z "$CALLS" ] || [ ! -r "$CALLS" ] || cat "$CALLS" > /run/port-calls

@@ -13,32 +13,14 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#define _GNU_SOURCE
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <unistd.h>
+#include "vfio.h"
 
-/* The kernel's interface; the build machine's headers may be older */
-#define CALL(number)            _IO(';', number)
 #define VFIO_GET_REGION_INFO    CALL(108)
-#define VFIO_BIND_IOMMUFD       CALL(118)
-#define VFIO_ATTACH             CALL(119)
 #define VFIO_DETACH             CALL(120)
-#define IOAS_ALLOC              CALL(0x81)
-#define IOAS_MAP                CALL(0x85)
-#define IOAS_UNMAP              CALL(0x86)
 #define HWPT_ALLOC              CALL(0x89)
 #define GET_HW_INFO             CALL(0x8a)
-#define WITH_PASID              1u          /* flag of attach and detach */
 #define HWPT_ALLOC_PASID        (1u << 3)
-#define MAP_FIXED_RW            7u
 #define CONFIG_REGION           7u
 #define COMMAND_REGISTER        4
 #define MEMORY_AND_MASTER       6
@@ -46,59 +28,14 @@
 /* Registers of pasid-testdev, in 32-bit words */
 enum { ADDRESS = 0, DATA = 2, PASID = 4, COMMAND = 5, RESULT = 6 };
 enum { READ_MEMORY = 1, WRITE_MEMORY = 2 };
-#define NO_PASID                UINT32_MAX
 
 #define PAGE                    4096u
 #define IOVA                    0x100000u
 #define STAMP                   0x7061676520000000ull
 #define PAGES                   3           /* A, B, C */
 
-static int device = -1, iommufd = -1;
-static uint32_t devid;
 static volatile uint32_t *regs;
 static unsigned char *pages;
-
-static void die(const char *what)
-{
-    fprintf(stderr, "%s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static void call(int fd, unsigned long number, void *arg, const char *what)
-{
-    if (ioctl(fd, number, arg)) {
-        die(what);
-    }
-}
-
-static void open_device(const char *pci)
-{
-    struct {
-        uint32_t argsz, flags;
-        int32_t iommufd;
-        uint32_t devid;
-    } bind = { .argsz = sizeof(bind) };
-    char path[512];
-    struct dirent *entry;
-    DIR *dir;
-
-    snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", pci);
-    dir = opendir(path);
-    while (dir && (entry = readdir(dir)) && entry->d_name[0] == '.') {
-    }
-    if (!dir || !entry) {
-        die(path);
-    }
-    snprintf(path, sizeof(path), "/dev/vfio/devices/%s", entry->d_name);
-    device = open(path, O_RDWR);
-    iommufd = open("/dev/iommu", O_RDWR);
-    if (device < 0 || iommufd < 0) {
-        die(path);
-    }
-    bind.iommufd = iommufd;
-    call(device, VFIO_BIND_IOMMUFD, &bind, "bind to iommufd");
-    devid = bind.devid;
-}
 
 static uint64_t region_offset(uint32_t index)
 {
@@ -140,16 +77,6 @@ static unsigned pasid_width(void)
     return info.max_pasid_log2;
 }
 
-static uint32_t new_ioas(void)
-{
-    struct {
-        uint32_t size, flags, id;
-    } alloc = { .size = sizeof(alloc) };
-
-    call(iommufd, IOAS_ALLOC, &alloc, "allocate IOAS");
-    return alloc.id;
-}
-
 static uint32_t new_hwpt(uint32_t ioas)
 {
     struct {
@@ -162,40 +89,9 @@ static uint32_t new_hwpt(uint32_t ioas)
     return alloc.id;
 }
 
-static void map(uint32_t ioas, char page)
+static void map_page(uint32_t ioas, char page)
 {
-    struct {
-        uint32_t size, flags, ioas, reserved;
-        uint64_t va, len, iova;
-    } arg = { .size = sizeof(arg), .flags = MAP_FIXED_RW, .ioas = ioas,
-              .va = (uintptr_t)pages + (page - 'A') * PAGE, .len = PAGE,
-              .iova = IOVA };
-
-    call(iommufd, IOAS_MAP, &arg, "map");
-}
-
-static void unmap(uint32_t ioas)
-{
-    struct {
-        uint32_t size, ioas;
-        uint64_t iova, len;
-    } arg = { .size = sizeof(arg), .ioas = ioas, .iova = IOVA, .len = PAGE };
-
-    call(iommufd, IOAS_UNMAP, &arg, "unmap");
-}
-
-static void attach(uint32_t hwpt, uint32_t pasid)
-{
-    struct {
-        uint32_t argsz, flags, id, pasid;
-    } arg = { .argsz = sizeof(arg), .id = hwpt };
-
-    if (pasid != NO_PASID) {
-        arg.flags = WITH_PASID;
-        arg.pasid = pasid;
-    }
-    call(device, VFIO_ATTACH, &arg, pasid == NO_PASID ? "attach the device"
-                                                      : "attach the PASID");
+    map(ioas, IOVA, pages + (page - 'A') * PAGE, PAGE);
 }
 
 static void detach_pasid(uint32_t pasid)
@@ -290,8 +186,8 @@ int main(int argc, char **argv)
     fflush(stdout);
     rid_ioas = new_ioas();
     pasid_ioas = new_ioas();
-    map(rid_ioas, 'A');
-    map(pasid_ioas, 'B');
+    map_page(rid_ioas, 'A');
+    map_page(pasid_ioas, 'B');
     attach(new_hwpt(rid_ioas), NO_PASID);
     start_device();
     show_read("before_attach", pasid);
@@ -300,9 +196,9 @@ int main(int argc, char **argv)
     show_read("read_pasid", pasid);
     show_write("write_pasid", pasid);
     show_read("other_pasid", pasid + 1);
-    unmap(pasid_ioas);
+    unmap(pasid_ioas, IOVA, PAGE);
     show_read("after_unmap", pasid);
-    map(pasid_ioas, 'C');
+    map_page(pasid_ioas, 'C');
     show_read("after_remap", pasid);
     detach_pasid(pasid);
     show_read("after_detach", pasid);

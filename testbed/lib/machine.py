@@ -2,7 +2,7 @@
 """Command lines: L0 (the emulated machine), the QEMU under test in L1, and
 the small archive that carries a scenario into L1."""
 from lib import cpio, devices, disks
-from lib.arch import ARCHS
+from lib.arch import ARCHS, MEASURE_PROBES
 
 PORTS = ("l2", "l2boot", "report", "qut", "calls")
 # What the emulated IOMMU of the QEMU under test walks by itself
@@ -82,7 +82,8 @@ def qut_command(scenario, tag):
     for name in _kexec_files(scenario):
         command += ["-chardev", "file,id=%s,path=/dev/null,input-path=/l2/%s" % (name, name),
                     "-device", "virtserialport,chardev=%s,name=%s" % (name, name)]
-    for pattern in arch.qut_trace + qut["trace"] + ([QUT_WALKS] if qut["nics"] else []):
+    traced = [] if scenario["l1"]["measure"] else arch.qut_trace
+    for pattern in traced + qut["trace"] + ([QUT_WALKS] if qut["nics"] else []):
         command += ["-trace", pattern]
     return command
 
@@ -95,7 +96,8 @@ def scenario_archive(scenario, tag, interactive=False):
     if "fakehost" in scenario["needs"]:
         env = {"LD_PRELOAD": "/lib/libfakehost.so", "FAKEHOST_MODE": "real",
                "FAKEHOST_LOG": "/run/calls", **env}
-    settings = {"INTERACTIVE": int(interactive), "NETWORKS": devices.l1_networks(scenario),
+    settings = {"INTERACTIVE": int(interactive), "MEASURE": int(scenario["l1"]["measure"]),
+                "NETWORKS": devices.l1_networks(scenario),
                 "NET_MIB": scenario["l2"]["net_mib"] if devices.nics(scenario) else 0,
                 "QUT_ENV": " ".join("%s=%s" % item for item in sorted(env.items())),
                 "CALLS": env.get("FAKEHOST_LOG", "")}
@@ -104,7 +106,8 @@ def scenario_archive(scenario, tag, interactive=False):
     arc.data("scenario/settings", "".join(
         "%s='%s'\n" % item for item in settings.items()).encode())
     arc.data("scenario/probes", "".join(
-        line + "\n" for line in ARCHS[scenario["arch"]].probes).encode())
+        line + "\n" for line in ARCHS[scenario["arch"]].probes
+        + (MEASURE_PROBES if scenario["l1"]["measure"] else [])).encode())
     arc.data("scenario/qut.args", "".join(
         argument + "\n" for argument in qut_command(scenario, tag)).encode())
     for sync, steps in sorted(scenario["on"].items()):

@@ -22,7 +22,7 @@ DEFAULTS = {
     "l0": {"nesting": True, "one_slot": False, "machine": "", "uefi": False},
     "qut": {"iommu": None, "iommufd": True, "env": {}, "places": [], "nics": [],
             "trace": []},
-    "l1": {"tests": [], "names": ""},
+    "l1": {"tests": [], "names": "", "measure": False},
     "l2": {"kernel": "", "cmdline": "iommu.strict=1", "program": ["read", "write"],
            "net_mib": 8},
     "on": {},
@@ -43,12 +43,20 @@ WORDS = {
     "replug": (f"|{NUMBER}", ("unplug", "plug")),
     "domain": (r"identity|DMA", ("{}",)), "kexec": (r"sm_on|sm_off", ("{}",)),
     "reboot": (NUMBER, ("reboot",)), "sync": (r"\w+", ("{}",)),
+    "random": (f"{NUMBER}(:{NUMBER})?", ()), "vfio": (f"{NUMBER}(:small)?", ()),
     "dma": (ADDRESS, ()), "fault": (ADDRESS, ()), "pasid": (f"{ADDRESS}|{NUMBER}", ()),
 }
 
 
 class ScenarioError(Exception):
     """A scenario file that says something we do not understand."""
+
+
+def made(name, known_checks, **keys):
+    """Return one scenario that has no file, and is checked like those that have."""
+    scenario = _merge(DEFAULTS, keys, "")
+    _check(name, scenario, known_checks)
+    return scenario
 
 
 def _merge(base, extra, where):

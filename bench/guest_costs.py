@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a guest's I/O costs, from the counts of one run of the testbed per set-up.
+
+Nothing here runs anything: set-ups and programs as data, and counts made into rows.
+"""
+from collections import namedtuple
+
+# name; mode of the guest's kernel; architecture; properties of the vIOMMU (None: those of
+# the testbed); the guest's command line
+Setup = namedtuple("Setup", "name mode arch iommu cmdline")
+
+SHADOWED = "x-flts=off,caching-mode=on,aw-bits=39"
+SETUPS = (
+    Setup("no vIOMMU", "", "x86_64", "", ""),
+    Setup("nested", "strict", "x86_64", None, "iommu.strict=1"),
+    Setup("nested", "lazy", "x86_64", None, "iommu.strict=0"),
+    Setup("shadowed", "strict", "x86_64", SHADOWED, "iommu.strict=1"),
+    Setup("shadowed", "lazy", "x86_64", SHADOWED, "iommu.strict=0"),
+    Setup("copied", "strict", "x86_64", None, "iommu.strict=1 intel_iommu=sm_off"),
+    Setup("no vIOMMU", "", "arm64", "", ""),
+    Setup("nested", "strict", "arm64", None, "iommu.strict=1"),
+    Setup("nested", "lazy", "arm64", None, "iommu.strict=0"),
+)
+
+READS = 1000
+# Rounds of map and unmap: what is left if the few are taken off is divided. Small pages
+# take shadows long.
+FEW, MANY, MANY_SMALL = 4, 260, 36
+READING = ["read", "random:250", "sync:warm", f"random:{READS}", "sync:single",
+           f"random:{READS}:8", "sync:eight", "sync:nothing"]
+MAPPING = [f"vfio:{FEW}", "sync:few", f"vfio:{MANY}", "sync:many",
+           f"vfio:{FEW}:small", "sync:few_small", f"vfio:{MANY_SMALL}:small", "sync:many_small"]
+
+# Work: (where it begins, where it ends, what has to be taken off, per how many of what)
+WORK = {
+    "1,000 reads, one at a time": (("warm", "single"), ("eight", "nothing"), 1),
+    "1,000 reads, 8 at a time": (("single", "eight"), ("eight", "nothing"), 1),
+    "map and unmap 2 MiB, a large page": (("few", "many"), ("nothing", "few"), MANY - FEW),
+    "map and unmap 2 MiB, small pages": (("few_small", "many_small"), ("many", "few_small"),
+                                         MANY_SMALL - FEW),
+}
+# The page of the vIOMMU's registers in the guest
+REGISTERS = {"x86_64": ("page-fed90",), "arm64": ()}
+KEYS = {
+    "registers": "accesses to the vIOMMU's registers",
+    "kvm_run": "exits to QEMU",
+    "vm_entries": "exits to the host",
+    "iommufd_calls": "iommufd calls",
+    "nested_invalidate": "of them invalidations",
+    "entries": "entries in these",
+    "ioas_map": "maps", "ioas_unmap": "unmaps", "ioas_copy": "copies",
+    "qut_syscalls": "system calls of QEMU",
+    "qut_insns": "instructions of QEMU",
+    "l1_kernel": "of the host's kernel",
+    "l2_insns": "of the guest",
+}
+
+
+def program(setup):
+    """L2's program: only a guest with an IOMMU can give a device to a program, and only
+    on x86, where its interrupts may be remapped."""
+    return READING + (MAPPING if setup.arch == "x86_64" and setup.iommu != "" else [])
+
+
+def scenario(setup):
+    """Keys of the testbed's scenario."""
+    return {
+        "description": "What I/O costs, %s %s" % (setup.name, setup.mode),
+        "arch": setup.arch, "devices": ["nvme"] + ["edu"] * (setup.arch == "x86_64"),
+        "checks": ["l2_finished", "l2_hash", "no_faults", "qut_exit"],
+        "qut": {"iommu": setup.iommu}, "l1": {"measure": True},
+        "l2": {"cmdline": setup.cmdline, "program": program(setup)},
+    }
+
+
+def label(setup):
+    return "%s-bench-%s" % ("x86" if setup.arch == "x86_64" else "arm",
+                            "-".join(" ".join([setup.name, setup.mode]).split()))
+
+
+def joined(order, counts, marks):
+    """Counts of L1's kernel by label, and beside them those of the plugin, which come
+    in the same order."""
+    if len(order) != len(marks):
+        raise ValueError("L1 counted %d times, the plugin of L0 %d times" % (
+            len(order), len(marks)))
+    return {name: {**counts[name], **mark} for name, mark in zip(order, marks)}
+
+
+def parse_marks(text):
+    return [{key: int(value) for key, _, value in (word.partition("=") for word in line.split())}
+            for line in text.splitlines()]
+
+
+def difference(counts, interval, key):
+    begin, end = (counts[name] for name in interval)
+    return end.get(key, 0) - begin.get(key, 0)
+
+
+def rows(setup, counts):
+    """A row for each work of the run; {} without its labels."""
+    registers = REGISTERS[setup.arch]
+    found = []
+    for name, (interval, idle, units) in WORK.items():
+        if interval[1] not in counts:
+            continue
+        row = {"arch": setup.arch, "setup": setup.name, "mode": setup.mode, "work": name}
+        for key in KEYS:
+            keys = registers if key == "registers" else (key,)
+            row[key] = round(sum(difference(counts, interval, k) - difference(counts, idle, k)
+                                 for k in keys) / units)
+        found.append(row)
+    return found
+
+
+def replaced(before, new):
+    """Rows of all set-ups, in their order, with the new ones instead of what they had."""
+    def place(row):
+        return next(number for number, setup in enumerate(SETUPS)
+                    if (setup.arch, setup.name, setup.mode) == whose(row))
+
+    def whose(row):
+        return row["arch"], row["setup"], row["mode"]
+    measured = {whose(row) for row in new}
+    return sorted([row for row in before if whose(row) not in measured] + new, key=place)
+
+
+def table(all_rows):
+    """One table for each architecture and work, set-ups in columns."""
+    out = []
+    for arch, work in dict.fromkeys((row["arch"], row["work"]) for row in all_rows):
+        mine = [row for row in all_rows if (row["arch"], row["work"]) == (arch, work)]
+        heads = [" ".join([row["setup"], row["mode"]]).strip() for row in mine]
+        out.append(f"\n{work} ({arch})")
+        lines = [["", *heads]] + [[words, *[f"{row[key]:,}" for row in mine]]
+                                  for key, words in KEYS.items()
+                                  if any(row[key] for row in mine)]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+        out += ["  ".join([line[0].ljust(widths[0])] +
+                          [cell.rjust(width) for cell, width in zip(line[1:], widths[1:])])
+                for line in lines]
+    return "\n".join(out)

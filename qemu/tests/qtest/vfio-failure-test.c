@@ -318,6 +318,37 @@ static void test_bar_flood(void)
     fakehost_free(t.host);
 }
 
+/* Nor is it said once for each of its BARs: one line tells all */
+static void test_bars(void)
+{
+    g_autofree char *err = NULL;
+    VtdAccelTest t;
+    size_t mark;
+
+    if (!start(&t, "bars=6", NULL)) {
+        return;
+    }
+    mark = fakehost_err_mark(t.host);
+    fakehost_plug(t.host, 0);
+    fakehost_set_power(t.host, 0, true);
+    fakehost_cfg_writel(t.host, PORT_BDF(0), PCI_MEMORY_BASE, 0xe000e000);
+    fakehost_cfg_writew(t.host, PORT_BDF(0), PCI_COMMAND,
+                        PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+    for (unsigned i = 0; i < 6; i++) {
+        fakehost_cfg_writel(t.host, fakehost_sid(0), PCI_BASE_ADDRESS_0 + 4 * i,
+                            BAR + i * 0x4000);
+    }
+    set_memory(&t, fakehost_sid(0), true);
+    err = fakehost_err_since(t.host, mark);
+    g_test_message("%s", err);
+    g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_IOAS_MAP"), >=, 6);
+    g_assert_cmpuint(strcspn(err, "\n"), ==, strlen(err) - 1);
+    fakehost_expect_text(err, "dev0: other devices cannot reach its BARs");
+    fakehost_expect_text(err, "BAR 0");
+    fakehost_expect_text(err, g_strerror(EFAULT));
+    fakehost_free(t.host);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -326,5 +357,6 @@ int main(int argc, char **argv)
     qtest_add_func("/vfio-failure/ram-bar_blocked", test_ram_bar);
     qtest_add_func("/vfio-failure/flood/ram-bar_limited", test_ram_bar_flood);
     qtest_add_func("/vfio-failure/flood/bar_once-each-device", test_bar_flood);
+    qtest_add_func("/vfio-failure/bars_one-line", test_bars);
     return g_test_run();
 }

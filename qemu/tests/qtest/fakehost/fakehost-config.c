@@ -29,6 +29,7 @@
  *   mdev=0           sysfs calls it a mediated device
  *   vendor=0x1b36 device=0x10 class=0x010802
  *   bar0=0x4000      size of the 64-bit memory BAR, a power of two; 0: none
+ *   bars=1           2 to 6: so many of that size, of 32 bits each
  *   msix=16          MSI-X vectors
  *
  * A mistake ends the program: a test must not run on a host it did not ask
@@ -66,6 +67,7 @@ static const struct {
     KEY("vendor", vendor_id), KEY("device", device_id),
     KEY("streams", streams),
     KEY("class", class_code), KEY("bar0", bar0_size), KEY("msix", msix),
+    KEY("bars", bars),
 #undef KEY
 };
 
@@ -200,6 +202,7 @@ static FhVfioDev *fh_config_new_device(const char *name)
     dev->device_id = 0x0010;
     dev->class_code = 0x010802;
     dev->bar0_size = 0x4000;
+    dev->bars = 1;
     dev->msix = 16;
     fh_migration_init(dev);
     dev->state = &page->devices[fh_nr_devices++];

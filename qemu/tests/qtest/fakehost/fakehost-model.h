@@ -230,6 +230,7 @@ struct FhVfioDev {
     uint64_t mdev;                  /* in sysfs only */
     uint64_t vendor_id, device_id, class_code;
     uint64_t bar0_size;
+    uint64_t bars;
     uint64_t msix;
     uint64_t migrate;               /* it can */
     uint32_t mig_state;             /* VFIO_DEVICE_STATE_… */

@@ -1,6 +1,6 @@
 /*
  * Fakehost: the config space of a host device: a PCIe endpoint with power
- * management, MSI-X, one 64-bit BAR and no INTx.
+ * management, MSI-X, one 64-bit BAR or several smaller ones, and no INTx.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -24,9 +24,16 @@ static void fh_put(uint8_t *space, unsigned offset, uint64_t value,
     }
 }
 
-static void fh_pci_init_bar(FhVfioDev *dev)
+static void fh_pci_init_bars(FhVfioDev *dev)
 {
     if (!dev->bar0_size) {
+        return;
+    }
+    if (dev->bars > 1) {
+        for (unsigned i = 0; i < dev->bars; i++) {
+            fh_put(dev->wmask, PCI_BASE_ADDRESS_0 + 4 * i,
+                   ~(dev->bar0_size - 1), 4);
+        }
         return;
     }
     fh_put(dev->config, PCI_BASE_ADDRESS_0,
@@ -107,7 +114,7 @@ void fh_pci_init(FhVfioDev *dev)
            PCI_COMMAND_INTX_DISABLE, 2);
     fh_put(dev->wmask, PCI_CACHE_LINE_SIZE, 0xff, 1);
     fh_put(dev->wmask, PCI_INTERRUPT_LINE, 0xff, 1);
-    fh_pci_init_bar(dev);
+    fh_pci_init_bars(dev);
 
     fh_put(dev->config, FH_PM_CAP, PCI_CAP_ID_PM, 1);
     fh_put(dev->config, FH_PM_CAP + PCI_CAP_LIST_NEXT,

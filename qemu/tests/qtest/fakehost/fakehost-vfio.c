@@ -92,15 +92,15 @@ int fh_vfio_get_region_info(FhVfioDev *dev, void *arg)
         info->size = FH_CONFIG_SIZE;
         info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
         return 0;
-    case VFIO_PCI_BAR0_REGION_INDEX:
-        info->size = dev->bar0_size;
+    case VFIO_PCI_BAR0_REGION_INDEX ... VFIO_PCI_BAR5_REGION_INDEX:
+        info->size = info->index < dev->bars ? dev->bar0_size : 0;
         if (info->size) {
             info->flags = VFIO_REGION_INFO_FLAG_READ |
                           VFIO_REGION_INFO_FLAG_WRITE |
                           VFIO_REGION_INFO_FLAG_MMAP;
         }
         return 0;
-    case VFIO_PCI_BAR1_REGION_INDEX ... VFIO_PCI_ROM_REGION_INDEX:
+    case VFIO_PCI_ROM_REGION_INDEX:
         return 0;
     default:
         return -EINVAL;

@@ -17,10 +17,10 @@ LIBRARY = "libfakehost.so"
 
 # Reads of guest memory pass through one of the first two, which one is called
 # depends on what the compiler has inlined: chosen by a doorbell of which the
-# number of reads is known.  The others are further ways, of which that doorbell
-# must have none.
+# number of reads is known.  The others are further ways.
 READ_FUNCTIONS = ("address_space_read_full", "flatview_read")
-OTHER_READS = re.compile(r"address_space_(map|ld\w+|read_cached_slow)$")
+OTHER_READS = re.compile(r"address_space_(map|ld\w+|read_cached_slow)$|"
+                         r"\w+_accel_read_in_place$")
 
 
 def wrapper(out, work):
@@ -57,10 +57,13 @@ class Profile:
         return sum(count for name, count in self.calls.items()
                    if name == function or OTHER_READS.match(name))
 
-    def read_function(self, known):
-        """The function that was called so often, or None."""
+    def read_function(self, known, earlier):
+        """The function that was called so often, or None.
+
+        All may have gone other ways: then it is the one that an earlier profile calls most.
+        """
         found = [name for name in READ_FUNCTIONS if self.reads(name) == known]
-        return found[0] if found else None
+        return max(found, key=lambda name: earlier.calls[name], default=None)
 
     def name(self, kind, text):
         """Names are compressed: "(7) name" at first, then "(7)"."""

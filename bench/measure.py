@@ -126,12 +126,12 @@ class Subject:
     def find_read_function(self, machine, guest, out):
         """By a unit of which the number of reads is known."""
         unit = self.model.fetches(guest, KNOWN_READS)
-        mark(machine)
+        set_up = read_profile(machine, out)
         workloads.run(guest, unit)
         profile = read_profile(machine, out)
         if not profile.instructions:
             raise Unusable(f"callgrind sees no {self.model.work[0]}() in it")
-        function = profile.read_function(KNOWN_READS)
+        function = profile.read_function(KNOWN_READS, set_up)
         if not function:
             self.remark(f"no guest reads: none of {', '.join(callgrind.READ_FUNCTIONS)} is "
                         f"called {KNOWN_READS} times for {KNOWN_READS} reads")

@@ -81,8 +81,20 @@ class Parsing(unittest.TestCase):
         self.assertEqual(self.profile.reads("address_space_read_full"), 1)
 
     def test_read_function_must_come_out_exactly(self):
-        self.assertEqual(self.profile.read_function(4), "flatview_read")
-        self.assertIsNone(self.profile.read_function(3))
+        self.assertEqual(self.profile.read_function(4, self.profile), "flatview_read")
+        self.assertIsNone(self.profile.read_function(3, self.profile))
+
+    def test_reads_in_place_are_counted(self):
+        text = SAMPLE.replace("address_space_map", "vtd_accel_read_in_place")
+        self.assertEqual(callgrind.Profile(text.splitlines()).reads("flatview_read"), 4)
+
+    def test_read_function_is_the_one_of_an_earlier_profile_if_all_go_other_ways(self):
+        text = SAMPLE.replace("cfn=(2) flatview_read", "cfn=(2) vtd_accel_read_in_place")
+        now = callgrind.Profile(text.splitlines())
+        self.assertEqual(now.read_function(4, self.profile), "flatview_read")
+        earlier = callgrind.Profile(SAMPLE.replace("flatview_read", "address_space_read_full")
+                                    .splitlines())
+        self.assertEqual(now.read_function(4, earlier), "address_space_read_full")
 
     def test_recursion_is_counted_under_one_name(self):
         text = SAMPLE.replace("cfn=(4) address_space_map", "cfn=(4) flatview_read'2")

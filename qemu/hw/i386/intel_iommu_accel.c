@@ -452,6 +452,7 @@ void vtd_accel_init(IntelIOMMUState *s, VTDAccelResume *resume)
     VTDAccel *accel = g_new0(VTDAccel, 1);
 
     address_space_init(&accel->as, &s->mr_nodmar, "vtd-nesting");
+    vtd_accel_memory_init(&accel->memory);
     vtd_accel_s1_table_init(&accel->s1s, s->max_host_domains);
     QLIST_INIT(&accel->devices);
     accel->bindings.ops = &vtd_accel_binding_ops;

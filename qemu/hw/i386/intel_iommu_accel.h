@@ -205,6 +205,24 @@ bool vtd_accel_queue_step(IntelIOMMUState *s);
 bool vtd_accel_queue_read(IntelIOMMUState *s, uint64_t *val);
 
 /**
+ * vtd_accel_emulated_dma: an emulated device is about to be translated
+ *
+ * Called before tables are read for it, by any thread.
+ */
+void vtd_accel_emulated_dma(IntelIOMMUState *s);
+
+/**
+ * vtd_accel_write_status: write what a wait descriptor asks for (VT-d 6.5.2.8)
+ *
+ * @s: the vIOMMU
+ * @addr: guest physical address
+ * @data: in the guest's byte order
+ *
+ * Returns: false if the caller has to write it.
+ */
+bool vtd_accel_write_status(IntelIOMMUState *s, hwaddr addr, uint32_t data);
+
+/**
  * vtd_accel_queue_end: after the last descriptor of the invalidation queue, or
  * an error in it; everything is complete then
  */

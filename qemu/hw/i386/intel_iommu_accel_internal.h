@@ -10,6 +10,7 @@
 #include "qemu/interval-tree.h"
 #include "intel_iommu_internal.h"
 #include "intel_iommu_bits.h"
+#include "intel_iommu_accel_memory.h"
 #include "intel_iommu_accel_s1.h"
 #include "intel_iommu_accel_work.h"
 #include "system/iommufd-binding.h"
@@ -91,6 +92,7 @@ typedef struct VTDAccelLegacy {
 
 /* Descriptors that were read ahead, while the queue is worked off */
 typedef struct VTDAccelQueue {
+    VTDAccelWindow window;
     uint16_t first;         /* index of @desc[0] in the guest's queue */
     uint16_t num;           /* descriptors in @desc */
     uint64_t desc[VTD_PAGE_SIZE / sizeof(uint64_t)];
@@ -99,6 +101,7 @@ typedef struct VTDAccelQueue {
 struct VTDAccel {
     IntelIOMMUState *s;
     AddressSpace as;
+    VTDAccelMemory memory;
     VTDAccelS1Table s1s;
     VTDAccelLegacy *legacy; /* NULL: devices are blocked in legacy mode */
     QLIST_HEAD(, VTDAccelDevice) devices;
@@ -107,6 +110,7 @@ struct VTDAccel {
     VTDAccelQueue queue;
     uint64_t pasid_dir[VTD_PASID_DIR_CHUNK]; /* while a part of one is read */
     uint64_t descriptors;   /* that invalidate translations, since the start */
+    bool emulated_dma;      /* emulated devices may have translations cached */
     uint32_t num_walking;   /* number of devices that are walking */
     uint32_t status_pending; /* bits of GSTS that follow when all is done */
     QEMUBH *resume_bh;

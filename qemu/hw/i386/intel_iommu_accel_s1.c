@@ -35,17 +35,11 @@ static VTDAccelS1Table *vtd_accel_s1_table(VTDAccelHwptTable *table)
     return container_of(table, VTDAccelS1Table, table);
 }
 
-static uint64_t vtd_accel_pasid_key(uint16_t domain_id, uint32_t pasid)
-{
-    /* A PASID has 20 bits */
-    return (uint64_t)domain_id << 20 | pasid;
-}
-
 /* Another first one for a domain and PASID, or none */
 static void vtd_accel_s1_set_first(VTDAccelS1Table *t, uint16_t domain_id,
                                    uint32_t pasid, VTDAccelS1 *first)
 {
-    uint64_t key = vtd_accel_pasid_key(domain_id, pasid);
+    uint64_t key = vtd_accel_s1_key(domain_id, pasid);
 
     if (first) {
         g_hash_table_insert(t->pasids, g_memdup2(&key, sizeof(key)), first);
@@ -56,16 +50,10 @@ static void vtd_accel_s1_set_first(VTDAccelS1Table *t, uint16_t domain_id,
     t->last = first;
 }
 
-VTDAccelS1 *vtd_accel_s1_first(VTDAccelS1Table *t, uint16_t domain_id,
-                               uint32_t pasid)
+void vtd_accel_s1_look_up(VTDAccelS1Table *t, uint64_t key)
 {
-    uint64_t key = vtd_accel_pasid_key(domain_id, pasid);
-
-    if (key != t->last_key) {
-        t->last = g_hash_table_lookup(t->pasids, &key);
-        t->last_key = key;
-    }
-    return t->last;
+    t->last = g_hash_table_lookup(t->pasids, &key);
+    t->last_key = key;
 }
 
 static void vtd_accel_s1_insert(VTDAccelS1Table *t, VTDAccelS1 *s1)
@@ -170,7 +158,7 @@ static void vtd_accel_s1_drop(VTDAccelS1Table *t, VTDAccelS1 *s1)
     s1->num = s1->room = 0;
 }
 
-static void vtd_accel_s1_clear(VTDAccelS1Table *t, VTDAccelS1 *s1)
+static inline void vtd_accel_s1_clear(VTDAccelS1Table *t, VTDAccelS1 *s1)
 {
     if (s1->pending) {
         QTAILQ_REMOVE(&t->pending, s1, pending_next);
@@ -337,6 +325,9 @@ static uint32_t vtd_accel_inv_merge(VTDAccelInv *inv, uint32_t num)
 {
     uint32_t i, n = 0;
 
+    if (num == 1) {
+        return 1;
+    }
     /* Most guests unmap in the order of addresses */
     for (i = 1; i < num; i++) {
         if (vtd_accel_inv_compare(&inv[i - 1], &inv[i]) > 0) {

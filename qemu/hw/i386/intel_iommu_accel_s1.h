@@ -29,7 +29,7 @@ typedef struct VTDAccelS1Table {
     VTDAccelHwptTable table;
     GHashTable *domains;
     GHashTable *pasids;
-    uint64_t last_key;      /* what vtd_accel_s1_first() has found last */
+    uint64_t last_key;      /* what vtd_accel_s1_look_up() has found last */
     VTDAccelS1 *last;
     struct iommu_hwpt_vtd_s1_invalidate *spare; /* the largest room, or NULL */
     QTAILQ_HEAD(, VTDAccelS1) pending;  /* with something queued */
@@ -52,14 +52,32 @@ typedef void (*VTDAccelS1Func)(VTDAccelS1 *s1, void *opaque);
  */
 void vtd_accel_s1_table_init(VTDAccelS1Table *t, uint32_t max);
 
+/* vtd_accel_s1_key: a domain and a PASID, which has 20 bits */
+static inline uint64_t vtd_accel_s1_key(uint16_t domain_id, uint32_t pasid)
+{
+    return (uint64_t)domain_id << 20 | pasid;
+}
+
+/* vtd_accel_s1_look_up: set @t's last and last_key for a domain and PASID */
+void vtd_accel_s1_look_up(VTDAccelS1Table *t, uint64_t key);
+
 /**
  * vtd_accel_s1_first: first S1 HWPT for a domain and PASID, the others follow
  * through @same_pasid
  *
  * Returns: NULL if there is none.
  */
-VTDAccelS1 *vtd_accel_s1_first(VTDAccelS1Table *t, uint16_t domain_id,
-                               uint32_t pasid);
+static inline VTDAccelS1 *vtd_accel_s1_first(VTDAccelS1Table *t,
+                                             uint16_t domain_id,
+                                             uint32_t pasid)
+{
+    uint64_t key = vtd_accel_s1_key(domain_id, pasid);
+
+    if (key != t->last_key) {
+        vtd_accel_s1_look_up(t, key);
+    }
+    return t->last;
+}
 
 /* vtd_accel_s1_foreach_domain: call @func for each S1 HWPT of a domain */
 void vtd_accel_s1_foreach_domain(VTDAccelS1Table *t, uint16_t domain_id,

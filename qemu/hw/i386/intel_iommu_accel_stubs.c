@@ -111,6 +111,15 @@ bool vtd_accel_queue_read(IntelIOMMUState *s, uint64_t *val)
     return false;
 }
 
+void vtd_accel_emulated_dma(IntelIOMMUState *s)
+{
+}
+
+bool vtd_accel_write_status(IntelIOMMUState *s, hwaddr addr, uint32_t data)
+{
+    return false;
+}
+
 void vtd_accel_queue_end(IntelIOMMUState *s)
 {
 }

@@ -184,10 +184,8 @@ bool vtd_accel_do_piece(VTDAccel *accel)
     return !vtd_accel_must_yield(&accel->work);
 }
 
-bool vtd_accel_go_on(VTDAccel *accel)
+bool vtd_accel_go_on_busy(VTDAccel *accel)
 {
-    vtd_accel_begin_piece(&accel->work);
-    vtd_accel_spend(&accel->work, 1);
     if (vtd_accel_do_piece(accel)) {
         return true;
     }

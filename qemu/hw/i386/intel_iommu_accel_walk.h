@@ -29,6 +29,15 @@ void vtd_accel_stop_walk(VTDAccelDevice *dev);
  */
 bool vtd_accel_finish(VTDAccel *accel);
 
+/* vtd_accel_is_idle: is nothing left that vtd_accel_do_piece() would do? */
+static inline bool vtd_accel_is_idle(const VTDAccel *accel)
+{
+    return !accel->num_walking && !accel->status_pending &&
+           !(accel->legacy && accel->legacy->unfinished) &&
+           accel->s1s.num_pending <= VTD_ACCEL_PENDING_MAX &&
+           !vtd_accel_must_yield(&accel->work);
+}
+
 /**
  * vtd_accel_do_piece: the same, and keep what vtd_accel_sync() has to send at
  * once within bounds
@@ -37,12 +46,20 @@ bool vtd_accel_finish(VTDAccel *accel);
  */
 bool vtd_accel_do_piece(VTDAccel *accel);
 
+/* vtd_accel_go_on_busy: vtd_accel_go_on() where something is left */
+bool vtd_accel_go_on_busy(VTDAccel *accel);
+
 /**
  * vtd_accel_go_on: do what is left, in a piece that goes on or begins here
  *
  * Returns: false if the piece has ended; the vIOMMU's resume function is called
  *          later.
  */
-bool vtd_accel_go_on(VTDAccel *accel);
+static inline bool vtd_accel_go_on(VTDAccel *accel)
+{
+    vtd_accel_begin_piece(&accel->work);
+    vtd_accel_spend(&accel->work, 1);
+    return vtd_accel_is_idle(accel) || vtd_accel_go_on_busy(accel);
+}
 
 #endif

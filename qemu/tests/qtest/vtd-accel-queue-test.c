@@ -560,6 +560,59 @@ static void test_status_in_device(void)
     fakehost_free(t.host);
 }
 
+/* --- guest memory that moves away --- */
+
+#define PAM_PORT        (0xcfc + 3)     /* PAM3 of the host bridge */
+#define PAM_QUEUE       0xd0000ull      /* its bits 3:0 */
+#define PAM_STATUS      0xd4000ull      /* its bits 7:4 */
+#define PAM_QUEUE_ON    0x03
+#define PAM_STATUS_ON   0x30
+
+/* Which of the two are memory; the others are the bus, with nothing there */
+static void set_pam(VtdAccelTest *t, uint8_t on)
+{
+    qtest_outl(t->host->qts, 0xcf8, 1u << 31 | 0x90);
+    qtest_outb(t->host->qts, PAM_PORT, on);
+}
+
+/*
+ * What has been found at an address is not used any more when something else
+ * is there, and found again when it is back.
+ */
+static void test_memory_moves(const void *data)
+{
+    uint8_t left = GPOINTER_TO_UINT(data);
+    VtdPasidEntry entry = vtd_accel_fs_entry(DID);
+    VtdAccelSetup setup = { .devices = 1 };
+    VtdAccelTest t;
+    unsigned slot;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    set_pam(&t, PAM_QUEUE_ON | PAM_STATUS_ON);
+    t.guest.queue = PAM_QUEUE;
+    t.guest.status = PAM_STATUS;
+    vtd_accel_bind(&t, 0, &entry);
+    vtd_accel_expect_s1(&t, 0);
+    vtd_guest_sync(&t.guest);
+
+    for (unsigned i = 0; i < 3; i++) {
+        slot = t.guest.tail;
+        vtd_guest_post_wait(&t.guest);
+        set_pam(&t, left);
+        vtd_guest_ring(&t.guest);
+        expect_error(&t, slot);
+
+        set_pam(&t, PAM_QUEUE_ON | PAM_STATUS_ON);
+        g_assert_false(vtd_guest_waited(&t.guest));
+        vtd_guest_writel(&t.guest, DMAR_FSTS_REG, VTD_FSTS_IQE);
+        vtd_guest_ring(&t.guest);
+        g_assert_true(vtd_guest_waited(&t.guest));
+    }
+    fakehost_free(t.host);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -576,6 +629,10 @@ int main(int argc, char **argv)
     add("queue", "full_each-waits", GUINT_TO_POINTER(32), test_full_queue);
     add("queue-128", "full_each-waits", GUINT_TO_POINTER(16),
         test_full_queue);
+    add("queue", "queue-moves_error", GUINT_TO_POINTER(PAM_STATUS_ON),
+        test_memory_moves);
+    add("queue", "status-moves_error", GUINT_TO_POINTER(PAM_QUEUE_ON),
+        test_memory_moves);
     qtest_add_func("/vtd-accel/queue/pages_one-block", test_pages_of_queue);
     for (unsigned width = 16; width <= 32; width += 16) {
         add(width == 32 ? "queue" : "queue-128", "end-of-memory_error",

@@ -3,11 +3,14 @@
 import os
 import sys
 import unittest
+from pathlib import Path
+from unittest import mock
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TOP = os.path.dirname(HERE)
 sys.path[:0] = [HERE, os.path.join(TOP, "testbed"), os.path.join(TOP, "tools")]
 import guest_costs as costs  # noqa: E402
+import guest_plot  # noqa: E402
 from lib import machine, scenario, verdict  # noqa: E402
 
 NESTED = costs.Setup("nested", "strict", "x86_64", None, "iommu.strict=1")
@@ -51,6 +54,27 @@ class RowsTest(unittest.TestCase):
         self.assertEqual(lines[2].split("  ")[-2:], ["nested strict", "nested lazy"])
         self.assertIn("899,000", text)
         self.assertNotIn("copies", text)
+
+
+class PlotTest(unittest.TestCase):
+    def test_a_panel_has_the_set_ups_of_its_machine(self):
+        rows = costs.rows(NESTED, counts())
+        rows += [dict(row, arch="arm64", mode="lazy") for row in rows]
+        text = guest_plot.commands(rows)
+        self.assertEqual(text.count("$data << END"), 4)
+        self.assertIn('"nested\\nstrict" 1000.000 1000.000 0.000', text)
+        self.assertIn('"nested\\nlazy" 0.000 0.000 0.899', text)
+
+    def test_equal_rows_give_equal_commands(self):
+        rows = costs.rows(NESTED, counts())
+        self.assertEqual(guest_plot.commands(rows), guest_plot.commands(list(rows)))
+
+    def test_what_is_no_picture_is_an_error(self):
+        with mock.patch.object(guest_plot.debian, "unpack_root", lambda *_, **__: Path("/bin")), \
+                mock.patch.object(guest_plot.subprocess, "run", lambda *_, **__: mock.Mock(
+                    returncode=0, stdout="", stderr="")):
+            with self.assertRaisesRegex(guest_plot.Failure, "no picture"):
+                guest_plot.draw(costs.rows(NESTED, counts()))
 
 
 class MarksTest(unittest.TestCase):

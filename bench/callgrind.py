@@ -10,28 +10,44 @@ from zero.
 import glob
 import re
 import shutil
+import subprocess
 from collections import Counter
 
 MARK, MARK_COMMAND = "qmp_query_version", "query-version"
 LIBRARY = "libfakehost.so"
 
-# Reads of guest memory pass through one of the first two, which one is called
+# Reads of guest memory pass through one of the first three, which one is called
 # depends on what the compiler has inlined: chosen by a doorbell of which the
 # number of reads is known.  The others are further ways.
-READ_FUNCTIONS = ("address_space_read_full", "flatview_read")
+READ_FUNCTIONS = ("address_space_read_full", "flatview_read", "flatview_read_continue")
 OTHER_READS = re.compile(r"address_space_(map|ld\w+|read_cached_slow)$|"
                          r"\w+_accel_read_in_place$")
 
 
-def wrapper(out, work):
-    """The command line in front of QEMU's, or none without valgrind.
+# Where a write to the registers of any device passes through.  A binary that is stripped
+# has its name all the same if it can load modules, but not those of static functions.
+OUTSIDE = ("memory_region_dispatch_write",)
 
-    work: functions inside which is counted; none may call another.
-    """
-    program = shutil.which("valgrind")
-    return [program, "--tool=callgrind", f"--callgrind-out-file={out}",
+
+def options(out, work):
+    """Callgrind's.  work: functions inside which is counted; none may call another."""
+    return [f"--callgrind-out-file={out}",
             *[f"--toggle-collect={function}" for function in work],
-            f"--dump-before={MARK}", "--read-inline-info=no"] if program else []
+            f"--dump-before={MARK}", "--read-inline-info=no"]
+
+
+def wrapper(out, work):
+    """The command line in front of QEMU's, or none without valgrind."""
+    program = shutil.which("valgrind")
+    return [program, "--tool=callgrind", *options(out, work)] if program else []
+
+
+def work_of(binary, work):
+    """Those functions if the binary names them, else where to look from outside."""
+    done = subprocess.run(["nm", "--defined-only", binary], capture_output=True, text=True,
+                          check=False)
+    names = {line.split()[-1] for line in done.stdout.splitlines() if line}
+    return work if work[0] in names else OUTSIDE
 
 
 class Unreadable(Exception):

@@ -31,8 +31,9 @@ Built = namedtuple("Built", "ioas paging mapped")
 class Subject:
     """A QEMU that is measured, with one model of vIOMMU."""
 
-    def __init__(self, model, binary, library, label):
+    def __init__(self, model, binary, library, label, work=None, wrapper=callgrind.wrapper):
         self.model = model
+        self.work, self.wrapper = work or model.work, wrapper
         self.binary, self.library = os.path.abspath(binary), library
         self.options = model.probe(self.binary)
         self.shapes = model.shapes(self.options)
@@ -94,7 +95,7 @@ class Subject:
         """Of each unit: calls and entries, instructions, reads; empty without valgrind."""
         with tempfile.TemporaryDirectory(prefix="bench-") as directory:
             out = os.path.join(directory, "callgrind.out")
-            wrapper = callgrind.wrapper(out, self.model.work)
+            wrapper = self.wrapper(out, self.work)
             if not wrapper:
                 self.remark("valgrind is not installed: no instructions, no guest reads")
                 return {}
@@ -130,7 +131,7 @@ class Subject:
         workloads.run(guest, unit)
         profile = read_profile(machine, out)
         if not profile.instructions:
-            raise Unusable(f"callgrind sees no {self.model.work[0]}() in it")
+            raise Unusable(f"callgrind sees no {self.work[0]}() in it")
         function = profile.read_function(KNOWN_READS, set_up)
         if not function:
             self.remark(f"no guest reads: none of {', '.join(callgrind.READ_FUNCTIONS)} is "

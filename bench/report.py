@@ -3,6 +3,7 @@
 
 COLUMNS = ("ioctls", "entries", "reads", "insns/desc", "time")
 ABSENT = "-"
+FURTHER = (32, 256)     # bursts
 
 
 def per_descriptor(row, key):
@@ -50,6 +51,29 @@ def table(rows, qemus):
         groups[-1][1].append([*map(str, key[1:]), str(some["descriptors"]),
                               *sum((cells(found.get(qemu), base) for qemu in qemus), [])])
     return layout(head, groups, qemus)
+
+
+def further(rows, qemus):
+    """What one more descriptor of a burst costs, in instructions: in the difference of a
+    long and a short burst nothing is left of what a doorbell costs by itself."""
+    lines = []
+    for (workload, devices, pasids, burst), long in by_work(rows).items():
+        short = by_work(rows).get((workload, devices, pasids, FURTHER[0]), {})
+        if burst != FURTHER[1] or not short:
+            continue
+        costs = [shown(difference(short.get(qemu), long.get(qemu)), "{:.0f}") for qemu in qemus]
+        lines.append(f"{workload}, {devices} × {pasids}: {', '.join(costs)}")
+    return "\n".join([f"\nInstructions of one more descriptor, (I({FURTHER[1]}) - "
+                      f"I({FURTHER[0]})) / {FURTHER[1] - FURTHER[0]}: {', '.join(qemus)}",
+                      *lines])
+
+
+def difference(short, long):
+    """None if one of the two was not measured."""
+    if not short or not long or None in (short["instructions"], long["instructions"]):
+        return None
+    return (long["instructions"] - short["instructions"]) / (
+        long["descriptors"] - short["descriptors"])
 
 
 def layout(head, groups, qemus):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is read out of callgrind's files."""
 import os
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -133,6 +134,16 @@ class Files(unittest.TestCase):
             os.rmdir(directory)
         self.assertEqual([word for word in command if "toggle" in word],
                          ["--toggle-collect=one", "--toggle-collect=two"])
+
+    def test_work_is_seen_from_outside_where_its_names_are_not(self):
+        with tempfile.TemporaryDirectory() as directory:
+            stripped, whole = (os.path.join(directory, name) for name in ("stripped", "whole"))
+            with open(whole + ".c", "w", encoding="ascii") as file:
+                file.write("static void work(void) {} int main(void) { work(); return 0; }")
+            subprocess.run(["gcc", "-O0", "-o", whole, whole + ".c"], check=True)
+            subprocess.run(["strip", "-o", stripped, whole], check=True)
+            self.assertEqual(callgrind.work_of(whole, ("work", "more")), ("work", "more"))
+            self.assertEqual(callgrind.work_of(stripped, ("work", "more")), callgrind.OUTSIDE)
 
     def test_no_valgrind_no_wrapper(self):
         path = os.environ["PATH"]

@@ -171,6 +171,15 @@ class Table(unittest.TestCase):
         line = self.lines([row(ioctls=0, entries=0)], ["series 10.0.13"])[-1]
         self.assertEqual(line.split("|")[1].split()[:2], ["0", "0"])
 
+    def test_one_more_descriptor_without_what_a_doorbell_costs(self):
+        rows = [row(qemu=qemu, burst=burst, descriptors=burst, instructions=cost)
+                for qemu, burst, cost in (
+                    ("a 1", 1, 2000), ("a 1", 32, 1000 + 32 * 250), ("a 1", 256, 1000 + 256 * 250),
+                    ("b 1", 32, 5000 + 32 * 1400), ("b 1", 256, 5000 + 256 * 1400))]
+        rows.append(row(qemu="a 1", devices=8, burst=256, descriptors=256))
+        lines = report.further(rows, ["a 1", "b 1", "c 1"]).splitlines()
+        self.assertEqual(lines[2:], ["piotlb-burst, 1 × 1: 250, 1400, -"])
+
     def test_limits(self):
         words = report.limits([limits.Limit("a", "b", held) for held in (True, False, None)])
         self.assertEqual([line.split("  a")[0].strip() for line in words.splitlines()],

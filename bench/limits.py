@@ -149,6 +149,8 @@ def smmuv3(rows, drained):
                find(rows, "tlbi-burst", 1, 32), find(rows, "tlbi-burst", 32, 32)),
         growth(f"instructions per CFGI_STE, unchanged, 32 devices: within {GROWTH} × of 1",
                find(rows, "cfgi-ste-unchanged", 1, 1), find(rows, "cfgi-ste-unchanged", 32, 1)),
+        all_in_one("64 TLBI commands of neighbours that name their granule: 1 call, 1 entry",
+                   find(rows, "tlbi-neighbours", 1, 64), 1),
         cheap("CFGI_ALL, unchanged, 32 devices", find(rows, "cfgi-all-unchanged", 32, 1),
               6000, 4),
     ]

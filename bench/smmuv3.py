@@ -90,6 +90,11 @@ def tlbi_va(asid, address):
     return 0x12 | asid << 48, address
 
 
+def tlbi_last_level(asid, address):
+    """As a guest that uses ranges does: a page of 4 KiB in an entry of level 3 (4.4.1.1)."""
+    return 0x12 | asid << 48, address | 1 << 10 | 3 << 8 | 1
+
+
 # Not a command: something that the host has to tell
 Event = namedtuple("Event", "sid address")
 

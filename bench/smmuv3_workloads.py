@@ -20,6 +20,11 @@ def tlbi_burst(_, burst):
                             for number in range(burst)])]
 
 
+def tlbi_neighbours(_, burst):
+    return [Doorbell(None, [smmuv3.tlbi_last_level(ASID, number * PAGE)
+                            for number in range(burst)])]
+
+
 def cfgi_ste(_, burst):
     return [Doorbell(None, [smmuv3.cfgi_ste(stream(0))] * burst)]
 
@@ -36,6 +41,8 @@ def events(shape, burst):
 WORKLOADS = [
     Workload("tlbi-burst", "TLBI_NH_VA commands of one ASID; no two pages are neighbours",
              (1, 4, 16, 32, 64, 128, 256), (), tlbi_burst),
+    Workload("tlbi-neighbours", "TLBI_NH_VA commands of one ASID and granule; their pages fill "
+             "an aligned range", (64, 256), (), tlbi_neighbours),
     Workload("cfgi-ste-unchanged", "CFGI_STE commands of one stream; its entry has not changed",
              (1, 32), (), cfgi_ste),
     Workload("cfgi-all-unchanged", "CFGI_ALL commands; no entry has changed", (1, 32), (),

@@ -104,13 +104,18 @@ class SmmuLimits(unittest.TestCase):
             [row(model="smmuv3", **changes) for changes in rows], drained)]
 
     def test_without_rows_nothing_holds_and_nothing_fails(self):
-        self.assertEqual(self.judge(), [None] * 7)
+        self.assertEqual(self.judge(), [None] * 8)
 
     def test_a_burst_is_one_call_with_all_entries(self):
         for ioctls, entries, holds in ((1, 64, True), (2, 64, False), (1, 63, False)):
             burst = {"workload": "tlbi-burst", "burst": 64, "ioctls": ioctls,
                      "entries": entries}
             self.assertIs(self.judge([burst])[0], holds)
+
+    def test_neighbours_are_one_entry(self):
+        for entries, holds in ((1, True), (2, False)):
+            burst = {"workload": "tlbi-neighbours", "burst": 64, "ioctls": 1, "entries": entries}
+            self.assertIs(self.judge([burst])[6], holds)
 
     def test_unchanged_entries_cost_an_invalidation_at_most(self):
         for ioctls, entries, holds in ((0, 0, True), (1, 1, True), (1, 0, False),
@@ -144,7 +149,7 @@ class SmmuLimits(unittest.TestCase):
                                            (None, None, None)):
             self.assertIs(self.judge([{
                 "workload": "cfgi-all-unchanged", "devices": 32, "burst": 1, "descriptors": 1,
-                "instructions": instructions, "guest_reads": reads}])[6], holds)
+                "instructions": instructions, "guest_reads": reads}])[7], holds)
 
 
 class Table(unittest.TestCase):

@@ -60,7 +60,10 @@
 #define CMD0_SYNC_CS(w)         extract64(w, 12, 2)
 #define CMD0_NUM                MAKE_64BIT_MASK(12, 5)
 #define CMD0_SSID               MAKE_64BIT_MASK(12, 20)
+#define CMD0_GET_NUM(w)         extract64(w, 12, 5)
 #define CMD0_SCALE              MAKE_64BIT_MASK(20, 5)
+#define CMD0_GET_SCALE(w)       extract64(w, 20, 5)
+#define CMD0_MAKE_SCALE(scale)  ((uint64_t)(scale) << 20)
 #define CMD0_SID(w)             extract64(w, 32, 32)
 #define CMD0_MAKE_SID(sid)      ((uint64_t)(sid) << 32)
 #define CMD0_SID_MASK           MAKE_64BIT_MASK(32, 32)
@@ -70,11 +73,15 @@
 #define CMD1_RANGE(w)           extract64(w, 0, 5)
 #define CMD1_ATC_SIZE           MAKE_64BIT_MASK(0, 6)
 #define CMD1_TTL                MAKE_64BIT_MASK(8, 2)
+#define CMD1_GET_TTL(w)         extract64(w, 8, 2)
 #define CMD1_TG                 MAKE_64BIT_MASK(10, 2)
+#define CMD1_PAGE_BITS(w)       (10 + 2 * extract64(w, 10, 2))
 #define CMD1_ADDR               MAKE_64BIT_MASK(12, 52)
 
 #define CMD1_TTL_1              (1ULL << 8)
 #define CMD1_TG_16K             (2ULL << 10)
+#define CMD_TTL_LAST            3
+#define CMD_SCALE_MAX           31
 #define CMD_ATC_SIZE_ALL        52
 #define CMD_SYNC_CS_RESERVED    3
 

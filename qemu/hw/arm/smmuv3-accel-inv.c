@@ -82,6 +82,66 @@ void smmuv3_accel_inv_init(SMMUv3AccelInv *inv, IOMMUFDBackend *iommufd,
     inv->num = 0;
 }
 
+/*
+ * Joining
+ *
+ * Two ranges that are the halves of a naturally aligned one of a power of two
+ * pages become that one.  Nothing else is asked for then, nor anything left out.
+ *
+ * Only commands that name their granule (TG) are joined: without, an address
+ * stands for whatever page or block contains it (SMMUv3 4.4.1), whose size is in
+ * CDs that only the hardware reads, while a range is for tables of its TG and
+ * need not touch others (4.4.1.1).
+ */
+
+/* Pages of a range, as a power of two; -1 if it is none, or not aligned to it */
+static int smmuv3_accel_inv_order(uint64_t cmd0, uint64_t cmd1)
+{
+    unsigned int num = CMD0_GET_NUM(cmd0) + 1;
+    unsigned int order = ctz32(num) + CMD0_GET_SCALE(cmd0);
+    unsigned int page_bits = CMD1_PAGE_BITS(cmd1);
+    unsigned int ttl = CMD1_GET_TTL(cmd1);
+
+    if (!is_power_of_2(num) || order >= CMD_SCALE_MAX ||
+        page_bits + order >= 64 ||
+        cmd1 & CMD1_ADDR & MAKE_64BIT_MASK(0, page_bits + order)) {
+        return -1;
+    }
+    /* A range within a block, which TTL says it is for: leave that alone */
+    if (ttl && order < (CMD_TTL_LAST - ttl) * (page_bits - 3)) {
+        return -1;
+    }
+    return order;
+}
+
+/*
+ * Join what waits last with the one before, as often as they make a pair.  Not
+ * inlined: most commands need none of it.
+ */
+static void __attribute__((noinline))
+smmuv3_accel_inv_join(SMMUv3AccelInv *inv)
+{
+    while (inv->num >= 2) {
+        SMMUv3AccelCmd *first = &inv->cmds[inv->num - 2];
+        uint64_t a0 = le64_to_cpu(first->cmd[0]);
+        uint64_t a1 = le64_to_cpu(first->cmd[1]);
+        uint64_t b0 = le64_to_cpu(first[1].cmd[0]);
+        uint64_t b1 = le64_to_cpu(first[1].cmd[1]);
+        int order = smmuv3_accel_inv_order(b0, b1);
+
+        /* The same but for the range, which differs in the pair's lowest bit */
+        if (order < 0 || ((a0 ^ b0) & ~(CMD0_NUM | CMD0_SCALE)) ||
+            (a1 ^ b1) != BIT_ULL(CMD1_PAGE_BITS(b1) + order) ||
+            smmuv3_accel_inv_order(a0, a1) != order) {
+            return;
+        }
+        a0 &= ~(CMD0_NUM | CMD0_SCALE);
+        first->cmd[0] = cpu_to_le64(a0 | CMD0_MAKE_SCALE(order + 1));
+        first->cmd[1] = cpu_to_le64(a1 & b1);
+        inv->num--;
+    }
+}
+
 bool smmuv3_accel_inv_queue(SMMUv3AccelInv *inv, uint64_t cmd0, uint64_t cmd1)
 {
     if (!inv->viommu_id) {
@@ -90,6 +150,9 @@ bool smmuv3_accel_inv_queue(SMMUv3AccelInv *inv, uint64_t cmd0, uint64_t cmd1)
     inv->cmds[inv->num++] = (SMMUv3AccelCmd) {
         .cmd = { cpu_to_le64(cmd0), cpu_to_le64(cmd1) },
     };
+    if (cmd1 & CMD1_TG) {
+        smmuv3_accel_inv_join(inv);
+    }
     return inv->num == SMMUV3_ACCEL_BATCH_MAX;
 }
 

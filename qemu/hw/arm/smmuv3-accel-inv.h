@@ -51,6 +51,13 @@ void smmuv3_accel_inv_init(SMMUv3AccelInv *inv, IOMMUFDBackend *iommufd,
 /**
  * smmuv3_accel_inv_queue: add a command to the batch
  *
+ * Invalidations of neighbours by ranges become one.
+ *
+ * @inv: the batch
+ * @cmd0: first word, in CPU byte order; TG stands for a range (SMMUv3 4.4.1.1)
+ *        only where the host has ranges, and is zero in other commands
+ * @cmd1: second word
+ *
  * Returns: true if the batch is full now, and has to be sent.
  */
 bool smmuv3_accel_inv_queue(SMMUv3AccelInv *inv, uint64_t cmd0, uint64_t cmd1);

@@ -178,6 +178,190 @@ static void test_burst(void)
     fakehost_free(t.host);
 }
 
+/* --- ranges that are joined, or not --- */
+
+/* Words of TLBI_NH_VA: pages of 4 KiB in last-level entries, unless said */
+#define VA7         (0x12 | ASID(7))
+#define NUM(n)      ((uint64_t)(n) << 12)
+#define SCALE(n)    ((uint64_t)(n) << 20)
+#define TG(n)       ((n) << 10)
+#define TTL(n)      ((n) << 8)
+#define LEAF        1u
+#define PAGE        (TG(1) | TTL(3) | LEAF)
+
+typedef struct Join {
+    const char *name;
+    const char *sent;
+    uint64_t cmds[6][2];        /* up to one of zeros */
+    const char *props;
+} Join;
+
+static const Join joins[] = {
+    { "pair_joined", "entries=[0x7000000100012:0x4701]",
+      { { VA7, 0x4000 | PAGE }, { VA7, 0x5000 | PAGE } } },
+    { "pair-descending_joined", "entries=[0x7000000100012:0x4701]",
+      { { VA7, 0x5000 | PAGE }, { VA7, 0x4000 | PAGE } } },
+    { "vaa_joined", "entries=[0x100013:0x4701]",
+      { { 0x13, 0x4000 | PAGE }, { 0x13, 0x5000 | PAGE } } },
+    { "ranges_joined", "entries=[0x7000000300012:0x8401]",
+      { { VA7 | NUM(1), 0x8000 | TG(1) | LEAF },
+        { VA7 | NUM(1), 0xa000 | TG(1) | LEAF },
+        { VA7 | SCALE(2), 0xc000 | TG(1) | LEAF } } },
+    { "64k_joined", "entries=[0x7000000100012:0x20f01]",
+      { { VA7, 0x20000 | TG(3) | TTL(3) | LEAF },
+        { VA7, 0x30000 | TG(3) | TTL(3) | LEAF } } },
+    { "blocks_joined", "entries=[0x7000000a00012:0x400601]",
+      { { VA7 | SCALE(9), 0x400000 | TG(1) | TTL(2) | LEAF },
+        { VA7 | SCALE(9), 0x600000 | TG(1) | TTL(2) | LEAF } } },
+    /* A range that is smaller than the block which it says it is for */
+    { "in-block_apart",
+      "entries=[0x7000000800012:0x400601,0x7000000800012:0x500601]",
+      { { VA7 | SCALE(8), 0x400000 | TG(1) | TTL(2) | LEAF },
+        { VA7 | SCALE(8), 0x500000 | TG(1) | TTL(2) | LEAF } } },
+    { "gap_apart", "entries=[0x7000000000012:0x4701,0x7000000000012:0x6701]",
+      { { VA7, 0x4000 | PAGE }, { VA7, 0x6000 | PAGE } } },
+    { "unaligned_apart",
+      "entries=[0x7000000000012:0x5701,0x7000000000012:0x6701]",
+      { { VA7, 0x5000 | PAGE }, { VA7, 0x6000 | PAGE } } },
+    { "16k-unaligned_apart",
+      "entries=[0x7000000000012:0x1b01,0x7000000000012:0x5b01]",
+      { { VA7, 0x1000 | TG(2) | TTL(3) | LEAF },
+        { VA7, 0x5000 | TG(2) | TTL(3) | LEAF } } },
+    { "same_apart", "entries=[0x7000000000012:0x4701,0x7000000000012:0x4701]",
+      { { VA7, 0x4000 | PAGE }, { VA7, 0x4000 | PAGE } } },
+    { "other-size_apart",
+      "entries=[0x7000000100012:0x4701,0x7000000000012:0x6701]",
+      { { VA7 | SCALE(1), 0x4000 | PAGE }, { VA7, 0x6000 | PAGE } } },
+    { "3-pages_apart",
+      "entries=[0x7000000002012:0x4701,0x7000000002012:0x7701]",
+      { { VA7 | NUM(2), 0x4000 | PAGE }, { VA7 | NUM(2), 0x7000 | PAGE } } },
+    { "asid_apart", "entries=[0x7000000000012:0x4701,0x8000000000012:0x5701]",
+      { { VA7, 0x4000 | PAGE }, { 0x12 | ASID(8), 0x5000 | PAGE } } },
+    { "op_apart", "entries=[0x7000000000012:0x4701,0x13:0x5701]",
+      { { VA7, 0x4000 | PAGE }, { 0x13, 0x5000 | PAGE } } },
+    { "leaf_apart", "entries=[0x7000000000012:0x4701,0x7000000000012:0x5700]",
+      { { VA7, 0x4000 | PAGE }, { VA7, 0x5000 | TG(1) | TTL(3) } } },
+    { "ttl_apart", "entries=[0x7000000000012:0x4701,0x7000000000012:0x5601]",
+      { { VA7, 0x4000 | PAGE }, { VA7, 0x5000 | TG(1) | TTL(2) | LEAF } } },
+    { "tg_apart", "entries=[0x7000000000012:0x4701,0x7000000000012:0x8b01]",
+      { { VA7, 0x4000 | PAGE }, { VA7, 0x8000 | TG(2) | TTL(3) | LEAF } } },
+    { "unknown-granule_apart",
+      "entries=[0x7000000000012:0x4001,0x7000000000012:0x5001]",
+      { { VA7, 0x4000 | LEAF }, { VA7, 0x5000 | LEAF } } },
+    { "without-ril_apart",
+      "entries=[0x7000000000012:0x4001,0x7000000000012:0x5001]",
+      { { VA7, 0x4000 | PAGE }, { VA7, 0x5000 | PAGE } },
+      .props = "ril=off,ats=on,oas=44,ssidsize=4" },
+    { "command-between_apart", "entries=[0x7000000000012:0x4701,"
+      "0x10000000006:0x0,0x7000000000012:0x5701]",
+      { { VA7, 0x4000 | PAGE }, { 0x06 | SID(SID0) },
+        { VA7, 0x5000 | PAGE } } },
+    /* Beyond what SCALE can say */
+    { "largest_apart", "entries=[0x7000001f00012:0x401,"
+      "0x7000001f00012:0x80000000401]",
+      { { VA7 | SCALE(31), TG(1) | LEAF },
+        { VA7 | SCALE(31), 1ull << 43 | TG(1) | LEAF } } },
+};
+
+static void test_join(const void *data)
+{
+    const Join *c = data;
+    Smmuv3AccelTest t;
+    size_t mark;
+
+    if (!start(&t, c->props)) {
+        return;
+    }
+    mark = fakehost_log_mark(t.host);
+    for (unsigned i = 0; c->cmds[i][0]; i++) {
+        smmuv3_guest_post(&t.guest, c->cmds[i][0], c->cmds[i][1]);
+    }
+    smmuv3_guest_sync(&t.guest);
+    fakehost_expect_log(t.host, mark, INVALIDATE, c->sent);
+    fakehost_free(t.host);
+}
+
+static void post_pages(Smmuv3Guest *g, unsigned num)
+{
+    for (unsigned i = 0; i < num; i++) {
+        smmuv3_guest_post(g, VA7, (0x40000 + i * 0x1000) | PAGE);
+    }
+}
+
+/* All in one, but nothing across a CMD_SYNC */
+static void test_join_many(void)
+{
+    uint64_t entries;
+    Smmuv3AccelTest t;
+    size_t mark;
+
+    if (!start(&t, NULL)) {
+        return;
+    }
+    mark = fakehost_log_mark(t.host);
+    entries = fakehost_entries(t.host);
+    post_pages(&t.guest, 64);
+    smmuv3_guest_sync(&t.guest);
+    fakehost_expect_log(t.host, mark, INVALIDATE,
+                        "entries=[0x7000000600012:0x40701]");
+    g_assert_cmpuint(fakehost_entries(t.host) - entries, ==, 1);
+
+    mark = fakehost_log_mark(t.host);
+    post_pages(&t.guest, 3);
+    smmuv3_guest_post(&t.guest, SMMUV3_SYNC, 0);
+    smmuv3_guest_post(&t.guest, VA7, 0x43000 | PAGE);
+    smmuv3_guest_sync(&t.guest);
+    fakehost_expect_log(t.host, mark, INVALIDATE, "entries=[0x7000000100012:"
+                        "0x40701,0x7000000000012:0x42701]");
+    fakehost_expect_log(t.host, mark, INVALIDATE,
+                        "entries=[0x7000000000012:0x43701]");
+    fakehost_free(t.host);
+}
+
+/* The index is that of the guest's command, however few the host gets */
+static void test_join_illegal(void)
+{
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+    unsigned bad;
+    size_t mark;
+
+    if (!start(&t, NULL)) {
+        return;
+    }
+    mark = fakehost_log_mark(t.host);
+    post_pages(g, 4);
+    bad = g->prod;
+    /* Neither a range nor TTL: reserved */
+    smmuv3_guest_post(g, VA7, 0x44000 | TG(1));
+    smmuv3_guest_post(g, VA7, 0x45000 | PAGE);
+    smmuv3_guest_ring(g);
+    g_assert_cmpuint(smmuv3_guest_cmdq_error(g), ==, SMMUV3_CERROR_ILL);
+    g_assert_cmphex(smmuv3_guest_readl(g, SMMUV3_CMDQ_CONS) & 0xfffff, ==,
+                    bad);
+    fakehost_expect_log(t.host, mark, INVALIDATE,
+                        "entries=[0x7000000200012:0x40701]");
+    fakehost_free(t.host);
+}
+
+/* The guest may give it: its devices stop, its queue goes on */
+static void test_join_refused(void)
+{
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+
+    if (!start(&t, NULL)) {
+        return;
+    }
+    fakehost_fail(t.host, INVALIDATE, 1, 0, EIO, 0);
+    post_pages(g, 4);
+    smmuv3_guest_sync(g);
+    g_assert_cmpuint(smmuv3_guest_cmdq_error(g), ==, 0);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
+    smmuv3_accel_expect(&t, 1, SMMUV3_IS_ABORT);
+    fakehost_free(t.host);
+}
+
 /* Each CMD_SYNC completes what was before it, and only that */
 static void test_syncs(void)
 {
@@ -642,6 +826,11 @@ int main(int argc, char **argv)
         }
     }
     qtest_add_func("/smmuv3-accel/cost/64-tlbi_one-call", test_burst);
+    qtest_add_cases("/smmuv3-accel/join", joins, test_join);
+    qtest_add_func("/smmuv3-accel/join/64-pages_one-entry", test_join_many);
+    qtest_add_func("/smmuv3-accel/join/illegal_stops-there",
+                   test_join_illegal);
+    qtest_add_func("/smmuv3-accel/join/refused_aborts", test_join_refused);
     qtest_add_func("/smmuv3-accel/batch/sync_ends", test_syncs);
     qtest_add_func("/smmuv3-accel/batch/doorbell_ends", test_no_sync);
     qtest_add_func("/smmuv3-accel/batch/change_ends", test_order);

@@ -139,6 +139,7 @@ smmuv3_accel_inv_join(SMMUv3AccelInv *inv)
         first->cmd[0] = cpu_to_le64(a0 | CMD0_MAKE_SCALE(order + 1));
         first->cmd[1] = cpu_to_le64(a1 & b1);
         inv->num--;
+        inv->merged++;
     }
 }
 

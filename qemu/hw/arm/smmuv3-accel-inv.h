@@ -33,6 +33,7 @@ typedef struct SMMUv3AccelInv {
     uint64_t calls;             /* since the start, for query-viommu */
     uint64_t refused;           /* of those */
     uint64_t entries;           /* that the host has handled */
+    uint64_t merged;            /* into others, before they were sent */
     uint32_t num;               /* commands that wait */
     SMMUv3AccelCmd cmds[SMMUV3_ACCEL_BATCH_MAX];
 } SMMUv3AccelInv;

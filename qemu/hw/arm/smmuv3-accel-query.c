@@ -131,6 +131,7 @@ void smmuv3_accel_query(SMMUv3State *s, ViommuQuery *query)
         .descriptors = accel->num_commands,
         .ioctls = accel->inv.calls,
         .entries = accel->inv.entries,
+        .merged = accel->inv.merged,
         .attaches = accel->bindings.attaches,
         .retries = accel->bindings.retries,
         .refused = accel->bindings.refused + accel->inv.refused,

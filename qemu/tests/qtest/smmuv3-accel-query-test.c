@@ -15,6 +15,11 @@
 #define STUCK           "cannot block its DMA"
 #define MSI             0x08000040  /* in the window for the host's MSIs */
 
+/* A command, and fields of its second word (SMMUv3 4.4.1.1) */
+#define TLBI_NH_VA      (0x12 | 1ull << 48)
+#define TG_4K           (1 << 10)
+#define TTL_3           (3 << 8)
+
 static bool start(Smmuv3AccelTest *t, unsigned devices)
 {
     Smmuv3AccelSetup setup = { .devices = devices };
@@ -209,6 +214,15 @@ static void test_counters(void)
     g_assert_cmpint(counter(&t, "descriptors"), ==, commands + 3);
     g_assert_cmpint(counter(&t, "ioctls"), ==, 1);
     g_assert_cmpint(counter(&t, "entries"), ==, 2);
+    viommu_expect_counts(t.host, &vfio);
+
+    /* Two neighbours, whose granule and level are known, make one range */
+    g_assert_cmpint(counter(&t, "merged"), ==, 0);
+    smmuv3_guest_post(&t.guest, TLBI_NH_VA, 0x4000 | TG_4K | TTL_3);
+    smmuv3_guest_post(&t.guest, TLBI_NH_VA, 0x5000 | TG_4K | TTL_3);
+    smmuv3_guest_sync(&t.guest);
+    g_assert_cmpint(counter(&t, "merged"), ==, 1);
+    g_assert_cmpint(counter(&t, "entries"), ==, 3);
     viommu_expect_counts(t.host, &vfio);
 
     fakehost_fail_next(t.host, "HWPT_INVALIDATE", EIO);

@@ -90,4 +90,23 @@ struct iommufd_compat_vfio_detach_pasid {
     __u32 pasid;
 };
 
+#ifndef VFIO_DEVICE_FEATURE_DMA_BUF
+#define VFIO_DEVICE_FEATURE_DMA_BUF         11
+
+/* In bytes from the start of the region, whole pages */
+struct vfio_region_dma_range {
+    __u64 offset;
+    __u64 length;
+};
+
+/* VFIO_DEVICE_FEATURE returns the dma-buf; @flags are 0 */
+struct vfio_device_feature_dma_buf {
+    __u32 region_index;
+    __u32 open_flags;
+    __u32 flags;
+    __u32 nr_ranges;
+    struct vfio_region_dma_range dma_ranges[];
+};
+#endif /* VFIO_DEVICE_FEATURE_DMA_BUF */
+
 #endif /* SYSTEM_IOMMUFD_COMPAT_H */

@@ -26,6 +26,7 @@
  *   reset=1          it has a function-level reset
  *   migrate=0        its state can be saved and loaded
  *   log-dma=0        it can log the addresses that it writes to
+ *   dmabuf=0         other devices can reach its BAR, by a dma-buf
  *   mdev=0           sysfs calls it a mediated device
  *   vendor=0x1b36 device=0x10 class=0x010802
  *   bar0=0x4000      size of the 64-bit memory BAR, a power of two; 0: none
@@ -64,6 +65,7 @@ static const struct {
     KEY("ext-caps", ext_caps), KEY("ats", ats), KEY("coherent", coherent),
     KEY("isolated-msi", isolated_msi), KEY("reset", has_reset),
     KEY("migrate", migrate), KEY("log-dma", log_dma), KEY("mdev", mdev),
+    KEY("dmabuf", dmabuf),
     KEY("vendor", vendor_id), KEY("device", device_id),
     KEY("streams", streams),
     KEY("class", class_code), KEY("bar0", bar0_size), KEY("msix", msix),

@@ -286,8 +286,13 @@ static int fh_dma_write(FhVfioDev *dev, const struct FakehostDma *dma)
     if (!area || area->last - addr < sizeof(dma->value) - 1) {
         return -EFAULT;
     }
-    if (!(area->flags & IOMMU_IOAS_MAP_WRITEABLE) || area->file) {
+    if (!(area->flags & IOMMU_IOAS_MAP_WRITEABLE) ||
+        (area->file && !area->peer)) {
         return -EACCES;
+    }
+    if (area->peer) {
+        return fh_dmabuf_write(area, addr - area->start, &dma->value,
+                               sizeof(dma->value));
     }
     memcpy((void *)(uintptr_t)(area->va + (addr - area->start)), &dma->value,
            sizeof(dma->value));

@@ -126,6 +126,9 @@ static int fh_area_check_pin(const FhArea *area)
     uint64_t len = area->last - area->start + 1;
     uint64_t va = area->va & ~(FH_PAGE_SIZE - 1);
 
+    if (area->peer) {
+        return 0;
+    }
     if (area->file) {
         return area->va + len > area->file_size ? -EINVAL : 0;
     }
@@ -409,10 +412,13 @@ int fh_ioas_map_file(FhCtx *ctx, void *arg)
     if (!cmd->length) {
         return -EINVAL;
     }
-    if (fh_file_size(cmd->fd, &area.file_size)) {
-        return -EBADF;
+    err = fh_dmabuf_map(cmd->fd, cmd->start, cmd->length, &area);
+    if (!err && !area.peer && fh_file_size(cmd->fd, &area.file_size)) {
+        err = -EBADF;
     }
-    err = fh_ioas_map_common(ioas, &area, cmd->length, &iova);
+    if (!err) {
+        err = fh_ioas_map_common(ioas, &area, cmd->length, &iova);
+    }
     if (!err) {
         cmd->iova = iova;
     }

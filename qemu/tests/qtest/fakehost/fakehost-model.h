@@ -58,6 +58,8 @@ typedef struct FhArea {
     bool readonly;              /* its pages were pinned for reading only */
     bool file;
     uint64_t file_size;         /* of one that can be pinned */
+    FhVfioDev *peer;            /* whose BAR it is; va: offset in its file */
+    uint32_t generation;        /* of the peer, when it was mapped */
 } FhArea;
 
 typedef struct FhReserved {
@@ -235,6 +237,9 @@ struct FhVfioDev {
     uint64_t migrate;               /* it can */
     uint32_t mig_state;             /* VFIO_DEVICE_STATE_… */
     int mig_fd;                     /* of its data, or -1 */
+    uint64_t dmabuf;                /* it gives dma-bufs of its BAR */
+    int fd;                         /* its file, while bound */
+    uint32_t generation;            /* see fakehost-dmabuf.c */
     uint64_t log_dma;               /* it can */
     struct vfio_device_feature_dma_logging_range *log_ranges;
     uint32_t nr_log_ranges;         /* 0: it does not log */
@@ -282,6 +287,19 @@ int fh_dma_log_feature(FhVfioDev *dev, uint32_t flags, void *data,
 void fh_dma_log_reset(FhVfioDev *dev);
 /* Carry out what FakehostControl.dma orders, if anything */
 void fh_dma_run(void);
+
+/* --- fakehost-dmabuf.c --- */
+
+/* No mapping of a BAR outlives this */
+void fh_dmabuf_revoke(FhVfioDev *dev);
+/* VFIO_DEVICE_FEATURE_DMA_BUF: returns an open file, or -errno */
+int fh_dmabuf_feature(FhVfioDev *dev, uint32_t flags, const void *data,
+                      uint32_t len);
+/* Sets area->peer if @fd is a dma-buf; returns 0 or -errno */
+int fh_dmabuf_map(int fd, uint64_t start, uint64_t len, FhArea *area);
+/* DMA of another device */
+int fh_dmabuf_write(const FhArea *area, uint64_t offset, const void *data,
+                    size_t len);
 
 /* --- fakehost-object.c --- */
 
@@ -383,6 +401,8 @@ int fh_vfio_feature(FhVfioDev *dev, void *cmd);
 int fh_vfio_attach(FhVfioDev *dev, void *cmd);
 int fh_vfio_detach(FhVfioDev *dev, void *cmd);
 void fh_pci_init(FhVfioDev *dev);
+/* Is memory decode on, and the device in a state where it works? */
+bool fh_pci_reachable(const FhVfioDev *dev);
 /* Config space only; the BARs are the file's own bytes */
 ssize_t fh_pci_config_rw(FhVfioDev *dev, void *buf, size_t count,
                          uint64_t offset, bool is_write);

@@ -131,9 +131,26 @@ void fh_pci_init(FhVfioDev *dev)
     fh_pci_init_extended(dev);
 }
 
+bool fh_pci_reachable(const FhVfioDev *dev)
+{
+    return dev->config[PCI_COMMAND] & PCI_COMMAND_MEMORY &&
+           (dev->config[FH_PM_CAP + PCI_PM_CTRL] & PCI_PM_CTRL_STATE_MASK) < 3;
+}
+
+/* A reset that is started by a register; it leaves the rest as it was */
+static bool fh_pci_starts_reset(const FhVfioDev *dev, const uint8_t *data,
+                                size_t count, uint64_t offset)
+{
+    uint64_t reg = FH_EXP_CAP + PCI_EXP_DEVCTL + 1;
+
+    return dev->has_reset && offset <= reg && reg - offset < count &&
+           data[reg - offset] & PCI_EXP_DEVCTL_BCR_FLR >> 8;
+}
+
 ssize_t fh_pci_config_rw(FhVfioDev *dev, void *buf, size_t count,
                          uint64_t offset, bool is_write)
 {
+    bool was_reachable = fh_pci_reachable(dev);
     uint8_t *p = buf;
 
     if (offset >= FH_CONFIG_SIZE) {
@@ -152,6 +169,12 @@ ssize_t fh_pci_config_rw(FhVfioDev *dev, void *buf, size_t count,
         } else {
             p[i] = *reg;
         }
+    }
+    if (is_write && fh_pci_starts_reset(dev, p, count, offset)) {
+        dev->state->resets++;
+        fh_dmabuf_revoke(dev);
+    } else if (was_reachable && !fh_pci_reachable(dev)) {
+        fh_dmabuf_revoke(dev);
     }
     return count;
 }

@@ -442,13 +442,13 @@ static int fh_fake_execute(FhFile *file, int fd, const FhCall *call, void *arg)
                      : fh_vfio_ioctl(file->dev, fd, &file->granted, call, arg);
 }
 
-/* The lock is held */
+/* Returns what ioctl() does, or -errno. The lock is held */
 static int fh_fake_ioctl(FhFile *file, int fd, const FhCall *call, void *arg)
 {
     struct FakehostRule *rule = fh_rule_take(call);
     FhVia via = FH_VIA_KERNEL;
     FhText in = { 0 };
-    int err = 0;
+    int ret = 0;
 
     fh_heap_enter();
     fh_dma_run();
@@ -457,22 +457,22 @@ static int fh_fake_ioctl(FhFile *file, int fd, const FhCall *call, void *arg)
     }
     if (rule && rule->action == FAKEHOST_RULE_FAIL) {
         via = FH_VIA_FAIL_RULE;
-        err = rule->err;
+        ret = -rule->err;
         fh_fake_fail(file, call, arg, rule);
     } else if (rule) {
         via = FH_VIA_SWALLOW_RULE;
     } else {
-        err = -fh_fake_execute(file, fd, call, arg);
+        ret = fh_fake_execute(file, fd, call, arg);
     }
     fh_log_call(call, file->ctx ? file->ctx->name : file->dev->name, &in, arg,
-                err ? -1 : 0, err, via);
+                ret < 0 ? -1 : ret, ret < 0 ? -ret : 0, via);
     fh_text_free(&in);
     fh_obj_publish();
     for (FhVfioDev *dev = fh_config_devices(); dev; dev = dev->next) {
         fh_device_publish(dev);
     }
     fh_heap_leave();
-    return err;
+    return ret;
 }
 
 __attribute__((visibility("default")))
@@ -482,8 +482,8 @@ int ioctl(int fd, unsigned long cmd, ...)
     FhMode mode = call ? fh_mode : FH_MODE_OFF;
     FhFile *file = NULL;
     va_list ap;
+    int ret = 0;
     void *arg;
-    int err = 0;
 
     va_start(ap, cmd);
     arg = va_arg(ap, void *);
@@ -496,18 +496,18 @@ int ioctl(int fd, unsigned long cmd, ...)
         pthread_mutex_lock(&fh_lock);
         file = fh_file_get(fd);
         if (file) {
-            err = fh_fake_ioctl(file, fd, call, arg);
+            ret = fh_fake_ioctl(file, fd, call, arg);
         }
         pthread_mutex_unlock(&fh_lock);
     }
     if (!file) {
         return ioctl_next(fd, cmd, arg);
     }
-    if (err) {
-        errno = err;
+    if (ret < 0) {
+        errno = -ret;
         return -1;
     }
-    return 0;
+    return ret;
 }
 
 /* --- files again: close, config space, BARs --- */

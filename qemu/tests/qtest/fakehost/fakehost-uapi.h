@@ -251,4 +251,17 @@ struct fh_vfio_detach_pt {
     __u32 pasid;
 };
 
+#define FH_FEATURE_DMA_BUF              11
+
+struct fh_vfio_dma_buf {
+    __u32 region_index;
+    __u32 open_flags;
+    __u32 flags;
+    __u32 nr_ranges;
+    struct {
+        __u64 offset;
+        __u64 length;
+    } ranges[];
+};
+
 #endif /* FAKEHOST_UAPI_H */

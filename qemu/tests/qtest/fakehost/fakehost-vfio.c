@@ -213,6 +213,7 @@ int fh_vfio_reset(FhVfioDev *dev, void *arg)
         return -EINVAL;
     }
     dev->state->resets++;
+    fh_dmabuf_revoke(dev);
     fh_migration_reset(dev);
     return 0;
 }
@@ -271,7 +272,10 @@ int fh_vfio_hot_reset(FhVfioDev *dev, void *arg)
         }
     }
     for (FhVfioDev *d = fh_config_devices(); d; d = d->next) {
-        d->state->resets += d->slot == dev->slot;
+        if (d->slot == dev->slot) {
+            d->state->resets++;
+            fh_dmabuf_revoke(d);
+        }
     }
     return 0;
 }
@@ -293,6 +297,10 @@ int fh_vfio_feature(FhVfioDev *dev, void *arg)
     case VFIO_DEVICE_FEATURE_DMA_LOGGING_REPORT:
         return fh_dma_log_feature(dev, cmd->flags, (char *)arg + sizeof(*cmd),
                                   cmd->argsz - sizeof(*cmd));
+    }
+    if ((cmd->flags & VFIO_DEVICE_FEATURE_MASK) == FH_FEATURE_DMA_BUF) {
+        return fh_dmabuf_feature(dev, cmd->flags, cmd + 1,
+                                 cmd->argsz - sizeof(*cmd));
     }
     /* It cannot sleep */
     return fh_migration_feature(dev, cmd->flags, (char *)arg + sizeof(*cmd),
@@ -388,6 +396,8 @@ static int fh_vfio_bind(FhVfioDev *dev, int fd, bool *granted, void *arg)
         *granted = true;
         dev->rid_attached = dev->pasid0_attached = false;
         fh_migration_reset(dev);
+        fh_dmabuf_revoke(dev);
+        dev->fd = fd;
         cmd->out_devid = dev->idev->obj.id;
     }
     return err;

@@ -1,0 +1,125 @@
+/*
+ * BARs of VFIO devices as DMA targets of each other
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include <sys/ioctl.h>
+#include "qemu/range.h"
+#include "qemu/rcu.h"
+#include "exec/memory.h"
+#include "hw/pci/pci.h"
+#include "system/iommufd-compat.h"
+#include "bar-dmabuf.h"
+#include "trace.h"
+
+int vfio_bar_dmabuf_open(VFIOPCIDevice *vdev, int nr)
+{
+    struct {
+        struct vfio_device_feature feature;
+        struct vfio_device_feature_dma_buf dmabuf;
+        struct vfio_region_dma_range range;
+    } QEMU_PACKED get = {
+        .feature.argsz = sizeof(get),
+        .feature.flags = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_DMA_BUF,
+        .dmabuf.region_index = nr,
+        .dmabuf.open_flags = O_RDWR | O_CLOEXEC,
+        .dmabuf.nr_ranges = 1,
+        .range.length = vdev->bars[nr].region.size,
+    };
+    int fd;
+
+    if (!vdev->vbasedev.iommufd ||
+        !QEMU_IS_ALIGNED(get.range.length, qemu_real_host_page_size())) {
+        return -1;
+    }
+    fd = ioctl(vdev->vbasedev.fd, VFIO_DEVICE_FEATURE, &get);
+    trace_vfio_bar_dmabuf_open(vdev->vbasedev.name, nr, fd < 0 ? -errno : fd);
+    return fd < 0 ? -1 : fd;
+}
+
+void vfio_bar_dmabuf_close(VFIOBAR *bar)
+{
+    if (bar->dmabuf >= 0) {
+        close(bar->dmabuf);
+        bar->dmabuf = -1;
+    }
+}
+
+int vfio_bar_dmabuf_find(void *vaddr, uint64_t *start)
+{
+    VFIOPCIDevice *vdev;
+    ram_addr_t offset;
+    MemoryRegion *mr;
+    Object *owner;
+    int nr, i;
+
+    RCU_READ_LOCK_GUARD();
+    mr = memory_region_from_host(vaddr, &offset);
+    if (!mr || !memory_region_is_ram_device(mr)) {
+        return -1;
+    }
+    owner = object_dynamic_cast(memory_region_owner(mr), TYPE_VFIO_PCI);
+    if (!owner) {
+        return -1;
+    }
+    vdev = VFIO_PCI(owner);
+    for (nr = 0; nr < PCI_ROM_SLOT; nr++) {
+        VFIOBAR *bar = &vdev->bars[nr];
+
+        for (i = 0; i < bar->region.nr_mmaps; i++) {
+            if (&bar->region.mmaps[i].mem == mr) {
+                *start = bar->region.mmaps[i].offset + offset;
+                return bar->dmabuf;
+            }
+        }
+    }
+    return -1;
+}
+
+/* Does a write set the bit @flag of the byte at @reg? */
+static bool vfio_sets_flag(uint32_t addr, uint32_t val, int len, uint32_t reg,
+                           uint8_t flag)
+{
+    return range_covers_byte(addr, len, reg) &&
+           val >> (reg - addr) * BITS_PER_BYTE & flag;
+}
+
+static bool vfio_resets_function(VFIOPCIDevice *vdev, uint32_t addr,
+                                 uint32_t val, int len)
+{
+    PCIDevice *pdev = &vdev->pdev;
+    uint32_t devctl = pdev->exp.exp_cap + PCI_EXP_DEVCTL;
+    uint8_t af = pci_find_capability(pdev, PCI_CAP_ID_AF);
+
+    return (pdev->exp.exp_cap &&
+            vfio_sets_flag(addr, val, len, devctl + 1,
+                           PCI_EXP_DEVCTL_BCR_FLR >> BITS_PER_BYTE)) ||
+           (af && vfio_sets_flag(addr, val, len, af + PCI_AF_CTRL,
+                                 PCI_AF_CTRL_FLR));
+}
+
+void vfio_bar_dmabuf_remap(VFIOPCIDevice *vdev, uint32_t addr, uint32_t val,
+                           int len)
+{
+    int nr, i;
+
+    if (!vfio_resets_function(vdev, addr, val, len)) {
+        return;
+    }
+    for (nr = 0; nr < PCI_ROM_SLOT; nr++) {
+        VFIOBAR *bar = &vdev->bars[nr];
+
+        for (i = 0; bar->mr && bar->dmabuf >= 0 && i < bar->region.nr_mmaps;
+             i++) {
+            MemoryRegion *mr = &bar->region.mmaps[i].mem;
+
+            /* Two transactions: one alone would change nothing */
+            if (bar->region.mmaps[i].mmap && mr->enabled) {
+                memory_region_set_enabled(mr, false);
+                memory_region_set_enabled(mr, true);
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+/*
+ * BARs of VFIO devices as DMA targets of each other
+ *
+ * iommufd cannot map the pages of a BAR by their address.  Since Linux 6.19
+ * VFIO hands out a dma-buf for a BAR, and IOMMU_IOAS_MAP_FILE maps that.  Its
+ * mappings end when the device cannot be reached any more (memory decode off,
+ * a low-power state, a reset); they do not come back by themselves.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#ifndef HW_VFIO_BAR_DMABUF_H
+#define HW_VFIO_BAR_DMABUF_H
+
+#include "pci.h"
+
+/**
+ * vfio_bar_dmabuf_open: get a dma-buf for a BAR
+ * @vdev: the device
+ * @nr: number of the BAR, whose region is mapped into QEMU
+ *
+ * Returns: an open file that vfio_bar_dmabuf_close() closes; -1 if the host has
+ * none to give, which is no error
+ */
+int vfio_bar_dmabuf_open(VFIOPCIDevice *vdev, int nr);
+
+/**
+ * vfio_bar_dmabuf_close: close the dma-buf of a BAR
+ * @bar: the BAR, with or without one
+ */
+void vfio_bar_dmabuf_close(VFIOBAR *bar);
+
+/**
+ * vfio_bar_dmabuf_find: the dma-buf that memory belongs to
+ * @vaddr: address in QEMU
+ * @start: set to the offset of @vaddr in the dma-buf, in bytes
+ *
+ * Returns: the dma-buf, or -1 if @vaddr is in none
+ */
+int vfio_bar_dmabuf_find(void *vaddr, uint64_t *start);
+
+/**
+ * vfio_bar_dmabuf_remap: map BARs again after a function level reset
+ * @vdev: the device
+ * @addr: offset in configuration space that the guest has written to
+ * @val: what it has written
+ * @len: length in bytes
+ *
+ * A reset by one of the registers that start one (PCIe 5.0, 7.5.3.4; PCI AF
+ * ECN) leaves memory decode as it was, so nothing else tells.
+ */
+void vfio_bar_dmabuf_remap(VFIOPCIDevice *vdev, uint32_t addr, uint32_t val,
+                           int len);
+
+#endif /* HW_VFIO_BAR_DMABUF_H */

@@ -501,7 +501,8 @@ static void test_regions(DirectHost *f)
 {
     struct vfio_region_info config = {
         .argsz = sizeof(config), .index = VFIO_PCI_CONFIG_REGION_INDEX,
-    }, bar = { .argsz = sizeof(bar), .index = VFIO_PCI_BAR0_REGION_INDEX };
+    }, bar = { .argsz = sizeof(bar), .index = VFIO_PCI_BAR0_REGION_INDEX },
+    next = { .argsz = sizeof(next), .index = VFIO_PCI_BAR1_REGION_INDEX };
     uint64_t v;
 
     direct_ok(f->dev, VFIO_DEVICE_GET_REGION_INFO, &config);
@@ -515,6 +516,18 @@ static void test_regions(DirectHost *f)
     g_assert_cmpint(pwrite(f->dev, &v, 4, config.offset + 4096), ==, -1);
     g_assert_cmpint(errno, ==, EFAULT);
     g_assert_cmpint(pread(f->dev, &v, 4, bar.offset), ==, 4);
+
+    /* An access ends where the BAR does, or has no place in it */
+    g_assert_cmpint(pread(f->dev, &v, 8, bar.offset + bar.size - 4), ==, 4);
+    g_assert_cmpint(pread(f->dev, &v, 4, bar.offset + bar.size), ==, -1);
+    g_assert_cmpint(errno, ==, EINVAL);
+    g_assert_cmpint(pwrite(f->dev, &v, 4, bar.offset + bar.size), ==, -1);
+    g_assert_cmpint(errno, ==, EINVAL);
+    /* It is 64 bits wide, so this is none */
+    direct_ok(f->dev, VFIO_DEVICE_GET_REGION_INFO, &next);
+    g_assert_cmpuint(next.size, ==, 0);
+    g_assert_cmpint(pread(f->dev, &v, 4, next.offset), ==, -1);
+    g_assert_cmpint(errno, ==, EINVAL);
 }
 
 static int set_irqs(int dev, uint32_t flags, uint32_t index, uint32_t start,

@@ -10,9 +10,11 @@
 #include "viommu/query.h"
 
 #define SID0            0x100u
+#define NEW_SID0        0x500u      /* on another bus */
 #define STAGE2          "its stream table entry asks for stage 2"
 #define REFUSED         "cannot install its stream table entry"
 #define STUCK           "cannot block its DMA"
+#define RENUMBERED      "another device has its StreamID now"
 #define MSI             0x08000040  /* in the window for the host's MSIs */
 
 /* A command, and fields of its second word (SMMUv3 4.4.1.1) */
@@ -245,6 +247,48 @@ static void test_counters(void)
     fakehost_free(t.host);
 }
 
+static void expect_at(Smmuv3AccelTest *t, unsigned n, uint32_t sid,
+                      const char *state, const char *reason)
+{
+    QDict *info = viommu_query(t->host);
+    QDict *device = viommu_device(info, n);
+    QDict *binding = viommu_binding(device, NO_PASID);
+
+    g_assert_cmphex(qdict_get_int(device, "requester-id"), ==, sid);
+    g_assert_cmpstr(qdict_get_str(binding, "state"), ==, state);
+    g_assert_cmpstr(qdict_get_try_str(binding, "reason"), ==, reason);
+    qobject_unref(info);
+}
+
+/* The guest renumbers its busses: the other device gets this one's StreamID */
+static void test_renumbered(void)
+{
+    Smmuv3AccelTest t;
+
+    if (!start(&t, 2)) {
+        return;
+    }
+    smmuv3_accel_bind(&t, 0);
+    smmuv3_accel_number_bus(&t, 0, NEW_SID0 >> 8);
+    smmuv3_accel_number_bus(&t, 1, SID0 >> 8);
+    /* A range of one: CFGI_STE would be for the one that had it, too */
+    smmuv3_guest_post_sid(&t.guest, SMMUV3_CFGI_STE_RANGE, SID0);
+    smmuv3_guest_sync(&t.guest);
+    expect_at(&t, 1, SID0, "stage-1", NULL);
+    expect_at(&t, 0, NEW_SID0, "blocked", RENUMBERED);
+    viommu_expect_event(t.host, 0, "blocked", NO_PASID, RENUMBERED);
+    expect_blocked(&t, 1);
+    viommu_expect_objects(t.host);
+
+    smmuv3_guest_write_ste(&t.guest, NEW_SID0, smmuv3_accel_s1_ste(0), 0);
+    smmuv3_guest_cfgi(&t.guest, NEW_SID0);
+    expect_at(&t, 0, NEW_SID0, "stage-1", NULL);
+    viommu_expect_event(t.host, 0, NULL, NO_PASID, RENUMBERED);
+    viommu_expect_no_event(t.host);
+    expect_blocked(&t, 0);
+    fakehost_free(t.host);
+}
+
 /* What the host does not allocate */
 static void test_refused(void)
 {
@@ -366,6 +410,7 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-accel/query/objects", test_objects);
     qtest_add_func("/smmuv3-accel/query/capabilities", test_capabilities);
     qtest_add_func("/smmuv3-accel/query/counters_exact", test_counters);
+    qtest_add_func("/smmuv3-accel/query/renumbered_reason", test_renumbered);
     qtest_add_func("/smmuv3-accel/query/refused_counted", test_refused);
     qtest_add_func("/smmuv3-accel/query/interrupts-lost", test_interrupts);
     qtest_add_func("/smmuv3-accel/query/events", test_events);

@@ -14,6 +14,7 @@
 #define PASID           7
 #define MANY            100     /* PASIDs, more than are listed */
 #define LISTED          64      /* bindings of one device */
+#define OBJECTS_LISTED  1024
 #define EAFE            "PASID entry enables extended access flags"
 #define STUCK           "cannot block its DMA"
 
@@ -369,15 +370,19 @@ static void test_retries(void)
 
 /* --- PASIDs --- */
 
-static bool start_pasids(VtdAccelTest *t, uint64_t *dir)
+static bool start_pasids(VtdAccelTest *t, unsigned devices, unsigned bits,
+                         const char *args, uint64_t *dir)
 {
     g_autofree char *host =
         g_strdup_printf("iommu iommu0 type=vtd cap=0x%" PRIx64 " ecap=0x%"
-                        PRIx64 "\ndevice dev0 iommu=iommu0 pasid-bits=20\n",
+                        PRIx64 "\ndevice dev0 iommu=iommu0 pasid-bits=20\n"
+                        "device dev1 iommu=iommu0 pasid-bits=20\n",
                         (uint64_t)HOST_CAP, (uint64_t)HOST_ECAP);
+    g_autofree char *props = g_strdup_printf(VTD_ACCEL_PROPS ",pasid-bits=%u"
+                                             ",max-host-domains=4096",
+                                             bits);
     VtdAccelSetup setup = {
-        .devices = 1, .host = host,
-        .iommu_props = VTD_ACCEL_PROPS ",pasid-bits=8",
+        .devices = devices, .host = host, .iommu_props = props, .args = args,
     };
     VtdPasidEntry rid = vtd_accel_pt_entry(1);
     uint64_t context;
@@ -387,8 +392,12 @@ static bool start_pasids(VtdAccelTest *t, uint64_t *dir)
     }
     *dir = vtd_guest_add_context(&t->guest, fakehost_sid(0), 0);
     context = vtd_guest_context(&t->guest, fakehost_sid(0));
+    /* As large a directory as PASIDs of that width need: the next pages */
+    for (uint64_t entries = 512; entries < 1ull << (bits - 6); entries += 512) {
+        vtd_guest_alloc(&t->guest);
+    }
     qtest_writeq(t->guest.qts, context, qtest_readq(t->guest.qts, context) |
-                 CE_PASIDE);
+                 CE_PASIDE | (uint64_t)(MAX(bits, 13) - 13) << 9);
     vtd_guest_write_pasid(&t->guest, *dir, 0, &rid);
     vtd_guest_enable(&t->guest);
     vtd_accel_expect_s2(t, 0);
@@ -413,7 +422,7 @@ static void test_pasids(void)
     VtdAccelTest t;
     uint64_t dir;
 
-    if (!start_pasids(&t, &dir)) {
+    if (!start_pasids(&t, 1, 8, NULL, &dir)) {
         return;
     }
     vtd_guest_write_pasid(&t.guest, dir, PASID, &fs);
@@ -468,7 +477,7 @@ static void test_pasids_stuck(void)
     VtdAccelTest t;
     uint64_t dir;
 
-    if (!start_pasids(&t, &dir)) {
+    if (!start_pasids(&t, 1, 8, NULL, &dir)) {
         return;
     }
     for (unsigned i = 1; i <= MANY; i++) {
@@ -515,7 +524,7 @@ static void test_many(const void *data)
     VtdAccelTest t;
     uint64_t dir;
 
-    if (!start_pasids(&t, &dir)) {
+    if (!start_pasids(&t, 1, 8, NULL, &dir)) {
         return;
     }
     for (unsigned i = 1; i <= MANY; i++) {
@@ -560,6 +569,75 @@ static void test_many(const void *data)
     fakehost_free(t.host);
 }
 
+static void flush_in_pieces(VtdGuest *g)
+{
+    vtd_guest_post_pc(g, VTD_PC_GLOBAL, 0, 0);
+    vtd_guest_post_wait(g);
+    vtd_guest_ring(g);
+    QTEST_AWAIT(vtd_guest_waited(g));
+}
+
+/* An answer has so many objects; what is left out is counted, and once */
+static void test_objects_many(void)
+{
+    enum { PASIDS = 1100 };
+    VtdAccelTest t;
+    VtdGuest *g = &t.guest;
+    g_autofree char *text = NULL;
+    uint64_t dir, entry;
+    QDict *info;
+
+    if (!start_pasids(&t, 2, 20, NULL, &dir)) {
+        return;
+    }
+    for (unsigned i = 1; i <= PASIDS; i++) {
+        VtdPasidEntry fs = vtd_accel_fs_entry(DID + i);
+
+        vtd_guest_write_pasid(g, dir, i, &fs);
+    }
+    flush_in_pieces(g);
+    /* Its context has the same directory, hence its PASIDs the same HWPTs */
+    entry = qtest_readq(g->qts, vtd_guest_context(g, fakehost_sid(0)));
+    qtest_writeq(g->qts, vtd_guest_context(g, fakehost_sid(1)), entry);
+    flush_in_pieces(g);
+    vtd_accel_expect_s1_hwpts(&t, PASIDS);
+
+    info = viommu_query(t.host);
+    /* The IOAS and the stage 2 are two more */
+    g_assert_cmpint(qdict_get_int(info, "object-count"), ==, PASIDS + 2);
+    g_assert_cmpuint(qlist_size(qdict_get_qlist(info, "objects")), ==,
+                     OBJECTS_LISTED);
+    qobject_unref(info);
+    text = qtest_hmp(t.host->qts, "info viommu");
+    fakehost_expect_text(text, "and 78 more");
+    fakehost_free(t.host);
+}
+
+/* To find a reason takes time, in which the guest's own work goes on */
+static void test_reasons_in_pieces(void)
+{
+    enum { TABLES = 8192 };
+    VtdPasidEntry bad = eafe_entry();
+    VtdAccelTest t;
+    VtdGuest *g = &t.guest;
+    uint64_t dir, table;
+
+    if (!start_pasids(&t, 1, 20, "-trace vtd_accel_queue_yield", &dir)) {
+        return;
+    }
+    vtd_guest_write_pasid(g, dir, 64, &bad);
+    table = qtest_readq(g->qts, dir + 8);
+    for (unsigned i = 2; i <= TABLES; i++) {
+        qtest_writeq(g->qts, dir + i * 8, table);
+    }
+    flush_in_pieces(g);
+    expect_blocked(&t, TABLES);
+    /* Each reason is as much work as a call, of which a piece has 2048 */
+    g_assert_cmpuint(fakehost_err_lines(t.host, 0, "vtd_accel_queue_yield"),
+                     >=, TABLES / 2048);
+    fakehost_free(t.host);
+}
+
 /* --- events --- */
 
 static void test_events(void)
@@ -595,6 +673,17 @@ static void test_events(void)
     fakehost_free(t.host);
 }
 
+/* The clock stands still: what is to come now came before the last answer */
+static void expect_event_now(VtdAccelTest *t, int64_t pasid)
+{
+    QDict *event = qtest_qmp_event_ref(t->host->qts, "VIOMMU_DEVICE_BLOCKED");
+
+    g_assert_nonnull(event);
+    g_assert_cmpint(qdict_get_try_int(qdict_get_qdict(event, "data"), "pasid",
+                                      NO_PASID), ==, pasid);
+    qobject_unref(event);
+}
+
 /* However often it changes in a second, the last event tells how things are */
 static void test_events_limited(void)
 {
@@ -610,6 +699,35 @@ static void test_events_limited(void)
     }
     viommu_expect_event(t.host, 0, "blocked", NO_PASID, EAFE);
     viommu_expect_event(t.host, 0, NULL, NO_PASID, EAFE);
+    viommu_expect_no_event(t.host);
+    fakehost_free(t.host);
+}
+
+/*
+ * Those with PASID share a limit, and do not use up that of the others: in one
+ * second there is one of each, and the next tells of the last that changed.
+ */
+static void test_events_of_pasids(void)
+{
+    VtdPasidEntry bad = eafe_entry();
+    VtdAccelTest t;
+    uint64_t dir;
+
+    if (!start_pasids(&t, 1, 8, NULL, &dir)) {
+        return;
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        /* The second one is that of requests without PASID */
+        vtd_guest_write_pasid(&t.guest, dir, i == 1 ? 0 : PASID + i, &bad);
+        vtd_guest_flush_pasid_cache(&t.guest);
+    }
+    expect_blocked(&t, 3);
+    expect_event_now(&t, PASID);
+    expect_event_now(&t, NO_PASID);
+    g_assert_null(qtest_qmp_event_ref(t.host->qts, "VIOMMU_DEVICE_BLOCKED"));
+    qtest_clock_step(t.host->qts, 1000000000);
+    expect_blocked(&t, 3);
+    expect_event_now(&t, PASID + 2);
     viommu_expect_no_event(t.host);
     fakehost_free(t.host);
 }
@@ -656,6 +774,11 @@ int main(int argc, char **argv)
                         test_many);
     qtest_add_func("/vtd-accel/query/events", test_events);
     qtest_add_func("/vtd-accel/query/events_limited", test_events_limited);
+    qtest_add_func("/vtd-accel/query/events-of-pasids_limited-apart",
+                   test_events_of_pasids);
+    qtest_add_func("/vtd-accel/query/objects-many_bounded", test_objects_many);
+    qtest_add_func("/vtd-accel/query/reasons-many_in-pieces",
+                   test_reasons_in_pieces);
     qtest_add_func("/vtd-accel/query/unplug_no-event", test_unplug);
     return g_test_run();
 }

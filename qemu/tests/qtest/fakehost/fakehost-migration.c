@@ -47,7 +47,7 @@ static bool fh_migration_reachable(uint32_t state)
 static int fh_migration_load(FhVfioDev *dev)
 {
     char line[FH_MIG_LEN] = "";
-    ssize_t len = pread(dev->mig_fd, line, sizeof(line) - 1, 0);
+    ssize_t len = fh_pread(dev->mig_fd, line, sizeof(line) - 1, 0);
 
     if (len <= 0 || strncmp(line, FH_MIG_MAGIC, strlen(FH_MIG_MAGIC))) {
         return -EINVAL;

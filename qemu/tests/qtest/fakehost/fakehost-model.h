@@ -392,6 +392,8 @@ int fh_vfio_ioctl(FhVfioDev *dev, int fd, bool *granted, const FhCall *call,
                   void *arg);
 int fh_vfio_get_info(FhVfioDev *dev, void *cmd);
 int fh_vfio_get_region_info(FhVfioDev *dev, void *cmd);
+/* Bytes from the file's offset @at to the end of that BAR; 0: it is outside */
+uint64_t fh_vfio_bar_left(FhVfioDev *dev, uint64_t at);
 int fh_vfio_get_irq_info(FhVfioDev *dev, void *cmd);
 int fh_vfio_set_irqs(FhVfioDev *dev, void *cmd);
 int fh_vfio_reset(FhVfioDev *dev, void *cmd);
@@ -415,6 +417,7 @@ ssize_t fh_pci_config_rw(FhVfioDev *dev, void *buf, size_t count,
 FhCtx *fh_file_ctx(int fd);
 /* For the library itself: the C library's own names take the lock */
 int fh_close(int fd);
+ssize_t fh_pread(int fd, void *buf, size_t n, off64_t at);
 int fh_fstat(int fd, void *st);
 
 #endif /* FAKEHOST_MODEL_H */

@@ -142,7 +142,7 @@ static ssize_t read_next(int fd, void *buf, size_t n)
     return next(fd, buf, n);
 }
 
-static ssize_t pread64_next(int fd, void *buf, size_t n, off64_t at)
+ssize_t fh_pread(int fd, void *buf, size_t n, off64_t at)
 {
     static FhPreadFn *next;
 
@@ -529,17 +529,18 @@ int close(int fd)
 }
 
 /*
- * Config space is answered here; true if it was that. The BARs' bytes are in
- * the file at the offset that GET_REGION_INFO told.
+ * Config space, and what the kernel refuses, are answered here; true if it was
+ * that. The BARs' bytes are in the file at the offset that GET_REGION_INFO
+ * told; *@n shrinks to those that the BAR has.
  */
-static bool fh_fake_rw(int fd, void *buf, size_t n, off64_t at, bool is_write,
+static bool fh_fake_rw(int fd, void *buf, size_t *n, off64_t at, bool is_write,
                        ssize_t *ret)
 {
     uint64_t config = FH_REGION_OFFSET(VFIO_PCI_CONFIG_REGION_INDEX);
     FhFile *file;
     bool ours;
 
-    if (fh_mode != FH_MODE_FAKE || (uint64_t)at < config) {
+    if (fh_mode != FH_MODE_FAKE) {
         return false;
     }
     pthread_mutex_lock(&fh_lock);
@@ -548,8 +549,15 @@ static bool fh_fake_rw(int fd, void *buf, size_t n, off64_t at, bool is_write,
     if (ours && !file->granted) {
         errno = EINVAL;
         *ret = -1;
+    } else if (ours && (uint64_t)at >= config) {
+        *ret = fh_pci_config_rw(file->dev, buf, *n, at - config, is_write);
     } else if (ours) {
-        *ret = fh_pci_config_rw(file->dev, buf, n, at - config, is_write);
+        uint64_t left = fh_vfio_bar_left(file->dev, at);
+
+        *n = *n < left ? *n : left;
+        ours = !left;
+        errno = EINVAL;
+        *ret = -1;
     }
     pthread_mutex_unlock(&fh_lock);
     return ours;
@@ -560,8 +568,8 @@ ssize_t pread64(int fd, void *buf, size_t n, off64_t at)
 {
     ssize_t ret;
 
-    return fh_fake_rw(fd, buf, n, at, false, &ret)
-        ? ret : pread64_next(fd, buf, n, at);
+    return fh_fake_rw(fd, buf, &n, at, false, &ret)
+        ? ret : fh_pread(fd, buf, n, at);
 }
 
 __attribute__((visibility("default")))
@@ -569,7 +577,7 @@ ssize_t pwrite64(int fd, const void *buf, size_t n, off64_t at)
 {
     ssize_t ret;
 
-    return fh_fake_rw(fd, (void *)buf, n, at, true, &ret)
+    return fh_fake_rw(fd, (void *)buf, &n, at, true, &ret)
         ? ret : pwrite64_next(fd, buf, n, at);
 }
 

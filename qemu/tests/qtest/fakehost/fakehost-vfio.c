@@ -107,6 +107,17 @@ int fh_vfio_get_region_info(FhVfioDev *dev, void *arg)
     }
 }
 
+uint64_t fh_vfio_bar_left(FhVfioDev *dev, uint64_t at)
+{
+    struct vfio_region_info info = { .index = at >> FH_REGION_SHIFT };
+    uint64_t offset = at - FH_REGION_OFFSET(info.index);
+
+    if (fh_vfio_get_region_info(dev, &info) || offset >= info.size) {
+        return 0;
+    }
+    return info.size - offset;
+}
+
 static uint32_t fh_vfio_irq_count(const FhVfioDev *dev, uint32_t index)
 {
     switch (index) {

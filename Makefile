@@ -2,7 +2,7 @@
 # A thin front door: the work is done by tools/ and testbed/.
 
 .PHONY: help demo demo-arm check check-quick build tree refresh export check-patches \
-	check-each vm bench bench-guest fuzz clean python host-check deb check-deb
+	check-each vm bench bench-guest fuzz soak clean python host-check deb check-deb
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,10 @@ bench-guest: python ## measure in the testbed what a guest's I/O costs (RUN=set-
 fuzz: ## look for inputs that break QEMU, and keep good ones (TARGET=, SECONDS=)
 	@tools/deps
 	@tools/fuzz $(TARGET) $(if $(TARGET),$(SECONDS))
+
+soak: ## plug, reboot and fuzz for long, and count it (SECONDS= for each fuzz target)
+	@tools/deps
+	@tools/soak $(SECONDS)
 
 clean: ## remove build/ (downloads and kernels stay in the cache)
 	rm -rf build

@@ -22,7 +22,7 @@ LIMITS = ["-timeout=120", "-rss_limit_mb=2048", "-max_len=512", "-len_control=0"
 # Which program each target is in
 TARGETS = {"vtd-accel": "qemu-fuzz-x86_64", "smmuv3-accel": "qemu-fuzz-aarch64"}
 
-Run = namedtuple("Run", "status executed coverage log")
+Run = namedtuple("Run", "status executed coverage taken log")
 
 
 def built():
@@ -94,10 +94,12 @@ def fuzz(directory, target, args, log, deadline, leaks=False):
 
 
 def figures(text):
-    """Inputs executed, and edges covered, by libFuzzer's own account."""
+    """Inputs executed, edges covered, and descriptors taken by the vIOMMU."""
     executed = re.search(r"^stat::number_of_executed_units: (\d+)$", text, re.M)
     covered = re.findall(r"\bcov: (\d+)", text)
-    return int(executed[1]) if executed else 0, int(covered[-1]) if covered else 0
+    taken = re.search(r"^stat::descriptors_taken: (\d+)$", text, re.M)
+    return (int(executed[1]) if executed else 0, int(covered[-1]) if covered else 0,
+            int(taken[1]) if taken else 0)
 
 
 def replay(directory, target, log):

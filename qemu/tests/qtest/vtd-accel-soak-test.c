@@ -1,6 +1,6 @@
 /*
- * QTest: devices behind an accelerated VT-d come and go, and guests reboot, many
- * times, and nothing is left behind
+ * QTest: devices behind an accelerated VT-d come and go, and guests reboot,
+ * many times, and nothing is left behind
  *
  * A few rounds by default; SOAK_ROUNDS=1000 in the environment asks for more.
  *

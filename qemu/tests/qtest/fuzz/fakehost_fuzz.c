@@ -28,6 +28,7 @@
 
 struct FakehostControl *fakehost_fuzz_page;
 static int iommufd;
+static uint64_t taken;
 
 /* --- input --- */
 
@@ -112,6 +113,16 @@ void fakehost_fuzz_wrong(const char *fmt, ...)
     abort();
 }
 
+static void say_taken(void)
+{
+    fprintf(stderr, "stat::descriptors_taken: %" PRIu64 "\n", taken);
+}
+
+void fakehost_fuzz_taken(unsigned num)
+{
+    taken += num;
+}
+
 /* --- start --- */
 
 /* A file that the program executed next inherits; returns its name there */
@@ -192,6 +203,7 @@ void fakehost_fuzz_start(const char *description)
         fakehost_fuzz_wrong("the library is not there: was it preloaded?");
     }
     close(fd);
+    atexit(say_taken);
 }
 
 /* --- QEMU --- */

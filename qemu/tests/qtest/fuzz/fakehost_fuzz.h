@@ -71,6 +71,13 @@ void fakehost_fuzz_fail(FuzzInput *in);
 /* All works again, no device is in reset */
 void fakehost_fuzz_recover(void);
 
+/*
+ * The IOMMU has taken so many more descriptors or commands from its queue, by
+ * its own account. What all inputs made it take is said at the end, among
+ * libFuzzer's own statistics.
+ */
+void fakehost_fuzz_taken(unsigned num);
+
 /* Report what a target found to be wrong, and end as a crash does */
 void fakehost_fuzz_wrong(const char *fmt, ...) G_GNUC_PRINTF(1, 2)
     G_NORETURN;

@@ -126,6 +126,16 @@ static uint32_t readl(Smmuv3Fuzz *f, uint32_t reg)
     return smmuv3_guest_readl(&f->guest, reg);
 }
 
+static void ring(Smmuv3Fuzz *f)
+{
+    unsigned log2size = MIN(readl(f, SMMUV3_CMDQ_BASE) & 31, 19);
+    uint32_t cons = readl(f, SMMUV3_CMDQ_CONS);
+
+    smmuv3_guest_ring(&f->guest);
+    fakehost_fuzz_taken((readl(f, SMMUV3_CMDQ_CONS) - cons) &
+                        MAKE_64BIT_MASK(0, log2size + 1));
+}
+
 /* --- steps: tables --- */
 
 static void step_poke(void *opaque, FuzzInput *in)
@@ -222,7 +232,7 @@ static void post(Smmuv3Fuzz *f, FuzzInput *in, uint64_t cmd0, uint64_t cmd1)
     cmd0 ^= fuzz_damage(in);
     smmuv3_guest_post(&f->guest, cmd0, cmd1 ^ fuzz_damage(in));
     if (val & 1) {
-        smmuv3_guest_ring(&f->guest);
+        ring(f);
     }
 }
 
@@ -333,12 +343,12 @@ static void step_repeat(void *opaque, FuzzInput *in)
     for (unsigned i = 0; i < num; i++) {
         smmuv3_guest_post(g, cmd[0], cmd[1]);
     }
-    smmuv3_guest_ring(g);
+    ring(f);
 }
 
 static void step_ring(void *opaque, FuzzInput *in)
 {
-    smmuv3_guest_ring(&((Smmuv3Fuzz *)opaque)->guest);
+    ring(opaque);
 }
 
 /* --- steps: queues --- */

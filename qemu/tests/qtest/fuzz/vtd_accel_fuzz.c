@@ -251,19 +251,29 @@ static void step_repeat(void *opaque, FuzzInput *in)
     }
 }
 
+/* What is done after it, in pieces, is not counted */
+static void write_tail(VtdFuzz *f, uint64_t tail)
+{
+    VtdGuest *g = &f->guest;
+    uint64_t iqa = vtd_guest_readq(g, DMAR_IQA_REG);
+    uint64_t width = iqa & IQA_DW ? 32 : 16, size = PAGE << (iqa & 7);
+    uint64_t head = vtd_guest_readq(g, DMAR_IQH_REG);
+
+    vtd_guest_writeq(g, DMAR_IQT_REG, tail);
+    head = vtd_guest_readq(g, DMAR_IQH_REG) - head;
+    fakehost_fuzz_taken((head & (size - 1)) / width);
+}
+
 static void step_ring(void *opaque, FuzzInput *in)
 {
     VtdFuzz *f = opaque;
 
-    vtd_guest_ring(&f->guest);
+    write_tail(f, f->guest.tail * f->guest.queue_width);
 }
 
 static void step_tail(void *opaque, FuzzInput *in)
 {
-    VtdFuzz *f = opaque;
-
-    vtd_guest_writeq(&f->guest, DMAR_IQT_REG, fuzz_u8(in) & 1 ? fuzz_u64(in)
-                                                              : fuzz_u16(in));
+    write_tail(opaque, fuzz_u8(in) & 1 ? fuzz_u64(in) : fuzz_u16(in));
 }
 
 static void step_queue_base(void *opaque, FuzzInput *in)

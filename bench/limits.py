@@ -64,6 +64,20 @@ def nothing_changed(rows, workload, text, reads_per_device, pasids):
     return Limit(text, f"no call, {reads} reads for 8", reads <= 8 * reads_per_device)
 
 
+def at_most(text, row, instructions, reads=None):
+    """Instructions per descriptor, and reads in all."""
+    text += f": at most {instructions} instructions"
+    text += f", {reads} reads in all" if reads else ""
+    if not row or not row["instructions"]:
+        return Limit(text, "not counted" if row else "no row", None)
+    found = row["instructions"] / row["descriptors"]
+    measured = f"{found:.0f}" + (f", {row['guest_reads']} reads" if reads else "")
+    if reads and row["guest_reads"] is None:
+        return Limit(text, measured, None)
+    return Limit(text, measured,
+                 found <= instructions and (not reads or row["guest_reads"] <= reads))
+
+
 def built_once(one, eight):
     text = "8 devices: 1 IOAS, 1 stage-2 HWPT, guest memory mapped once"
     if not one or not eight:
@@ -101,14 +115,23 @@ def little_heap(found):
 def vtd(rows, one, eight, sent, heap):
     """All limits of VT-d for one QEMU: of its rows, and of what they do not show."""
     selective = ("pasid-cache-selective-unchanged",
-                 "PASID-selective PASID-cache invalidation", 3)
-    everything = ("pasid-cache-global-unchanged", "global PASID-cache invalidation", 40)
+                 "PASID-selective PASID-cache invalidation", 1)
+    everything = ("pasid-cache-global-unchanged", "global PASID-cache invalidation", 3)
     return [
         one_call(rows, 1),
         one_call(rows, 8),
         nothing_changed(rows, *selective, 1),
         nothing_changed(rows, *selective, 64),
         nothing_changed(rows, *everything, 64),
+        at_most("page-selective PIOTLB + wait, 1 device",
+                find(rows, "piotlb-burst", 1, 1), 1100),
+        at_most("32 page-selective PIOTLB + wait, 1 device, per descriptor",
+                find(rows, "piotlb-burst", 1, 32), 250),
+        at_most(f"{selective[1]}, unchanged, 64 devices", find(rows, selective[0], 64, 1), 3000, 1),
+        at_most(f"{everything[1]}, unchanged, 1 device × 64 PASIDs",
+                find(rows, everything[0], 1, 1, 64), 40000),
+        at_most("unbind and bind 64 devices, per descriptor",
+                find(rows, "bind-unbind", 64, 2), 3000, 400),
         built_once(one, eight),
         growth("instructions per PIOTLB descriptor, 64 devices × 64 PASIDs: within "
                f"{GROWTH} × of 1 × 1", find(rows, "piotlb-burst", 1, 32),

@@ -131,10 +131,21 @@ bool vtd_accel_supports_host(IntelIOMMUState *s, HostIOMMUDevice *hiod,
  * Devices
  */
 
+/* Costs little, but a guest may ask for it very often */
+static inline bool vtd_accel_unchanged(VTDAccel *accel,
+                                       const VTDAccelBinding *b)
+{
+    vtd_accel_spend(&accel->work, 1);
+    return vtd_accel_is_settled(b, accel->memory.epoch);
+}
+
 static void vtd_accel_refresh_rid(VTDAccelDevice *dev)
 {
     VTDAccelTarget t = { .state = VTD_ACCEL_BLOCKED };
 
+    if (dev->context_valid && vtd_accel_unchanged(dev->s->accel, &dev->rid)) {
+        return;
+    }
     vtd_accel_read_rid(dev, &t);
     vtd_accel_apply_rid(dev, &t);
 }
@@ -181,6 +192,8 @@ void vtd_accel_add_device(IntelIOMMUState *s, PCIBus *bus, int devfn,
     VTDAccelDevice *dev = g_new0(VTDAccelDevice, 1);
 
     dev->s = s;
+    dev->aliased_bus = hiod->aliased_bus;
+    dev->aliased_devfn = hiod->aliased_devfn;
     iommufd_binding_device_init(&dev->host, &s->accel->bindings, bus, devfn,
                                 hiodi);
     /* Its owner has attached it to guest memory */
@@ -224,6 +237,7 @@ void vtd_accel_refresh_all(IntelIOMMUState *s)
     if (!s->accel) {
         return;
     }
+    vtd_accel_new_epoch(&s->accel->memory);
     QLIST_FOREACH(dev, &s->accel->devices, next) {
         dev->context_valid = false;
         vtd_accel_refresh(dev);
@@ -244,7 +258,9 @@ void vtd_accel_context_device_invalidate(IntelIOMMUState *s,
         return;
     }
     QLIST_FOREACH(dev, &s->accel->devices, next) {
-        if (!((vtd_accel_source_id(dev) ^ source_id) & sid_mask)) {
+        /* The number of a bus costs more, as the guest may change it */
+        if (!((dev->aliased_devfn ^ source_id) & sid_mask & 0xff) &&
+            !((vtd_accel_source_id(dev) ^ source_id) & sid_mask)) {
             dev->context_valid = false;
             vtd_accel_refresh(dev);
         }
@@ -255,14 +271,36 @@ void vtd_accel_context_device_invalidate(IntelIOMMUState *s,
 static void vtd_accel_pasid_invalidate(VTDAccelDevice *dev, uint32_t pasid)
 {
     VTDAccelTarget t = { .state = VTD_ACCEL_BLOCKED };
+    const VTDAccelBinding *b;
 
     /* Without context it is not known what RID_PASID will be */
     if (!dev->context_valid || dev->rid_pasid == pasid) {
         vtd_accel_refresh_rid(dev);
     }
-    if (dev->context_valid && dev->rid_pasid != pasid &&
-        vtd_accel_read_pasid(dev, pasid, &t)) {
+    if (!dev->context_valid || dev->rid_pasid == pasid) {
+        return;
+    }
+    b = vtd_accel_find_pasid(dev, pasid, pasid);
+    if (!(b && vtd_accel_unchanged(dev->s->accel, b)) &&
+        vtd_accel_read_pasid(dev, pasid, b ? &b->settled : NULL, &t)) {
         vtd_accel_apply_pasid(dev, pasid, &t);
+    }
+}
+
+/*
+ * The descriptor names a domain and a PASID.  Which devices the guest has put
+ * into that domain is in their entries, so these are looked at.
+ */
+static void vtd_accel_pasid_invalidate_all(VTDAccel *accel, uint32_t pasid)
+{
+    VTDAccelDevice *dev;
+
+    QLIST_FOREACH(dev, &accel->devices, next) {
+        if (dev->context_valid && dev->rid_pasid == pasid &&
+            vtd_accel_unchanged(accel, &dev->rid)) {
+            continue;
+        }
+        vtd_accel_pasid_invalidate(dev, pasid);
     }
 }
 
@@ -284,12 +322,12 @@ bool vtd_accel_process_pasid_desc(IntelIOMMUState *s, uint64_t lo)
     if (!s->accel) {
         return true;
     }
+    if (granularity == VTD_INV_DESC_PC_PASID) {
+        vtd_accel_pasid_invalidate_all(s->accel, VTD_INV_DESC_PC_PASID_ID(lo));
+        return true;
+    }
     QLIST_FOREACH(dev, &s->accel->devices, next) {
-        if (granularity == VTD_INV_DESC_PC_PASID) {
-            vtd_accel_pasid_invalidate(dev, VTD_INV_DESC_PC_PASID_ID(lo));
-        } else {
-            vtd_accel_refresh(dev);
-        }
+        vtd_accel_refresh(dev);
     }
     return true;
 }

@@ -87,9 +87,8 @@ static void vtd_accel_log_reason(VTDAccelDevice *dev, uint32_t pasid,
     *last = reason;
 }
 
-/* The first binding with @first <= PASID <= @last, or NULL */
-static VTDAccelBinding *vtd_accel_find_pasid(VTDAccelDevice *dev,
-                                             uint32_t first, uint32_t last)
+VTDAccelBinding *vtd_accel_find_pasid(VTDAccelDevice *dev, uint32_t first,
+                                      uint32_t last)
 {
     IntervalTreeNode *node = interval_tree_iter_first(&dev->pasids, first,
                                                       last);
@@ -139,6 +138,7 @@ static void vtd_accel_set_hwpt(VTDAccelBinding *b, VTDAccelHwpt *hwpt)
         vtd_accel_hwpt_put(b->hwpt);
     }
     b->hwpt = hwpt;
+    b->settled.epoch = 0;
     if (hwpt) {
         QLIST_INSERT_HEAD(&hwpt->bindings, b, next);
         b->state = VTD_ACCEL_TABLES;
@@ -151,6 +151,7 @@ static void vtd_accel_block(VTDAccelBinding *b)
         return;
     }
     trace_vtd_accel_block(vtd_accel_name(b), vtd_accel_pasid(b));
+    b->settled.epoch = 0;
     vtd_accel_spend(vtd_accel_work(b), VTD_ACCEL_IOCTL_WORK);
     if (iommufd_binding_block(&b->host)) {
         b->state = VTD_ACCEL_BLOCKED;
@@ -282,6 +283,7 @@ static void vtd_accel_apply(VTDAccelBinding *b, const VTDAccelTarget *t)
             return;
         }
     }
+    b->settled.epoch = 0;
     switch (t->state) {
     case VTD_ACCEL_RAM:
         if (b->state != VTD_ACCEL_RAM) {
@@ -297,6 +299,10 @@ static void vtd_accel_apply(VTDAccelBinding *b, const VTDAccelTarget *t)
     case VTD_ACCEL_BLOCKED:
         vtd_accel_block(b);
         break;
+    }
+    /* What has failed, or has a reason to be told, is looked at each time */
+    if (b->state == t->state && !b->host.stuck && !t->reason) {
+        b->settled = t->entry;
     }
 }
 

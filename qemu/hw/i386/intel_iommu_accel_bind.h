@@ -17,6 +17,34 @@ void vtd_accel_apply_pasid(VTDAccelDevice *dev, uint32_t pasid,
                            const VTDAccelTarget *t);
 
 /**
+ * vtd_accel_find_pasid: the first binding with @first <= PASID <= @last
+ *
+ * Returns: NULL if there is none.
+ */
+VTDAccelBinding *vtd_accel_find_pasid(VTDAccelDevice *dev, uint32_t first,
+                                      uint32_t last);
+
+/**
+ * vtd_accel_is_settled: is the host still as the guest's tables say?
+ *
+ * They are compared in place with what was read when @b was brought in line.
+ * What does not compare equal is read again.
+ *
+ * @epoch: of the vIOMMU's memory
+ */
+static inline bool vtd_accel_is_settled(const VTDAccelBinding *b,
+                                        uint64_t epoch)
+{
+    const VTDAccelEntry *e = &b->settled;
+
+    return e->epoch == epoch &&
+           !((ldq_le_p(e->dire_host) ^ e->dire) |
+             (ldq_le_p(e->pe_host) ^ e->pe[0]) |
+             (ldq_le_p(e->pe_host + 8) ^ e->pe[1]) |
+             (ldq_le_p(e->pe_host + 16) ^ e->pe[2]));
+}
+
+/**
  * vtd_accel_next_bound: look for a PASID that is bound, or blocked for a
  * reason
  *

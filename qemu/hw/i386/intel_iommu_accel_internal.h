@@ -24,11 +24,24 @@ typedef enum VTDAccelState {
     VTD_ACCEL_TABLES,       /* by tables of the guest */
 } VTDAccelState;
 
+/* Words of a PASID entry that count: the others are of the second stage */
+#define VTD_ACCEL_PE_WORDS      3
+
+/* A PASID entry and the directory entry that leads to it, as they were read */
+typedef struct VTDAccelEntry {
+    uint64_t epoch;         /* in which @dire_host and @pe_host hold, or 0 */
+    const void *dire_host;
+    const void *pe_host;
+    uint64_t dire;
+    uint64_t pe[VTD_ACCEL_PE_WORDS];
+} VTDAccelEntry;
+
 /* What a guest's configuration means for one (device, PASID) */
 typedef struct VTDAccelTarget {
     VTDAccelState state;
     const char *reason;     /* why blocked, NULL if the guest wants it so */
     VTDAccelKey key;        /* for VTD_ACCEL_TABLES */
+    VTDAccelEntry entry;    /* that says so; its epoch is 0 if there is none */
 } VTDAccelTarget;
 
 /*
@@ -40,6 +53,7 @@ typedef struct VTDAccelBinding {
     IOMMUFDBinding host;
     VTDAccelHwpt *hwpt;     /* for VTD_ACCEL_TABLES */
     QLIST_ENTRY(VTDAccelBinding) next;  /* with the same @hwpt */
+    VTDAccelEntry settled;  /* the host is as it says; epoch 0: look again */
     uint8_t state;          /* VTDAccelState */
 } VTDAccelBinding;
 
@@ -47,12 +61,17 @@ struct VTDAccelDevice {
     IntelIOMMUState *s;
     IOMMUFDBindingDevice host;
 
+    /* The requester id under which the guest configures it */
+    PCIBus *aliased_bus;
+    uint8_t aliased_devfn;
+
     /* Context cache: valid until the guest invalidates it */
     bool context_valid;
     bool pasid_enabled;     /* requests with PASID are allowed */
     uint32_t rid_pasid;
     uint32_t pasid_dir_num;
     dma_addr_t pasid_dir;
+    VTDAccelWindow dir_window;
     void *legacy;           /* of VTDAccelLegacy: a block from g_malloc() */
 
     VTDAccelBinding rid;    /* requests without PASID */

@@ -16,15 +16,17 @@
 
 uint16_t vtd_accel_source_id(VTDAccelDevice *dev)
 {
-    HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(dev->host.hiodi);
-
-    return PCI_BUILD_BDF(pci_bus_num(hiod->aliased_bus), hiod->aliased_devfn);
+    return PCI_BUILD_BDF(pci_bus_num(dev->aliased_bus), dev->aliased_devfn);
 }
 
-bool vtd_accel_read(IntelIOMMUState *s, hwaddr addr, uint64_t *val,
-                    unsigned int num)
+bool vtd_accel_read_at(IntelIOMMUState *s, hwaddr addr, const void *host,
+                       uint64_t *val, unsigned int num)
 {
     vtd_accel_spend(&s->accel->work, 1 + num / 64);
+    if (host) {
+        vtd_accel_read_in_place(host, val, num);
+        return true;
+    }
     if (dma_memory_read(&address_space_memory, addr, val, num * sizeof(*val),
                         VTD_MEM_ATTRS)) {
         return false;
@@ -39,6 +41,25 @@ void vtd_accel_target_block(VTDAccelTarget *t, const char *reason)
 {
     t->state = VTD_ACCEL_BLOCKED;
     t->reason = reason;
+}
+
+static void vtd_accel_set_context(VTDAccelDevice *dev, const uint64_t *ce)
+{
+    bool pasid_enabled = ce[0] & VTD_SM_CONTEXT_ENTRY_PASIDE;
+    dma_addr_t pasid_dir = ce[0] & VTD_PASID_DIR_BASE_ADDR_MASK;
+    uint32_t pasid_dir_num = 1u << (VTD_SM_CONTEXT_ENTRY_PDTS(ce[0]) + 7);
+    uint32_t rid_pasid = ce[1] & VTD_SM_CONTEXT_ENTRY_RID2PASID_MASK;
+
+    if (pasid_enabled != dev->pasid_enabled || pasid_dir != dev->pasid_dir ||
+        pasid_dir_num != dev->pasid_dir_num || rid_pasid != dev->rid_pasid) {
+        /* Entries that were read are those of another directory */
+        vtd_accel_new_epoch(&dev->s->accel->memory);
+    }
+    dev->pasid_enabled = pasid_enabled;
+    dev->pasid_dir = pasid_dir;
+    dev->pasid_dir_num = pasid_dir_num;
+    dev->rid_pasid = rid_pasid;
+    dev->context_valid = true;
 }
 
 /*
@@ -84,42 +105,77 @@ static bool vtd_accel_read_context(VTDAccelDevice *dev, VTDAccelTarget *t)
         return false;
     }
 
-    dev->pasid_enabled = ce[0] & VTD_SM_CONTEXT_ENTRY_PASIDE;
-    dev->pasid_dir = ce[0] & VTD_PASID_DIR_BASE_ADDR_MASK;
-    dev->pasid_dir_num = 1u << (VTD_SM_CONTEXT_ENTRY_PDTS(ce[0]) + 7);
-    dev->rid_pasid = ce[1] & VTD_SM_CONTEXT_ENTRY_RID2PASID_MASK;
-    dev->context_valid = true;
+    vtd_accel_set_context(dev, ce);
     return true;
 }
 
-/* Read a PASID entry (VT-d 9.5, 9.6).  False with @t set if not present. */
-static bool vtd_accel_read_pasid_entry(VTDAccelDevice *dev, uint32_t pasid,
-                                       VTDPASIDEntry *pe, VTDAccelTarget *t)
+static hwaddr vtd_accel_pasid_addr(uint64_t dire, uint32_t pasid)
 {
-    uint32_t index = VTD_PASID_DIR_INDEX(pasid);
-    uint64_t dire;
-    hwaddr addr;
+    return (dire & VTD_PASID_TABLE_BASE_ADDR_MASK) +
+           VTD_PASID_TABLE_INDEX(pasid) * VTD_PASID_ENTRY_SIZE;
+}
 
+const void *vtd_accel_pasid_dir(VTDAccelDevice *dev)
+{
+    return vtd_accel_window(&dev->s->accel->memory, &dev->dir_window,
+                            dev->pasid_dir,
+                            dev->pasid_dir_num * VTD_PASID_DIR_ENTRY_SIZE);
+}
+
+/* Find a PASID entry (VT-d 9.5).  False with @t set if it has no place. */
+static bool vtd_accel_find_pasid_entry(VTDAccelDevice *dev, uint32_t pasid,
+                                       const VTDAccelEntry *known,
+                                       VTDAccelTarget *t)
+{
+    const VTDAccelMemory *m = &dev->s->accel->memory;
+    uint32_t index = VTD_PASID_DIR_INDEX(pasid);
+    uint32_t offset = index * VTD_PASID_DIR_ENTRY_SIZE;
+    VTDAccelEntry *e = &t->entry;
+
+    if (known && known->epoch == m->epoch &&
+        ldq_le_p(known->dire_host) == known->dire) {
+        *e = *known;
+        return true;
+    }
     if (index >= dev->pasid_dir_num) {
         vtd_accel_target_block(t, "PASID is beyond the PASID directory");
         return false;
     }
-    if (!vtd_accel_read(dev->s, dev->pasid_dir +
-                        index * VTD_PASID_DIR_ENTRY_SIZE, &dire, 1)) {
+    e->dire_host = vtd_accel_pasid_dir(dev);
+    if (e->dire_host) {
+        e->dire_host += offset;
+    }
+    if (!vtd_accel_read_at(dev->s, dev->pasid_dir + offset, e->dire_host,
+                           &e->dire, 1)) {
         vtd_accel_target_block(t, "PASID directory is not in guest memory");
         return false;
     }
-    if (!(dire & VTD_PASID_DIR_ENTRY_P)) {
+    if (!(e->dire & VTD_PASID_DIR_ENTRY_P)) {
         vtd_accel_target_block(t, NULL);
         return false;
     }
+    e->pe_host = vtd_accel_locate(vtd_accel_pasid_addr(e->dire, pasid),
+                                  VTD_PASID_ENTRY_SIZE);
+    return true;
+}
 
-    addr = (dire & VTD_PASID_TABLE_BASE_ADDR_MASK) +
-           VTD_PASID_TABLE_INDEX(pasid) * VTD_PASID_ENTRY_SIZE;
-    if (!vtd_accel_read(dev->s, addr, pe->val, ARRAY_SIZE(pe->val))) {
+/* Read a PASID entry (VT-d 9.6).  False with @t set if not present. */
+static bool vtd_accel_read_pasid_entry(VTDAccelDevice *dev, uint32_t pasid,
+                                       const VTDAccelEntry *known,
+                                       VTDPASIDEntry *pe, VTDAccelTarget *t)
+{
+    VTDAccelEntry *e = &t->entry;
+
+    if (!vtd_accel_find_pasid_entry(dev, pasid, known, t)) {
+        return false;
+    }
+    if (!vtd_accel_read_at(dev->s, vtd_accel_pasid_addr(e->dire, pasid),
+                           e->pe_host, pe->val, ARRAY_SIZE(pe->val))) {
         vtd_accel_target_block(t, "PASID table is not in guest memory");
         return false;
     }
+    vtd_accel_note_entry(t, dev->s->accel, e->dire_host, e->dire, e->pe_host,
+                         pe);
     if (!(pe->val[0] & VTD_PASID_ENTRY_P)) {
         vtd_accel_target_block(t, NULL);
         return false;
@@ -219,7 +275,8 @@ void vtd_accel_read_rid(VTDAccelDevice *dev, VTDAccelTarget *t)
         return;
     }
     if ((dev->context_valid || vtd_accel_read_context(dev, t)) &&
-        vtd_accel_read_pasid_entry(dev, dev->rid_pasid, &pe, t)) {
+        vtd_accel_read_pasid_entry(dev, dev->rid_pasid, &dev->rid.settled,
+                                   &pe, t)) {
         vtd_accel_target_entry(dev, dev->rid_pasid, &pe, t);
     }
 }
@@ -239,14 +296,14 @@ uint32_t vtd_accel_num_pasids(VTDAccelDevice *dev)
 }
 
 bool vtd_accel_read_pasid(VTDAccelDevice *dev, uint32_t pasid,
-                          VTDAccelTarget *t)
+                          const VTDAccelEntry *known, VTDAccelTarget *t)
 {
     VTDPASIDEntry pe;
 
     if (pasid >= vtd_accel_num_pasids(dev)) {
         return false;
     }
-    if (vtd_accel_read_pasid_entry(dev, pasid, &pe, t)) {
+    if (vtd_accel_read_pasid_entry(dev, pasid, known, &pe, t)) {
         vtd_accel_target_pasid(dev, pasid, &pe, t);
     }
     return true;

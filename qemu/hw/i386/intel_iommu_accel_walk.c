@@ -48,16 +48,37 @@ static void vtd_accel_walk_gap(VTDAccelDevice *dev, uint32_t first,
     }
 }
 
+/* The next binding with a PASID <= @last, or NULL */
+static VTDAccelBinding *vtd_accel_next_pasid(VTDAccelBinding *b, uint32_t last)
+{
+    IntervalTreeNode *node = interval_tree_iter_next(&b->node, 0, last);
+
+    return node ? container_of(node, VTDAccelBinding, node) : NULL;
+}
+
+/* Is it settled, by an entry that reads the same? */
+static bool vtd_accel_is_same(const VTDAccelBinding *b, uint64_t epoch,
+                              uint64_t dire, const VTDPASIDEntry *pe)
+{
+    const VTDAccelEntry *e = &b->settled;
+
+    return e->epoch == epoch && e->dire == dire && e->pe[0] == pe->val[0] &&
+           e->pe[1] == pe->val[1] && e->pe[2] == pe->val[2];
+}
+
 /* Look at one PASID table, as far as there are PASIDs */
 static void vtd_accel_walk_table(VTDAccelDevice *dev, uint32_t first,
-                                 uint32_t last, uint64_t dire)
+                                 uint32_t last, const void *dire_host,
+                                 uint64_t dire)
 {
     VTDPASIDEntry pe[VTD_PASID_TABLE_NUM];
     hwaddr addr = dire & VTD_PASID_TABLE_BASE_ADDR_MASK;
+    const void *host = vtd_accel_locate(addr, sizeof(pe));
+    VTDAccelBinding *b = vtd_accel_find_pasid(dev, first, last);
     uint32_t bound = vtd_accel_next_bound(dev, first);
 
-    if (!vtd_accel_read(dev->s, addr, pe[0].val,
-                        ARRAY_SIZE(pe) * ARRAY_SIZE(pe[0].val))) {
+    if (!vtd_accel_read_at(dev->s, addr, host, pe[0].val,
+                           ARRAY_SIZE(pe) * ARRAY_SIZE(pe[0].val))) {
         vtd_accel_walk_gap(dev, first, last,
                            "PASID table is not in guest memory");
         return;
@@ -65,14 +86,25 @@ static void vtd_accel_walk_table(VTDAccelDevice *dev, uint32_t first,
 
     for (uint32_t pasid = first; pasid <= last; pasid++) {
         VTDAccelTarget t = { .state = VTD_ACCEL_BLOCKED };
+        const VTDPASIDEntry *e = &pe[pasid - first];
 
-        if (!(pe[pasid - first].val[0] & VTD_PASID_ENTRY_P)) {
+        if (b && b->host.pasid == pasid) {
+            const VTDAccelBinding *same = b;
+
+            b = vtd_accel_next_pasid(b, last);
+            if (vtd_accel_is_same(same, dev->s->accel->memory.epoch, dire, e)) {
+                continue;
+            }
+        } else if (!(e->val[0] & VTD_PASID_ENTRY_P)) {
             bound = bound < pasid ? vtd_accel_next_bound(dev, pasid) : bound;
             if (bound > pasid) {
                 continue;
             }
         }
-        vtd_accel_target_pasid(dev, pasid, &pe[pasid - first], &t);
+        vtd_accel_target_pasid(dev, pasid, e, &t);
+        vtd_accel_note_entry(&t, dev->s->accel, dire_host, dire,
+                             host ? host + (pasid - first) * sizeof(*e) : NULL,
+                             e);
         vtd_accel_apply_pasid(dev, pasid, &t);
     }
 }
@@ -89,20 +121,24 @@ static bool vtd_accel_walk_chunk(VTDAccelDevice *dev, uint32_t num_pasids)
     uint32_t num = MIN(DIV_ROUND_UP(num_pasids, VTD_PASID_TABLE_NUM) - index,
                        VTD_PASID_DIR_CHUNK - index % VTD_PASID_DIR_CHUNK);
     uint32_t bound = vtd_accel_next_bound(dev, dev->walk_pasid);
+    hwaddr offset = index * VTD_PASID_DIR_ENTRY_SIZE;
+    const void *host;
     bool ok;
 
     if (vtd_accel_must_yield(&accel->work)) {
         return false;
     }
-    ok = vtd_accel_read(dev->s, dev->pasid_dir +
-                        index * VTD_PASID_DIR_ENTRY_SIZE, dire, num);
+    host = vtd_accel_pasid_dir(dev);
+    host = host ? host + offset : NULL;
 
     /* Most of a large directory is empty */
-    if (ok && bound - dev->walk_pasid >= num * VTD_PASID_TABLE_NUM &&
-        buffer_is_zero(dire, num * sizeof(*dire))) {
+    if (host && bound - dev->walk_pasid >= num * VTD_PASID_TABLE_NUM &&
+        buffer_is_zero(host, num * sizeof(*dire))) {
+        vtd_accel_spend(&accel->work, 1 + num / 64);
         dev->walk_pasid += num * VTD_PASID_TABLE_NUM;
         return true;
     }
+    ok = vtd_accel_read_at(dev->s, dev->pasid_dir + offset, host, dire, num);
 
     for (uint32_t i = 0; i < num; i++) {
         uint32_t first = dev->walk_pasid;
@@ -114,7 +150,9 @@ static bool vtd_accel_walk_chunk(VTDAccelDevice *dev, uint32_t num_pasids)
         }
         dev->walk_pasid += VTD_PASID_TABLE_NUM;
         if (present) {
-            vtd_accel_walk_table(dev, first, last, dire[i]);
+            vtd_accel_walk_table(dev, first, last,
+                                 host ? host + i * sizeof(*dire) : NULL,
+                                 dire[i]);
         } else if (bound <= last) {
             vtd_accel_walk_gap(dev, first, last, ok ? NULL :
                                "PASID directory is not in guest memory");

@@ -458,9 +458,161 @@ static void run_128(const void *data)
     run_case(data, 16);
 }
 
+/* --- what was read before is seen when it changes --- */
+
+#define PAM_PORT        (0xcfc + 3)     /* PAM3 of the host bridge */
+#define PAM_PAGE        0xd0000ull      /* its bits 3:0 */
+
+/* Memory at PAM_PAGE, or the bus with nothing there */
+static void set_pam(VtdAccelTest *t, bool memory)
+{
+    qtest_outl(t->host->qts, 0xcf8, 1u << 31 | 0x90);
+    qtest_outb(t->host->qts, PAM_PORT, memory ? 3 : 0);
+}
+
+static void invalidate_pasid(VtdAccelTest *t, uint16_t domain_id)
+{
+    vtd_guest_post_pc(&t->guest, VTD_PC_PASID, domain_id, 0);
+    vtd_guest_sync(&t->guest);
+}
+
+/* A PASID-selective invalidation makes so many calls, one repeated none */
+static void expect_calls(VtdAccelTest *t, uint16_t domain_id, unsigned allocs,
+                         unsigned attaches, unsigned detaches)
+{
+    for (unsigned i = 0; i < 3; i++) {
+        Counts before = count(t->host), after;
+
+        invalidate_pasid(t, domain_id);
+        after = count(t->host);
+        g_assert_cmpuint(after.allocs - before.allocs, ==, i ? 0 : allocs);
+        g_assert_cmpuint(after.attaches - before.attaches, ==,
+                         i ? 0 : attaches);
+        g_assert_cmpuint(after.detaches - before.detaches, ==,
+                         i ? 0 : detaches);
+    }
+}
+
+/* Each device is in a domain, and goes to the other's and back */
+static void test_domains_change(void)
+{
+    VtdAccelSetup setup = { .devices = 2 };
+    VtdPasidEntry five = vtd_accel_fs_entry(5), six = vtd_accel_fs_entry(6);
+    VtdAccelTest t;
+    uint64_t dir[2];
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    dir[0] = vtd_accel_bind(&t, 0, &five);
+    dir[1] = vtd_accel_bind(&t, 1, &six);
+    expect_calls(&t, 5, 0, 0, 0);
+    expect_calls(&t, 6, 0, 0, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        /* Both are in 6, one HWPT is left */
+        vtd_guest_write_pasid(&t.guest, dir[0], 0, &six);
+        expect_calls(&t, 5, 0, 1, 0);
+        vtd_accel_expect_s1_hwpts(&t, 1);
+        /* The other one goes to 5 */
+        vtd_guest_write_pasid(&t.guest, dir[1], 0, &five);
+        expect_calls(&t, 6, 1, 1, 0);
+        vtd_accel_expect_s1_hwpts(&t, 2);
+        /* Both change places, told by one descriptor */
+        vtd_guest_write_pasid(&t.guest, dir[0], 0, &five);
+        vtd_guest_write_pasid(&t.guest, dir[1], 0, &six);
+        invalidate_pasid(&t, 5);
+        vtd_accel_expect_s1(&t, 0);
+        vtd_accel_expect_s1(&t, 1);
+        expect_calls(&t, 6, 0, 0, 0);
+        vtd_accel_expect_s1_hwpts(&t, 2);
+    }
+    fakehost_free(t.host);
+}
+
+/* One word of the entry at a time */
+static void test_words_change(void)
+{
+    VtdAccelSetup setup = { .devices = 1 };
+    VtdPasidEntry entry = vtd_accel_fs_entry(5);
+    VtdAccelTest t;
+    uint64_t pe;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    pe = vtd_guest_pasid(&t.guest, vtd_accel_bind(&t, 0, &entry), 0);
+    expect_calls(&t, 5, 0, 0, 0);
+    qtest_writeq(t.host->qts, pe + 8, 6);
+    expect_calls(&t, 5, 1, 1, 0);
+    qtest_writeq(t.host->qts, pe + 16, TABLE2 | VTD_PE_WPE);
+    expect_calls(&t, 6, 1, 1, 0);
+    qtest_writeq(t.host->qts, pe, VTD_PGTT_PASS_THROUGH << 6 | 1);
+    expect_calls(&t, 6, 0, 1, 0);
+    vtd_accel_expect_s2(&t, 0);
+    qtest_writeq(t.host->qts, pe, 0);
+    expect_calls(&t, 6, 0, 0, 1);
+    vtd_accel_expect_blocked(&t, 0);
+    qtest_writeq(t.host->qts, pe, VTD_PGTT_FIRST_STAGE << 6 | 1);
+    expect_calls(&t, 6, 1, 1, 0);
+    vtd_accel_expect_s1(&t, 0);
+    fakehost_free(t.host);
+}
+
+/* The PASID table, or the directory, is elsewhere, and that goes and is back */
+static void test_tables_move(const void *data)
+{
+    bool directory = GPOINTER_TO_UINT(data);
+    VtdAccelSetup setup = { .devices = 1 };
+    VtdPasidEntry five = vtd_accel_fs_entry(5), six = vtd_accel_fs_entry(6);
+    VtdAccelTest t;
+    uint64_t dir, entry, context;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    set_pam(&t, true);
+    dir = vtd_accel_bind(&t, 0, &five);
+    expect_calls(&t, 5, 0, 0, 0);
+    if (directory) {
+        vtd_guest_write_pasid(&t.guest, PAM_PAGE, 0, &six);
+        context = vtd_guest_context(&t.guest, fakehost_sid(0));
+        qtest_writeq(t.host->qts, context, PAM_PAGE | 1);
+        vtd_guest_post_cc(&t.guest, VTD_CC_DEVICE, 5, fakehost_sid(0));
+        vtd_guest_sync(&t.guest);
+        expect_calls(&t, 5, 0, 0, 0);
+    } else {
+        qtest_writeq(t.host->qts, dir, PAM_PAGE | 1);
+        vtd_guest_write_pasid(&t.guest, dir, 0, &six);
+        expect_calls(&t, 5, 1, 1, 0);
+    }
+    vtd_accel_expect_s1_hwpts(&t, 1);
+    entry = vtd_guest_pasid(&t.guest, directory ? PAM_PAGE : dir, 0);
+
+    for (unsigned domain_id = 6; domain_id < 9; domain_id++) {
+        set_pam(&t, false);
+        invalidate_pasid(&t, domain_id);
+        vtd_accel_expect_blocked(&t, 0);
+        set_pam(&t, true);
+        expect_calls(&t, domain_id, 1, 1, 0);
+        vtd_accel_expect_s1(&t, 0);
+        /* Where it is now is where changes are looked for */
+        qtest_writeq(t.host->qts, entry + 8, domain_id + 1);
+        expect_calls(&t, domain_id, 1, 1, 0);
+    }
+    fakehost_free(t.host);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+
+    qtest_add_func("/vtd-accel/bind/domains-change_follow",
+                   test_domains_change);
+    qtest_add_func("/vtd-accel/bind/words-change_follow", test_words_change);
+    qtest_add_data_func("/vtd-accel/bind/table-moves_follow",
+                        GUINT_TO_POINTER(false), test_tables_move);
+    qtest_add_data_func("/vtd-accel/bind/directory-moves_follow",
+                        GUINT_TO_POINTER(true), test_tables_move);
 
     for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
         g_autofree char *wide = g_strdup_printf("/vtd-accel/bind/%s",

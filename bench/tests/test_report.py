@@ -27,12 +27,13 @@ def judge(rows, one=measure.Built(1, 1, 4096), eight=measure.Built(1, 1, 4096), 
     return [limit.holds for limit in limits.vtd(rows, one, eight, sent, heap)]
 
 
-ONE, EIGHT, SELECTIVE, PASID, GLOBAL, BUILT, GROWTH, JOINED, HEAP = range(9)
+(ONE, EIGHT, SELECTIVE, PASID, GLOBAL, BUILT, GROWTH, JOINED, HEAP, ALONE, BURST, MANY,
+ DIRECTORY, BINDING) = range(14)
 
 
 class Limits(unittest.TestCase):
     def test_without_rows_nothing_holds_and_nothing_fails(self):
-        self.assertEqual(judge([], None, None), [None] * 9)
+        self.assertEqual(judge([], None, None), [None] * 14)
 
     def test_one_call_for_a_burst(self):
         rows = [row(), row(devices=8, ioctls=8)]
@@ -44,7 +45,7 @@ class Limits(unittest.TestCase):
     def test_reads_per_entry(self):
         base = {"workload": "pasid-cache-selective-unchanged", "devices": 8, "burst": 1,
                 "ioctls": 0}
-        for reads, holds in ((24, True), (25, False), (None, None)):
+        for reads, holds in ((8, True), (9, False), (None, None)):
             self.assertIs(judge([row(**base, guest_reads=reads)])[SELECTIVE], holds)
             self.assertIs(judge([row(**base, guest_reads=reads, pasids=64)])[PASID], holds)
 
@@ -56,10 +57,30 @@ class Limits(unittest.TestCase):
     def test_global_reads(self):
         base = {"workload": "pasid-cache-global-unchanged", "devices": 8, "burst": 1,
                 "ioctls": 0}
-        for reads, holds in ((320, True), (321, False)):
+        for reads, holds in ((24, True), (25, False)):
             self.assertIs(judge([row(**base, pasids=64, guest_reads=reads)])[GLOBAL], holds)
         # Without PASIDs nothing is walked: no evidence
         self.assertIsNone(judge([row(**base, guest_reads=4)])[GLOBAL])
+
+    def test_instructions(self):
+        for limit, most, changes in (
+                (ALONE, 1100, {"burst": 1, "descriptors": 1}),
+                (BURST, 250, {}),
+                (MANY, 3000, {"workload": "pasid-cache-selective-unchanged", "devices": 64,
+                              "burst": 1, "descriptors": 1, "guest_reads": 1}),
+                (DIRECTORY, 40000, {"workload": "pasid-cache-global-unchanged", "pasids": 64,
+                                    "burst": 1, "descriptors": 1}),
+                (BINDING, 3000, {"workload": "bind-unbind", "devices": 64, "burst": 2,
+                                 "descriptors": 256, "guest_reads": 400})):
+            found = row(**changes)
+            total = most * found["descriptors"]
+            for instructions, holds in ((total, True), (total + 1, False), (None, None)):
+                self.assertIs(judge([{**found, "instructions": instructions}])[limit], holds)
+
+    def test_reads_in_all(self):
+        found = row(workload="bind-unbind", devices=64, burst=2, descriptors=256)
+        for reads, holds in ((400, True), (401, False), (None, None)):
+            self.assertIs(judge([{**found, "guest_reads": reads}])[BINDING], holds)
 
     def test_heap(self):
         for found, holds in ((None, None), (0, True), (256, True), (256.1, False)):

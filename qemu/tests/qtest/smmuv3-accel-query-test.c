@@ -233,7 +233,8 @@ static void test_counters(void)
     g_assert_cmpint(counter(&t, "refused"), ==, 1);
     expect_blocked(&t, 1);
     viommu_expect(t.host, 0, NO_PASID, "blocked", "host refuses command 0x");
-    viommu_expect_event(t.host, 0, "blocked", NO_PASID, "host refuses command 0x");
+    viommu_expect_event(t.host, 0, "blocked", NO_PASID,
+                        "host refuses command 0x");
     viommu_expect_counts(t.host, &vfio);
     smmuv3_guest_cfgi(&t.guest, SID0);
     viommu_expect_event(t.host, 0, NULL, NO_PASID, "host refuses command 0x");

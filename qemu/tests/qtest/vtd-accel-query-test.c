@@ -359,7 +359,8 @@ static void test_retries(void)
     dev->flags |= FAKEHOST_DEV_IN_RESET;
     set_entry(&t, dir, vtd_accel_fs_entry(DID));
     viommu_expect(t.host, 0, NO_PASID, "blocked", "cannot attach its first");
-    viommu_expect_event(t.host, 0, "blocked", NO_PASID, "cannot attach its first");
+    viommu_expect_event(t.host, 0, "blocked", NO_PASID,
+                        "cannot attach its first");
     QTEST_AWAIT(counter(&t, "retries") >= 3);
     viommu_expect_no_event(t.host);
     dev->flags &= ~FAKEHOST_DEV_IN_RESET;
@@ -665,7 +666,8 @@ static void test_events(void)
     /* What the host refuses, and is given in the end */
     fakehost_fail_next(t.host, "ATTACH_IOMMUFD_PT", EINVAL);
     set_entry(&t, dir, vtd_accel_pt_entry(DID));
-    viommu_expect_event(t.host, 0, "blocked", NO_PASID, "cannot attach its stage-2");
+    viommu_expect_event(t.host, 0, "blocked", NO_PASID,
+                        "cannot attach its stage-2");
     set_entry(&t, dir, vtd_accel_pt_entry(DID));
     viommu_expect_event(t.host, 0, NULL, NO_PASID,
                         "cannot attach its stage-2");

@@ -129,10 +129,10 @@ struct FakehostDevice *fakehost_device(FakeHost *host, const char *name);
 bool fakehost_is_blocked(FakeHost *host, const char *name);
 
 /*
- * Bytes of the heap that QEMU has in use once nothing is left to be freed later.
- * Those of the library are among them, but for what it took in calls since a
- * test has set FAKEHOST_HEAP_OF_CALLS. Only the difference of two such numbers
- * means something. 0: nobody can tell.
+ * Bytes of the heap that QEMU has in use once nothing is left to be freed
+ * later. Those of the library are among them, but for what it took in calls
+ * since a test has set FAKEHOST_HEAP_OF_CALLS. Only the difference of two such
+ * numbers means something. 0: nobody can tell.
  */
 uint64_t fakehost_heap(FakeHost *host);
 

@@ -86,12 +86,13 @@ def label(setup):
 
 
 def joined(order, counts, marks):
-    """Counts of L1's kernel by label, and beside them those of the plugin, which come
-    in the same order."""
-    if len(order) != len(marks):
-        raise ValueError("L1 counted %d times, the plugin of L0 %d times" % (
+    """Counts of L1's kernel by label, and beside them those of the plugin before and after
+    L1 counted, which come in the same order."""
+    if len(marks) != 2 * len(order):
+        raise ValueError("L1 counted %d times, and the plugin of L0 has %d marks" % (
             len(order), len(marks)))
-    return {name: {**counts[name], **mark} for name, mark in zip(order, marks)}
+    return {name: ({**counts[name], **before}, {**counts[name], **after})
+            for name, before, after in zip(order, marks[::2], marks[1::2])}
 
 
 def parse_marks(text):
@@ -100,7 +101,8 @@ def parse_marks(text):
 
 
 def difference(counts, interval, key):
-    begin, end = (counts[name] for name in interval)
+    """From after the one label was counted to before the other was."""
+    begin, end = counts[interval[0]][1], counts[interval[1]][0]
     return end.get(key, 0) - begin.get(key, 0)
 
 

@@ -18,11 +18,14 @@ NESTED = costs.Setup("nested", "strict", "x86_64", None, "iommu.strict=1")
 COUNTS = {"warm": (10, 100, 1000), "single": (1010, 1105, 901000), "eight": (1300, 1400, 1201000),
           "nothing": (1300, 1405, 1202000), "few": (1310, 1420, 1210000),
           "many": (1832, 1500, 1474000)}
+COUNTING = 12345        # instructions that counting itself took
 
 
 def counts():
-    return {label: {"iommufd_calls": calls, "page-fed90": registers, "qut_insns": instructions}
-            for label, (calls, registers, instructions) in COUNTS.items()}
+    return {label: tuple({"iommufd_calls": calls, "page-fed90": registers,
+                          "qut_insns": instructions + COUNTING * counted ** 2}
+                         for counted in (place, place + 1))
+            for place, (label, (calls, registers, instructions)) in enumerate(COUNTS.items())}
 
 
 class RowsTest(unittest.TestCase):
@@ -79,13 +82,15 @@ class PlotTest(unittest.TestCase):
 
 class MarksTest(unittest.TestCase):
     def test_joined_in_order(self):
-        marks = costs.parse_marks("qut_insns=5 vm_entries=1\nqut_insns=7 vm_entries=2\n")
+        marks = costs.parse_marks("qut_insns=5 vm_entries=1\nqut_insns=6 vm_entries=1\n"
+                                  "qut_insns=7 vm_entries=2\nqut_insns=9 vm_entries=2\n")
         found = costs.joined(["start", "end"], {"start": {"a": 1}, "end": {"a": 2}}, marks)
-        self.assertEqual(found["end"], {"a": 2, "qut_insns": 7, "vm_entries": 2})
+        self.assertEqual(found["end"], ({"a": 2, "qut_insns": 7, "vm_entries": 2},
+                                        {"a": 2, "qut_insns": 9, "vm_entries": 2}))
 
     def test_a_mark_that_is_missing_is_no_shift(self):
-        with self.assertRaisesRegex(ValueError, "2 times, the plugin of L0 1"):
-            costs.joined(["start", "end"], {"start": {}, "end": {}}, [{}])
+        with self.assertRaisesRegex(ValueError, "2 times, and the plugin of L0 has 3"):
+            costs.joined(["start", "end"], {"start": {}, "end": {}}, [{}] * 3)
 
 
 class SetupsTest(unittest.TestCase):

@@ -70,10 +70,12 @@ set_probes() {
     echo 1 > $tracing/events/viommu/enable
 }
 
-# What the kernel has seen so far; profile lines are "NAME HITS MISSED".
+# What the kernel has seen so far; profile lines are "NAME HITS MISSED". Marks before and
+# after, so that nobody takes what counting costs for what was counted.
 count() {
     mark
     say "count at=$1 $(awk '{ printf "%s=%s ", $1, $2 }' $tracing/kprobe_profile)$(details "$1")"
+    mark
 }
 
 # What the events since L2 has booted say: the entries of invalidations, and L2's accesses

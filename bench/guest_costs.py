@@ -134,6 +134,10 @@ def replaced(before, new):
     return sorted([row for row in before if whose(row) not in measured] + new, key=place)
 
 
+def shown(value):
+    return "-" if value is None else f"{value:,}"
+
+
 def table(all_rows):
     """One table for each architecture and work, set-ups in columns."""
     out = []
@@ -141,7 +145,7 @@ def table(all_rows):
         mine = [row for row in all_rows if (row["arch"], row["work"]) == (arch, work)]
         heads = [" ".join([row["setup"], row["mode"]]).strip() for row in mine]
         out.append(f"\n{work} ({arch})")
-        lines = [["", *heads]] + [[words, *[f"{row[key]:,}" for row in mine]]
+        lines = [["", *heads]] + [[words, *[shown(row[key]) for row in mine]]
                                   for key, words in KEYS.items()
                                   if any(row[key] for row in mine)]
         widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]

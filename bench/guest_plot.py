@@ -50,7 +50,8 @@ def commands(rows):
             out.append("$data << END")
             for row in mine:
                 name = "\\n".join([row["setup"], row["mode"]])
-                out.append(" ".join([f'"{name}"', *[f"{row[key] / scale:.3f}" for key, _ in bars]]))
+                out.append(" ".join([f'"{name}"', *[
+                    "NaN" if row[key] is None else f"{row[key] / scale:.3f}" for key, _ in bars]]))
             out.append("END")
             out.append("plot " + ", ".join(
                 f'$data using {column}:xtic(1) title "{words}"'

@@ -68,6 +68,13 @@ class PlotTest(unittest.TestCase):
         self.assertIn('"nested\\nstrict" 1000.000 1000.000 0.000', text)
         self.assertIn('"nested\\nlazy" 0.000 0.000 0.899', text)
 
+    def test_what_was_not_measured_is_not_zero(self):
+        rows = costs.rows(NESTED, counts())
+        rows += [dict(row, mode="lazy", iommufd_calls=None) for row in rows]
+        self.assertIn("1000.000 NaN 0.000", guest_plot.commands(rows))
+        line = next(text for text in costs.table(rows).splitlines() if "iommufd calls" in text)
+        self.assertEqual(line.split()[-1], "-")
+
     def test_equal_rows_give_equal_commands(self):
         rows = costs.rows(NESTED, counts())
         self.assertEqual(guest_plot.commands(rows), guest_plot.commands(list(rows)))

@@ -103,8 +103,8 @@ typedef struct SMMUv3AccelPage {
 } SMMUv3AccelPage;
 
 /*
- * The guest's stream table, and what a command has read of it.  The next command
- * must not find that: by then the guest may have changed entries.
+ * The guest's stream table, and what a command has read of it.  The next
+ * command must not find that: by then the guest may have changed entries.
  */
 typedef struct SMMUv3AccelTable {
     hwaddr base;

@@ -86,15 +86,15 @@ void smmuv3_accel_inv_init(SMMUv3AccelInv *inv, IOMMUFDBackend *iommufd,
  * Joining
  *
  * Two ranges that are the halves of a naturally aligned one of a power of two
- * pages become that one.  Nothing else is asked for then, nor anything left out.
+ * pages become that one.  Nothing else is asked for then, and nothing left out.
  *
  * Only commands that name their granule (TG) are joined: without, an address
- * stands for whatever page or block contains it (SMMUv3 4.4.1), whose size is in
- * CDs that only the hardware reads, while a range is for tables of its TG and
- * need not touch others (4.4.1.1).
+ * stands for whatever page or block contains it (SMMUv3 4.4.1), whose size is
+ * in CDs that only the hardware reads, while a range is for tables of its TG
+ * and need not touch others (4.4.1.1).
  */
 
-/* Pages of a range, as a power of two; -1 if it is none, or not aligned to it */
+/* Pages of a range, as a power of two; -1: it is none, or not aligned to it */
 static int smmuv3_accel_inv_order(uint64_t cmd0, uint64_t cmd1)
 {
     unsigned int num = CMD0_GET_NUM(cmd0) + 1;

@@ -13,55 +13,19 @@
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
 
-#include <sys/mman.h>
-#include "vfio.h"
+#include "testdev.h"
 
-#define VFIO_GET_REGION_INFO    CALL(108)
 #define VFIO_DETACH             CALL(120)
 #define HWPT_ALLOC              CALL(0x89)
 #define GET_HW_INFO             CALL(0x8a)
 #define HWPT_ALLOC_PASID        (1u << 3)
-#define CONFIG_REGION           7u
-#define COMMAND_REGISTER        4
-#define MEMORY_AND_MASTER       6
 
-/* Registers of pasid-testdev, in 32-bit words */
-enum { ADDRESS = 0, DATA = 2, PASID = 4, COMMAND = 5, RESULT = 6 };
-enum { READ_MEMORY = 1, WRITE_MEMORY = 2 };
-
-#define PAGE                    4096u
 #define IOVA                    0x100000u
 #define STAMP                   0x7061676520000000ull
 #define PAGES                   3           /* A, B, C */
 
 static volatile uint32_t *regs;
 static unsigned char *pages;
-
-static uint64_t region_offset(uint32_t index)
-{
-    struct {
-        uint32_t argsz, flags, index, cap_offset;
-        uint64_t size, offset;
-    } info = { .argsz = sizeof(info), .index = index };
-
-    call(device, VFIO_GET_REGION_INFO, &info, "region info");
-    return info.offset;
-}
-
-static void start_device(void)
-{
-    uint64_t config = region_offset(CONFIG_REGION);
-    uint16_t command = MEMORY_AND_MASTER;
-
-    if (pwrite(device, &command, 2, config + COMMAND_REGISTER) != 2) {
-        die("command register");
-    }
-    regs = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, device,
-                region_offset(0));
-    if (regs == MAP_FAILED) {
-        die("mmap of BAR 0");
-    }
-}
 
 static unsigned pasid_width(void)
 {
@@ -113,18 +77,6 @@ static uint64_t stamp(char page)
     return STAMP | page;
 }
 
-/* One request; what it ended with, or 0 if it was carried out */
-static const char *request(uint32_t command, uint64_t iova, uint32_t pasid)
-{
-    static const char *const results[] = { NULL, "blocked", "refused" };
-
-    regs[ADDRESS] = iova;
-    regs[ADDRESS + 1] = iova >> 32;
-    regs[PASID] = pasid;
-    regs[COMMAND] = command;
-    return regs[RESULT] < 3 ? results[regs[RESULT]] : "broken";
-}
-
 static void show_read(const char *name, uint32_t pasid)
 {
     const char *trouble;
@@ -132,7 +84,7 @@ static void show_read(const char *name, uint32_t pasid)
     char page;
 
     *(volatile uint64_t *)(regs + DATA) = 0;
-    trouble = request(READ_MEMORY, IOVA, pasid);
+    trouble = request(regs, READ_MEMORY, IOVA, pasid);
     data = *(volatile uint64_t *)(regs + DATA);
     for (page = 'A'; page < 'A' + PAGES && data != stamp(page); page++) {
     }
@@ -152,7 +104,7 @@ static void show_write(const char *name, uint32_t pasid)
     char page;
 
     *(volatile uint64_t *)(regs + DATA) = stamp('W');
-    trouble = request(WRITE_MEMORY, IOVA + sizeof(uint64_t), pasid);
+    trouble = request(regs, WRITE_MEMORY, IOVA + sizeof(uint64_t), pasid);
     printf("%s=%s", name, trouble ? trouble : "");
     for (page = 'A'; page < 'A' + PAGES; page++) {
         if (*(volatile uint64_t *)word(page, 1) == stamp('W')) {
@@ -189,7 +141,7 @@ int main(int argc, char **argv)
     map_page(rid_ioas, 'A');
     map_page(pasid_ioas, 'B');
     attach(new_hwpt(rid_ioas), NO_PASID);
-    start_device();
+    regs = start_device();
     show_read("before_attach", pasid);
     attach(new_hwpt(pasid_ioas), pasid);
     show_read("read_rid", NO_PASID);

@@ -45,6 +45,7 @@ WORDS = {
     "reboot": (NUMBER, ("reboot",)), "sync": (r"\w+", ("{}",)),
     "random": (f"{NUMBER}(:{NUMBER})?", ()), "vfio": (f"{NUMBER}(:small)?", ()),
     "dma": (ADDRESS, ()), "fault": (ADDRESS, ()), "pasid": (f"{ADDRESS}|{NUMBER}", ()),
+    "peer": (None, ()),
 }
 
 

@@ -356,6 +356,28 @@ def dma_by_pasid(record, _scenario):
     return True, results[-1]["text"]
 
 
+# What guest/peercheck.c finds, in its order
+PEER = {"write": "arrived", "read": "arrived", "decode_off": "blocked", "memory": "arrived",
+        "write_again": "arrived", "read_again": "arrived"}
+
+
+@check
+def peer_dma(record, _scenario):
+    """A device read and wrote the BAR of another, through both stages, as long as that
+    could be reached."""
+    results = _l2(record, "peer")
+    if not results:
+        return False, "no result of DMA between devices"
+    if not any(_per_stream(record, "two_stage").values()):
+        return False, "no translation through both stages"
+    for entry in results:
+        wrong = ["%s=%s, not %s" % (name, entry.get("f_" + name), wanted)
+                 for name, wanted in PEER.items() if entry.get("f_" + name) != wanted]
+        if wrong:
+            return False, "; ".join(wrong) + "; L2: " + entry["text"]
+    return True, results[-1]["text"]
+
+
 @check
 def host_by_pasid(record, scenario):
     """L1's kernel attached nested domains to the PASID, and L0 translated its

@@ -345,6 +345,15 @@ class Verdict(unittest.TestCase):
             held, _ = verdict.CHECKS["dma_by_pasid"](record, make_scenario())
             self.assertEqual(held, holds, text)
 
+    def test_dma_between_devices_that_did_not_arrive_fails(self):
+        words = " ".join("%s=%s" % item for item in verdict.PEER.items())
+        for text, holds in ((words, True), (words.replace("decode_off=blocked", "decode_off=lost"),
+                                            False), ("dma-buf of the BAR: refused", False)):
+            record = good_record()
+            record["report"]["l2"].append(records.parse_report("9.3 l2 3.3 peer " + text))
+            held, _ = verdict.CHECKS["peer_dma"](record, make_scenario())
+            self.assertEqual(held, holds, text)
+
     def test_pasid_that_the_host_never_saw_fails(self):
         record = good_record()
         limited = make_scenario(limits={"pasid": 0x64})

@@ -11,7 +11,7 @@
 #define PORT_BDF(n)     ((4 + (n)) << 3)
 #define DISPLAY_BDF     (0x10 << 3)
 #define DISPLAY_BAR     0xd0000000ull
-/* Root port 0 leads to 1 MiB from here; the BAR has 16 KiB, MSI-X in the half */
+/* Root port 0 leads to 1 MiB from here; MSI-X is in the BAR's second half */
 #define BAR             0xe0000000ull
 #define MSIX_TABLE      0x2000
 #define OFFSET          0x108

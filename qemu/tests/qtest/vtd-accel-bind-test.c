@@ -566,6 +566,7 @@ static void test_tables_move(const void *data)
     VtdPasidEntry five = vtd_accel_fs_entry(5), six = vtd_accel_fs_entry(6);
     VtdAccelTest t;
     uint64_t dir, entry, context;
+    Counts before;
 
     if (!vtd_accel_start(&t, &setup)) {
         return;
@@ -577,8 +578,11 @@ static void test_tables_move(const void *data)
         vtd_guest_write_pasid(&t.guest, PAM_PAGE, 0, &six);
         context = vtd_guest_context(&t.guest, fakehost_sid(0));
         qtest_writeq(t.host->qts, context, PAM_PAGE | 1);
+        before = count(t.host);
         vtd_guest_post_cc(&t.guest, VTD_CC_DEVICE, 5, fakehost_sid(0));
         vtd_guest_sync(&t.guest);
+        g_assert_cmpuint(count(t.host).allocs - before.allocs, ==, 1);
+        g_assert_cmpuint(count(t.host).attaches - before.attaches, ==, 1);
         expect_calls(&t, 5, 0, 0, 0);
     } else {
         qtest_writeq(t.host->qts, dir, PAM_PAGE | 1);

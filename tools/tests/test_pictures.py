@@ -4,6 +4,8 @@
 from sandbox import TOOLS, Sandbox
 
 DOCS = TOOLS.parent / "docs"
+# What "make bench-guest" draws from what it has counted
+MEASURED = {"guest.svg"}
 
 
 class Pictures(Sandbox):
@@ -15,7 +17,8 @@ class Pictures(Sandbox):
     def test_docs_have_what_it_draws(self):
         self.good("pictures")
         drawn = {file.name: file.read_bytes() for file in (self.root / "docs").iterdir()}
-        kept = {file.name: file.read_bytes() for file in DOCS.glob("*.svg")}
+        kept = {file.name: file.read_bytes() for file in DOCS.glob("*.svg")
+                if file.name not in MEASURED}
         self.assertEqual(drawn, kept, "run tools/pictures")
 
     def test_text_that_does_not_fit(self):

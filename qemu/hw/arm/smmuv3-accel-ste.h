@@ -44,13 +44,15 @@ static inline bool smmuv3_accel_ste_is_same(const SMMUv3AccelStream *st,
 {
     const SMMUv3AccelTable *table = &st->accel->table;
     hwaddr offset = table->base + sid * STE_SIZE - table->entries.addr;
-    const uint64_t *ste = &table->entries.words[offset / sizeof(ste[0])];
+    const uint64_t *ste;
 
-    return smmu_enabled(st->accel->s) && table->format == STRTAB_FMT_LINEAR &&
-           !(sid >> table->log2size) &&
-           table->entries.addr != HWADDR_MAX &&
-           offset < sizeof(table->entries.words) &&
-           le64_to_cpu(ste[0]) == st->raw[0] &&
+    if (!smmu_enabled(st->accel->s) || table->format != STRTAB_FMT_LINEAR ||
+        sid >> table->log2size || table->entries.addr == HWADDR_MAX ||
+        offset >= sizeof(table->entries.words)) {
+        return false;
+    }
+    ste = &table->entries.words[offset / sizeof(ste[0])];
+    return le64_to_cpu(ste[0]) == st->raw[0] &&
            le64_to_cpu(ste[1]) == st->raw[1];
 }
 

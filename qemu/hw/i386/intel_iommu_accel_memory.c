@@ -21,9 +21,12 @@ const void *vtd_accel_locate(hwaddr addr, hwaddr len)
     RCU_READ_LOCK_GUARD();
     mr = address_space_translate(&address_space_memory, addr, &offset, &found,
                                  false, VTD_MEM_ATTRS);
-    /* Xen shows a part of guest memory for a moment only */
-    if (found < len || !memory_access_is_direct(mr, false, VTD_MEM_ATTRS) ||
-        xen_enabled()) {
+    /*
+     * Of flash, which is read like memory, nobody says where it ends; Xen shows
+     * a part of guest memory for a moment only.
+     */
+    if (found < len || !memory_region_is_ram(mr) ||
+        !memory_access_is_direct(mr, false, VTD_MEM_ATTRS) || xen_enabled()) {
         return NULL;
     }
     return memory_region_get_ram_ptr(mr) + offset;

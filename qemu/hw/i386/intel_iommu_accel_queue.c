@@ -33,7 +33,8 @@ static bool vtd_accel_queue_fill(IntelIOMMUState *s, uint32_t words)
     const void *host;
 
     q->num = 0;
-    if (QLIST_EMPTY(&s->accel->devices)) {
+    /* A head beyond the queue can only come from a migration stream */
+    if (QLIST_EMPTY(&s->accel->devices) || s->iq_head >= s->iq_size) {
         return false;
     }
     host = vtd_accel_window(&s->accel->memory, &q->window, s->iq,

@@ -14,6 +14,17 @@
 #include "bar-dmabuf.h"
 #include "trace.h"
 
+/* Up to the end of what is mapped into QEMU: a BAR may be larger than that */
+static uint64_t vfio_bar_mapped_size(const VFIORegion *region)
+{
+    uint64_t size = 0;
+
+    for (int i = 0; i < region->nr_mmaps; i++) {
+        size = MAX(size, region->mmaps[i].offset + region->mmaps[i].size);
+    }
+    return size;
+}
+
 int vfio_bar_dmabuf_open(VFIOPCIDevice *vdev, int nr)
 {
     struct {
@@ -26,11 +37,11 @@ int vfio_bar_dmabuf_open(VFIOPCIDevice *vdev, int nr)
         .dmabuf.region_index = nr,
         .dmabuf.open_flags = O_RDWR | O_CLOEXEC,
         .dmabuf.nr_ranges = 1,
-        .range.length = vdev->bars[nr].region.size,
+        .range.length = vfio_bar_mapped_size(&vdev->bars[nr].region),
     };
     int fd;
 
-    if (!vdev->vbasedev.iommufd ||
+    if (!vdev->vbasedev.iommufd || !get.range.length ||
         !QEMU_IS_ALIGNED(get.range.length, qemu_real_host_page_size())) {
         return -1;
     }
@@ -91,8 +102,12 @@ static bool vfio_resets_function(VFIOPCIDevice *vdev, uint32_t addr,
 {
     PCIDevice *pdev = &vdev->pdev;
     uint32_t devctl = pdev->exp.exp_cap + PCI_EXP_DEVCTL;
-    uint8_t af = pci_find_capability(pdev, PCI_CAP_ID_AF);
+    uint8_t af;
 
+    if (!vdev->has_flr) {
+        return false;
+    }
+    af = pci_find_capability(pdev, PCI_CAP_ID_AF);
     return (pdev->exp.exp_cap &&
             vfio_sets_flag(addr, val, len, devctl + 1,
                            PCI_EXP_DEVCTL_BCR_FLR >> BITS_PER_BYTE)) ||

@@ -4,7 +4,10 @@
  * iommufd cannot map the pages of a BAR by their address.  Since Linux 6.19
  * VFIO hands out a dma-buf for a BAR, and IOMMU_IOAS_MAP_FILE maps that.  Its
  * mappings end when the device cannot be reached any more (memory decode off,
- * a low-power state, a reset); they do not come back by themselves.
+ * a low-power state, a reset); they do not come back by themselves.  So only
+ * what follows the BAR in the guest's memory map is mapped so, not what a guest
+ * maps through an emulated vIOMMU: nothing would tell that it has to be mapped
+ * again.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */

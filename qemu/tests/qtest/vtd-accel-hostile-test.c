@@ -389,6 +389,46 @@ static void add(const char *group, const char *name, const void *data,
     qtest_add_data_func(path, data, func);
 }
 
+/*
+ * Flash is read like memory and ends with the last page below 4 GiB: of a
+ * directory there that page is all, whatever size the guest says
+ */
+#define FLASH_SIZE      0x10000
+#define LAST_PAGE       0xfffff000ull
+#define LARGEST_DIR     (7ull << 9)     /* PDTS: 2^14 entries */
+
+static void test_directory_beyond_flash(void)
+{
+    static const uint32_t rid_pasids[] = { 0x8000, 0xfffc0 };
+    g_autofree char *file = NULL;
+    g_autofree char *args = NULL;
+    VtdAccelSetup setup = { .devices = 1 };
+    VtdAccelTest t;
+    int fd = g_file_open_tmp("flash-XXXXXX", &file, NULL);
+
+    g_assert_cmpint(ftruncate(fd, FLASH_SIZE), ==, 0);
+    close(fd);
+    args = g_strdup_printf("-drive if=pflash,format=raw,readonly=on,file=%s ",
+                           file);
+    setup.args = args;
+    if (!vtd_accel_start(&t, &setup)) {
+        unlink(file);
+        return;
+    }
+    vtd_guest_enable(&t.guest);
+    for (size_t i = 0; i < ARRAY_SIZE(rid_pasids); i++) {
+        uint64_t context = vtd_guest_context(&t.guest, fakehost_sid(0));
+
+        qtest_writeq(t.host->qts, context + 8, rid_pasids[i]);
+        qtest_writeq(t.host->qts, context, LAST_PAGE | LARGEST_DIR | 1);
+        vtd_guest_post_cc(&t.guest, VTD_CC_DEVICE, 0, fakehost_sid(0));
+        vtd_guest_flush_pasid_cache(&t.guest);
+        vtd_accel_expect_blocked(&t, 0);
+    }
+    fakehost_free(t.host);
+    unlink(file);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -406,6 +446,8 @@ int main(int argc, char **argv)
                    test_queue_rewrites_itself);
     qtest_add_func("/vtd-accel/hostile/queue/largest-full",
                    test_largest_queue_full);
+    qtest_add_func("/vtd-accel/hostile/tables/directory-beyond-flash",
+                   test_directory_beyond_flash);
     qtest_add_func("/vtd-accel/hostile/register/any-value", test_registers);
     return g_test_run();
 }

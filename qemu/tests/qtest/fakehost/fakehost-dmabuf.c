@@ -129,6 +129,6 @@ int fh_dmabuf_write(const FhArea *area, uint64_t offset, const void *data,
         !fh_pci_reachable(dev)) {
         return -EFAULT;
     }
-    return pwrite(dev->fd, data, len, area->va + offset) == (ssize_t)len
+    return fh_pwrite(dev->fd, data, len, area->va + offset) == (ssize_t)len
         ? 0 : -EIO;
 }

@@ -418,6 +418,7 @@ FhCtx *fh_file_ctx(int fd);
 /* For the library itself: the C library's own names take the lock */
 int fh_close(int fd);
 ssize_t fh_pread(int fd, void *buf, size_t n, off64_t at);
+ssize_t fh_pwrite(int fd, const void *buf, size_t n, off64_t at);
 int fh_fstat(int fd, void *st);
 
 #endif /* FAKEHOST_MODEL_H */

@@ -152,7 +152,7 @@ ssize_t fh_pread(int fd, void *buf, size_t n, off64_t at)
     return next(fd, buf, n, at);
 }
 
-static ssize_t pwrite64_next(int fd, const void *buf, size_t n, off64_t at)
+ssize_t fh_pwrite(int fd, const void *buf, size_t n, off64_t at)
 {
     static FhPwriteFn *next;
 
@@ -578,7 +578,7 @@ ssize_t pwrite64(int fd, const void *buf, size_t n, off64_t at)
     ssize_t ret;
 
     return fh_fake_rw(fd, (void *)buf, &n, at, true, &ret)
-        ? ret : pwrite64_next(fd, buf, n, at);
+        ? ret : fh_pwrite(fd, buf, n, at);
 }
 
 /* A program may have been built without large-file names, or fortified */

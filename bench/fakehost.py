@@ -9,6 +9,9 @@ OBJECTS = ("none", "device", "hwpt-paging", "hwpt-nested", "ioas", "fault", "vio
 
 U32, U64 = ctypes.c_uint32, ctypes.c_uint64
 
+# Control.heap_wanted: leave out what the library itself takes; tell once QEMU is at rest
+HEAP_OF_CALLS, HEAP_AT_REST = 1, 2
+
 
 class Rule(ctypes.Structure):
     _fields_ = [("call", ctypes.c_char * 40), ("action", U32), ("skip", U32), ("times", U32),

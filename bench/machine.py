@@ -180,14 +180,32 @@ class Machine:
         except ConnectionError:
             raise Unusable(f"it ended at {what}: {self.last_words()}") from None
 
-    def qmp_command(self, name):
-        self.send(self.qmp, json.dumps({"execute": name}).encode(), name)
+    def qmp_answer(self, name, **arguments):
+        self.send(self.qmp, json.dumps({"execute": name, "arguments": arguments}).encode(), name)
         while True:
             answer = json.loads(self.line(self.qmp, name))
-            if "return" in answer:
-                return answer["return"]
-            if "error" in answer:
-                raise Unusable(f"{name}: {answer['error']['desc']}")
+            if "return" in answer or "error" in answer:
+                return answer
+
+    def qmp_command(self, name):
+        answer = self.qmp_answer(name)
+        if "error" in answer:
+            raise Unusable(f"{name}: {answer['error']['desc']}")
+        return answer["return"]
+
+    def heap(self):
+        """Bytes of heap in use at rest, 0 where the library cannot tell."""
+        # An error of device_add waits for QEMU's RCU thread, which frees what others left to
+        # it; what that refers to has its turn with the next one
+        for _ in range(3):
+            self.qmp_answer("device_add", driver="none-such")
+        self.page.control.heap_wanted |= fakehost.HEAP_AT_REST
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while self.page.control.heap_wanted & fakehost.HEAP_AT_REST:
+            if time.monotonic() > deadline:
+                raise Unusable("it does not come to rest")
+            self.qmp_command("query-status")
+        return self.page.control.heap
 
     def qtest_command(self, command):
         self.send(self.qtest, command.encode(), command[:40])

@@ -1,0 +1,177 @@
+/*
+ * QTest of the page request queue of VT-d: what a guest can do to it
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "libqos/intel-iommu.h"
+
+#define REG_ECAP        0x10
+#define REG_FSTS        0x34
+#define REG_PQH         0xc0
+#define REG_PQT         0xc8
+#define REG_PQA         0xd0
+#define REG_PRS         0xdc
+#define REG_PECTL       0xe0
+#define REG_PEDATA      0xe4
+#define REG_PEADDR      0xe8
+#define REG_PEUADDR     0xec
+
+#define ECAP_PRS        (1ull << 29)
+#define ECAP_PDS        (1ull << 42)
+#define FSTS_IQE        (1u << 4)
+
+#define WAIT_STATUS     (1ull << 5)
+#define WAIT_PD         (1ull << 7)
+#define PGRP            9ull
+#define PGRP_PASID      (1ull << 4)
+
+#define QUEUE           0x100000ull
+
+static QTestState *start(VtdGuest *g, const char *props, unsigned width)
+{
+    QTestState *qts = qtest_initf("-M q35 -m %u -nodefaults "
+                                  "-device intel-iommu,%s",
+                                  VTD_GUEST_RAM_MB, props);
+
+    vtd_guest_init(g, qts, VTD_GUEST_TABLES, width);
+    return qts;
+}
+
+/* Of each register: what it is, what stays of all ones, what writes ignore */
+static const struct {
+    const char *name;
+    uint32_t reg;
+    uint32_t value, writable;
+} registers[] = {
+    { "PQH", REG_PQH, 0, 0x7ffe0 },
+    { "PQH upper half", REG_PQH + 4, 0, 0 },
+    { "PQT", REG_PQT, 0, 0x7ffe0 },
+    { "PQT upper half", REG_PQT + 4, 0, 0 },
+    { "PQA", REG_PQA, 0, 0xfffff007 },
+    { "PQA upper half", REG_PQA + 4, 0, 0xffffffff },
+    { "PRS", REG_PRS, 0, 0 },
+    { "PECTL", REG_PECTL, 1u << 31, 1u << 31 },
+    { "PEDATA", REG_PEDATA, 0, 0xffffffff },
+    { "PEADDR", REG_PEADDR, 0, 0xfffffffc },
+    { "PEUADDR", REG_PEUADDR, 0, 0 },
+};
+
+static void check_registers(const char *props, bool offered)
+{
+    VtdGuest g;
+    QTestState *qts = start(&g, props, 32);
+    uint64_t ecap = vtd_guest_readq(&g, REG_ECAP);
+
+    g_assert_cmphex(ecap & (ECAP_PRS | ECAP_PDS), ==,
+                    offered ? ECAP_PRS | ECAP_PDS : 0);
+    for (size_t i = 0; i < G_N_ELEMENTS(registers); i++) {
+        uint32_t reg = registers[i].reg;
+        uint32_t value = offered ? registers[i].value : 0;
+        uint32_t writable = offered ? registers[i].writable : 0;
+
+        g_test_message("%s", registers[i].name);
+        g_assert_cmphex(vtd_guest_readl(&g, reg), ==, value);
+        vtd_guest_writel(&g, reg, 0xffffffff);
+        g_assert_cmphex(vtd_guest_readl(&g, reg), ==, value | writable);
+        vtd_guest_writel(&g, reg, 0);
+        g_assert_cmphex(vtd_guest_readl(&g, reg), ==, value & ~writable);
+        vtd_guest_writel(&g, reg, 0xffffffff);
+    }
+    qtest_system_reset(qts);
+    for (size_t i = 0; i < G_N_ELEMENTS(registers); i++) {
+        g_assert_cmphex(vtd_guest_readl(&g, registers[i].reg), ==,
+                        offered ? registers[i].value : 0);
+    }
+    qtest_quit(qts);
+}
+
+static void test_registers_offered(void)
+{
+    check_registers("x-scalable-mode=on,x-pri=on", true);
+}
+
+static void test_registers_off(void)
+{
+    check_registers("x-scalable-mode=on", false);
+}
+
+static void test_registers_eim(void)
+{
+    VtdGuest g;
+    QTestState *qts = start(&g, "x-scalable-mode=on,x-pri=on,"
+                            "intremap=on,eim=on", 32);
+
+    vtd_guest_writel(&g, REG_PEUADDR, 0xffffffff);
+    g_assert_cmphex(vtd_guest_readl(&g, REG_PEUADDR), ==, 0xffffff00);
+    qtest_quit(qts);
+}
+
+/* Descriptors that there are only with page requests */
+typedef struct DescCase {
+    const char *name;
+    const char *props;
+    unsigned width;
+    uint64_t lo, hi;
+    bool valid;
+} DescCase;
+
+#define ON  "x-scalable-mode=on,x-pri=on"
+#define OFF "x-scalable-mode=on"
+#define SID (0x0100ull << 16)
+
+static const DescCase desc_cases[] = {
+    { "response-accepted", ON, 32, PGRP | SID, 5 << 3, true },
+    { "response-pasid-accepted", ON, 32,
+      PGRP | PGRP_PASID | SID | 0xfffffull << 32, 0x1ff << 3, true },
+    { "response-failure-accepted", ON, 32, PGRP | SID | 0xf000, 0, true },
+    { "response-unknown-code-accepted", ON, 32, PGRP | SID | 0x5000, 0, true },
+    { "response-last-accepted", ON, 32, PGRP | SID, 1 << 2, true },
+    { "response-reserved-low-refused", ON, 32, PGRP | SID | 1 << 5, 0, false },
+    { "response-reserved-pasid-refused", ON, 32, PGRP | SID | 1ull << 52, 0,
+      false },
+    { "response-reserved-high-refused", ON, 32, PGRP | SID, 1, false },
+    { "response-reserved-prgi-refused", ON, 32, PGRP | SID, 1 << 12, false },
+    { "response-128-bit-refused", ON, 16, PGRP | SID, 0, false },
+    { "response-not-offered-refused", OFF, 32, PGRP | SID, 0, false },
+    { "drain-accepted", ON, 32, 5 | WAIT_STATUS | WAIT_PD, QUEUE, true },
+    { "drain-128-bit-accepted", ON, 16, 5 | WAIT_STATUS | WAIT_PD, QUEUE,
+      true },
+    { "drain-reserved-refused", ON, 32, 5 | WAIT_STATUS | 1 << 8, QUEUE,
+      false },
+    { "drain-not-offered-refused", OFF, 32, 5 | WAIT_STATUS | WAIT_PD, QUEUE,
+      false },
+};
+
+static void test_descriptor(const void *opaque)
+{
+    const DescCase *c = opaque;
+    VtdGuest g;
+    QTestState *qts = start(&g, c->props, c->width);
+
+    vtd_guest_enable(&g);
+    vtd_guest_post(&g, c->lo, c->hi);
+    vtd_guest_ring(&g);
+    g_assert_cmphex(vtd_guest_readl(&g, REG_FSTS) & FSTS_IQE, ==,
+                    c->valid ? 0 : FSTS_IQE);
+    qtest_quit(qts);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    qtest_add_func("/intel-iommu-prq/registers/offered",
+                   test_registers_offered);
+    qtest_add_func("/intel-iommu-prq/registers/not-offered",
+                   test_registers_off);
+    qtest_add_func("/intel-iommu-prq/registers/eim", test_registers_eim);
+    for (size_t i = 0; i < G_N_ELEMENTS(desc_cases); i++) {
+        g_autofree char *path =
+            g_strdup_printf("/intel-iommu-prq/descriptor/%s",
+                            desc_cases[i].name);
+
+        qtest_add_data_func(path, &desc_cases[i], test_descriptor);
+    }
+    return g_test_run();
+}

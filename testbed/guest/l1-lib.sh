@@ -107,8 +107,8 @@ await_qmp() {
     done
 }
 
-# on-NAME's lines: "qmp JSON", "await REGEX".  The nth wait for the same is served
-# by the nth line, so that several commands may be under way.
+# on-NAME's lines: "qmp JSON", "await REGEX", "ping NETWORK".  The nth wait for the same
+# is served by the nth line, so that several commands may be under way.
 act_on() {
     [ -r "/scenario/on-$1" ] || return 0
     : > /run/qmp.log
@@ -116,6 +116,9 @@ act_on() {
     while read -r verb rest; do
         case $verb in
         qmp) say "qmp $rest"; echo "$rest" >&9 ;;
+        ping)
+            say "ping network=$rest $(ping -c 100 -i 0.05 -W 5 -s 1400 "10.0.$rest.2" | sed -n \
+                's/^\([0-9]*\) packets transmitted, \([0-9]*\) .*/sent=\1 answered=\2/p')" ;;
         await)
             echo "$rest" >> /run/awaited
             await_qmp "$rest" "$(grep -cxF "$rest" /run/awaited)" || return 0 ;;

@@ -45,7 +45,7 @@ WORDS = {
     "reboot": (NUMBER, ("reboot",)), "sync": (r"\w+", ("{}",)),
     "random": (f"{NUMBER}(:{NUMBER})?", ()), "vfio": (f"{NUMBER}(:small)?", ()),
     "dma": (ADDRESS, ()), "fault": (ADDRESS, ()), "pasid": (f"{ADDRESS}|{NUMBER}", ()),
-    "peer": (None, ()),
+    "peer": (None, ()), "testpmd": (None, ("testpmd",)),
 }
 
 
@@ -87,6 +87,8 @@ def _check_program(scenario, need):
         need(good and (argument or not colon),
              "l2.program: '%s' has to be %s", word,
              verb if wanted is None else "%s:%s" % (verb, wanted))
+        need(verb not in stock.PROGRAMS or scenario["l2"]["kernel"],
+             "l2.program: '%s' needs a kernel of Debian, l2.kernel", verb)
         syncs.update(place.format(argument) for place in places)
     for sync in scenario["on"]:
         need(sync in syncs, "on.%s: l2.program never waits there", sync)
@@ -123,8 +125,8 @@ def _check(name, scenario, known_checks):
     _check_program(scenario, need)
     for sync, steps in scenario["on"].items():
         for step in steps:
-            need(isinstance(step, str) and step.split(" ")[0] in ("qmp", "await"),
-                 "on.%s: a step is 'qmp JSON' or 'await REGEX'", sync)
+            need(isinstance(step, str) and step.split(" ")[0] in ("qmp", "await", "ping"),
+                 "on.%s: a step is 'qmp JSON', 'await REGEX' or 'ping NETWORK'", sync)
 
 
 def load_file(path, known_checks):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's own kernels for L2, as their packages have them: the image, and
-those of its modules without which L2 could neither report nor find its disk."""
+those of its modules without which L2 could neither report nor find its disk; and
+programs of Debian's for L2."""
+import collections
 import hashlib
 import lzma
 import os
@@ -19,12 +21,45 @@ _PARTS = ("drivers/nvme", "drivers/virtio", "drivers/char", "drivers/base", "dri
           "drivers/pps", "drivers/net/ethernet/intel/e1000e", "drivers/mfd", "block", "lib",
           "crypto", "arch")
 
+# A word of L2's program that runs a program of Debian's: the packages, and beginnings of
+# the names of those that it does without; the files that L2 gets, besides their libraries;
+# and what a kernel of Debian has to load for it
+Program = collections.namedtuple("Program", "suite packages leave_out files modules parts")
+PROGRAMS = {
+    "testpmd": Program(
+        "trixie",
+        ("dpdk-dev", "librte-net-e1000-25", "librte-mempool-ring25", "librte-bus-pci25"),
+        ("libdpdk-dev", "linux-libc-dev", "libc6-dev", "libssl-dev", "libpcap0.8-dev",
+         "libsystemd-dev", "libipsec-mb-dev", "libibverbs-dev", "zlib1g-dev", "python3",
+         "libpython3", "systemd", "dpkg", "passwd", "tar", "udev", "gcc", "binutils"),
+        ("usr/bin/dpdk-testpmd", "usr/lib/x86_64-linux-gnu/librte_net_e1000.so.25",
+         "usr/lib/x86_64-linux-gnu/dpdk/pmds-25.0/librte_mempool_ring.so.25"),
+        ("vfio_pci", "vfio_iommu_type1"), ("drivers/vfio", "virt")),
+}
 
-def kernel(suite, arch):
-    """Return (image, modules in the order of loading), and fetch them if need be."""
+
+def programs(words):
+    """What PROGRAMS has for the words of L2's program."""
+    return [PROGRAMS[verb] for verb in (word.partition(":")[0] for word in words)
+            if verb in PROGRAMS]
+
+
+def unpacked(program):
+    """The directory with a program, and with all that it needs."""
+    return str(debian.unpack_root(program.packages[0], program.suite, program.packages,
+                                  program.leave_out))
+
+
+def kernel(suite, arch, wanted=()):
+    """Return (image, modules in the order of loading), and fetch them if need be.
+
+    wanted: programs that it is to carry.
+    """
+    modules = MODULES + tuple(name for program in wanted for name in program.modules)
+    parts = _PARTS + tuple(part for program in wanted for part in program.parts)
     with locked(cache_dir() / "stock" / ("%s-%s.lock" % (suite, arch))):
         debs = debian.fetch_packages(suite, _packages(suite, ARCHS[arch]), ARCHS[arch])
-        key = hashlib.sha256("".join([deb.name for deb in debs] + list(MODULES + _PARTS)).encode())
+        key = hashlib.sha256("".join([deb.name for deb in debs] + list(modules + parts)).encode())
         final = cache_dir() / "stock" / ("%s-%s-%s" % (suite, arch, key.hexdigest()[:16]))
         if not final.is_dir():
             need_space(cache_dir(), 400, "Debian %s's kernel" % suite)
@@ -32,8 +67,8 @@ def kernel(suite, arch):
             remove(partial)
             partial.mkdir(parents=True)
             for deb in debs:
-                _extract(deb, partial)
-            _pick(partial)
+                _extract(deb, partial, parts)
+            _pick(partial, modules)
             partial.rename(final)
     return str(final / "image"), [str(final / name) for name in sorted(os.listdir(final))
                                   if name.endswith(".ko")]
@@ -56,10 +91,10 @@ def _packages(suite, arch):
     return found
 
 
-def _extract(deb, target):
+def _extract(deb, target, parts):
     """What is needed of a package; the newest ones have nothing in /boot."""
     wanted = re.compile(r"boot/vmlinuz-|lib/modules/[^/]*/(vmlinuz$|modules\.builtin$|kernel/(%s)/)"
-                        % "|".join(_PARTS))
+                        % "|".join(parts))
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)],
                           stdout=subprocess.PIPE) as package:
         with tarfile.open(fileobj=package.stdout, mode="r|") as archive:
@@ -70,7 +105,7 @@ def _extract(deb, target):
         raise Failure("%s cannot be unpacked" % deb.name)
 
 
-def _pick(directory):
+def _pick(directory, modules):
     """Leave the image, and the modules by the order of loading."""
     images = list(directory.rglob("vmlinuz*"))
     builtins = list(directory.rglob("modules.builtin"))
@@ -92,7 +127,7 @@ def _pick(directory):
         (directory / ("%02d-%s.ko" % (len(order), name))).write_bytes(data)
         order.append(name)
 
-    for name in MODULES:
+    for name in modules:
         load(name)
     images[0].rename(directory / "image")
     for path in directory.iterdir():

@@ -356,6 +356,21 @@ def dma_by_pasid(record, _scenario):
     return True, results[-1]["text"]
 
 
+@check
+def l2_testpmd(record, _scenario):
+    """A program of L2's has answered, by DMA of its own, all that L1 sent to its NIC."""
+    pings = [e for e in record["report"]["l1"] if e["word"] == "ping"]
+    results = _l2(record, "testpmd")
+    if not pings or not results:
+        return False, "L1 sent nothing" if not pings else "testpmd did not get to its end"
+    ping, result = pings[-1], results[-1]
+    sent = int(ping.get("f_sent") or 0)
+    text = "%s; L2: %s" % (ping["text"], result["text"])
+    good = (sent and ping.get("f_answered") == str(sent) and result.get("f_status") == "0"
+            and min(int(result.get("f_" + way) or 0) for way in ("received", "sent")) >= sent)
+    return bool(good), text
+
+
 # What guest/peercheck.c finds, in its order
 PEER = {"write": "arrived", "read": "arrived", "decode_off": "blocked", "memory": "arrived",
         "write_again": "arrived", "read_again": "arrived"}

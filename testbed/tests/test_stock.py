@@ -36,8 +36,7 @@ class PickTest(unittest.TestCase):
         path.write_bytes(data)
 
     def pick(self, *wanted):
-        with mock.patch.object(stock, "MODULES", wanted):
-            stock._pick(self.top)
+        stock._pick(self.top, wanted)
         return sorted(path.name for path in self.top.iterdir())
 
     def test_what_a_module_needs_is_loaded_before_it(self):
@@ -55,6 +54,31 @@ class PickTest(unittest.TestCase):
         (self.top / "boot/vmlinuz-6.1").unlink()
         with self.assertRaisesRegex(Failure, "0 kernels and 1 lists"):
             self.pick("disk")
+
+
+class ProgramsTest(unittest.TestCase):
+    def test_words_that_run_programs_of_debian(self):
+        self.assertEqual(stock.programs(["read", "sync:testpmd"]), [])
+        self.assertEqual(stock.programs(["read", "testpmd"]), [stock.PROGRAMS["testpmd"]])
+
+    def test_a_kernel_carries_what_they_need(self):
+        seen = {}
+        with tempfile.TemporaryDirectory() as cache, \
+                mock.patch.object(stock, "cache_dir", return_value=Path(cache)), \
+                mock.patch.object(stock, "need_space"), \
+                mock.patch.object(stock, "_packages", return_value=["linux-image-1"]), \
+                mock.patch.object(stock.debian, "fetch_packages",
+                                  return_value=[Path("linux-image-1.deb")]), \
+                mock.patch.object(stock, "_extract",
+                                  lambda deb, target, parts: seen.update(parts=parts)), \
+                mock.patch.object(stock, "_pick",
+                                  lambda directory, modules: seen.update(modules=modules)):
+            plain, _ = stock.kernel("trixie", "x86_64")
+            self.assertEqual(seen["modules"], stock.MODULES)
+            more, _ = stock.kernel("trixie", "x86_64", [stock.PROGRAMS["testpmd"]])
+        self.assertEqual(seen["modules"][len(stock.MODULES):], ("vfio_pci", "vfio_iommu_type1"))
+        self.assertIn("drivers/vfio", seen["parts"])
+        self.assertNotEqual(plain, more)
 
 
 class PackagesTest(unittest.TestCase):

@@ -354,6 +354,20 @@ class Verdict(unittest.TestCase):
             held, _ = verdict.CHECKS["peer_dma"](record, make_scenario())
             self.assertEqual(held, holds, text)
 
+    def test_a_program_that_left_packets_unanswered_fails(self):
+        end = "9.3 l2 3.3 testpmd pci=0000:01:00.0 status=%s received=%s sent=%s"
+        for answered, *rest, holds in (
+                ("100", "0", "101", "101", True), ("99", "0", "101", "101", False),
+                ("0", "0", "0", "0", False), ("100", "1", "101", "101", False),
+                ("100", "0", "101", "99", False), ("100", "0", "", "101", False)):
+            record = good_record()
+            record["report"]["l2"].append(records.parse_report(end % tuple(rest)))
+            self.assertFalse(verdict.CHECKS["l2_testpmd"](record, make_scenario())[0])
+            record["report"]["l1"].append(
+                records.parse_report("9.2 ping network=0 sent=100 answered=" + answered))
+            held, _ = verdict.CHECKS["l2_testpmd"](record, make_scenario())
+            self.assertEqual(held, holds, (answered, rest))
+
     def test_pasid_that_the_host_never_saw_fails(self):
         record = good_record()
         limited = make_scenario(limits={"pasid": 0x64})
@@ -497,6 +511,7 @@ class Files(unittest.TestCase):
         for bad in ('description = "x"\nchecks = ["no_such_check"]\n',
                     'description = "x"\nchecks = ["qut_exit"]\nno_such_key = 1\n',
                     'description = "x"\nchecks = ["qut_exit"]\nl2.kernel = "6.1"\n',
+                    'description = "x"\nchecks = ["qut_exit"]\nl2.program = ["testpmd"]\n',
                     'description = "x"\n', 'checks = ["qut_exit"]\n', "not toml"):
             with self.assertRaises(scenario.ScenarioError):
                 self.load(bad)

@@ -58,6 +58,8 @@
 #define VTD_INV_DESC_PC_PASID_ID(lo)    (((lo) >> 32) & 0xfffff)
 
 /* Scalable-mode context entry, first quadword (VT-d 9.4) */
+#define VTD_SM_CONTEXT_ENTRY_DTE        (1ULL << 2)
+#define VTD_SM_CONTEXT_ENTRY_PRE        (1ULL << 4)
 #define VTD_SM_CONTEXT_ENTRY_PASIDE     (1ULL << 3)
 #define VTD_SM_CONTEXT_ENTRY_PDTS(val)  (((val) >> 9) & 7)
 

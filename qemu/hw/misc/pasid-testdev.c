@@ -4,8 +4,8 @@
  * QEMU has no other device that tags its requests with a process address space
  * id, so that PASID table entries of the emulated VT-d other than that of
  * requests without PASID could not be tested with DMA. This one reads or writes
- * eight bytes at a time and says how that went. Registers in BAR 0, little
- * endian, by naturally aligned accesses:
+ * eight bytes at a time and says how that went. BAR 0 has 128 sets of
+ * registers, 32 bytes each, little endian, for naturally aligned accesses:
  *
  *   0x00  64 bits  address
  *   0x08  64 bits  data
@@ -13,12 +13,23 @@
  *   0x14  32 bits  command: 1 memory to data, 2 data to memory, 3 ask the IOMMU
  *                  to tell about each mapping from now on, as devices do that
  *                  copy them; done when the write returns
+ *                  4 as 1, 5 as 2, but with a translation that the device asks
+ *                  for (ATS); what is not mapped it requests (PRI), so that
+ *                  this may take until the requests are answered.  Bits 15:8:
+ *                  how many of the following pages to access at the same
+ *                  offset as well, up to 7.  All that misses is one page
+ *                  request group, whose index is the number of the set; what
+ *                  is read is added up, what is written is ascending
  *   0x18  32 bits  result of the last command: 0 done, 1 the request failed or
  *                  the IOMMU refuses, 2 the device may not make it (no bus
- *                  mastering, PASIDs not enabled, PASID too wide, no IOMMU with
- *                  PASIDs)
+ *                  mastering, PASIDs, ATS not enabled, PASID too wide, no
+ *                  IOMMU with PASIDs), 3 not finished, which locks the set,
+ *                  4 answered as invalid, 5 answered by a failure, which ends
+ *                  page requests until they are enabled anew
+ *   0x1c  32 bits  page requests made
  *
- * It has no interrupts.
+ * ATS and PRI are there with pri=on. There is no cache of translations. It has
+ * no interrupts.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -26,8 +37,11 @@
 #include "qemu/osdep.h"
 #include "qemu/error-report.h"
 #include "qemu/module.h"
+#include "qemu/timer.h"
 #include "qapi/error.h"
 #include "hw/i386/intel_iommu.h"
+#include "hw/i386/intel_iommu_ats.h"
+#include "hw/i386/intel_iommu_prq.h"
 #include "hw/i386/x86-iommu.h"
 #include "hw/pci/pci_bus.h"
 #include "hw/pci/pci_device.h"
@@ -39,9 +53,16 @@
 OBJECT_DECLARE_SIMPLE_TYPE(PasidTestdev, PASID_TESTDEV)
 
 #define PASID_TESTDEV_DEVICE_ID 0x11ea
-#define PASID_TESTDEV_BAR_SIZE  4096
+#define PASID_TESTDEV_SETS      128
+#define PASID_TESTDEV_SET_SIZE  32
 #define PASID_TESTDEV_CAP       0x100
+#define PASID_TESTDEV_ATS_CAP   0x110
+#define PASID_TESTDEV_PRI_CAP   0x120
 #define PASID_TESTDEV_MAX_BITS  20
+#define PASID_TESTDEV_PAGE      4096
+#define PASID_TESTDEV_PAGES     8       /* of one command */
+#define PASID_TESTDEV_CAPACITY  512     /* page requests at the same time */
+#define PASID_TESTDEV_RETRY_NS  1000000
 
 enum {
     REG_ADDRESS = 0x00,
@@ -49,30 +70,49 @@ enum {
     REG_PASID = 0x10,
     REG_COMMAND = 0x14,
     REG_RESULT = 0x18,
+    REG_REQUESTS = 0x1c,
 };
 
 enum {
     COMMAND_READ = 1,
     COMMAND_WRITE = 2,
     COMMAND_FOLLOW = 3,
+    COMMAND_ATS_READ = 4,
+    COMMAND_ATS_WRITE = 5,
 };
+#define COMMAND_CODE(command)   ((command) & 0xff)
+#define COMMAND_PAGES(command)  (((command) >> 8) + 1)
 
 enum {
     RESULT_DONE = 0,
     RESULT_FAILED = 1,
     RESULT_REFUSED = 2,
+    RESULT_WAITING = 3,
+    RESULT_INVALID = 4,
+    RESULT_FAILURE = 5,
 };
+
+typedef struct PasidTestdevSet {
+    uint64_t address;
+    uint64_t data;
+    uint32_t pasid;
+    uint32_t command;
+    uint32_t result;
+    uint32_t requests;
+    unsigned asked;             /* page requests that are not answered */
+} PasidTestdevSet;
 
 struct PasidTestdev {
     PCIDevice parent_obj;
 
     MemoryRegion bar;
     uint8_t pasid_bits;
+    bool pri;
 
-    uint64_t address;
-    uint64_t data;
-    uint32_t pasid;
-    uint32_t result;
+    PasidTestdevSet sets[PASID_TESTDEV_SETS];
+    unsigned outstanding;       /* sum of what the sets have asked */
+    QEMUTimer *retry;
+    IntelIOMMUState *asks;      /* whom, from the first time on */
 
     VTDAddressSpace *followed;
     IOMMUNotifier notifier;
@@ -86,25 +126,35 @@ static IntelIOMMUState *pasid_testdev_iommu(void)
                                                   TYPE_INTEL_IOMMU_DEVICE);
 }
 
-/* The address space of requests with this PASID, NULL if there may be none */
-static AddressSpace *pasid_testdev_as(PasidTestdev *t)
+/* The IOMMU's view of requests with this PASID, NULL if there may be none */
+static VTDAddressSpace *pasid_testdev_vtd_as(PasidTestdev *t, uint32_t pasid)
 {
     PCIDevice *dev = PCI_DEVICE(t);
     uint16_t control = pci_get_word(dev->config + PASID_TESTDEV_CAP +
                                     PCI_PASID_CTRL);
     IntelIOMMUState *iommu = pasid_testdev_iommu();
 
-    if (!(pci_get_word(dev->config + PCI_COMMAND) & PCI_COMMAND_MASTER)) {
+    if (!iommu ||
+        !(pci_get_word(dev->config + PCI_COMMAND) & PCI_COMMAND_MASTER) ||
+        (pasid != PCI_NO_PASID &&
+         (!(control & PCI_PASID_CTRL_ENABLE) || pasid >> t->pasid_bits))) {
         return NULL;
     }
-    if (t->pasid == PCI_NO_PASID) {
-        return pci_get_address_space(dev);
+    return vtd_find_add_as(iommu, pci_get_bus(dev), dev->devfn, pasid);
+}
+
+/* The address space of requests with this PASID, NULL if there may be none */
+static AddressSpace *pasid_testdev_as(PasidTestdev *t, uint32_t pasid)
+{
+    PCIDevice *dev = PCI_DEVICE(t);
+    VTDAddressSpace *as;
+
+    if (pasid == PCI_NO_PASID) {
+        return pci_get_word(dev->config + PCI_COMMAND) & PCI_COMMAND_MASTER ?
+               pci_get_address_space(dev) : NULL;
     }
-    if (!(control & PCI_PASID_CTRL_ENABLE) || t->pasid >> t->pasid_bits ||
-        !iommu) {
-        return NULL;
-    }
-    return &vtd_find_add_as(iommu, pci_get_bus(dev), dev->devfn, t->pasid)->as;
+    as = pasid_testdev_vtd_as(t, pasid);
+    return as ? &as->as : NULL;
 }
 
 static void pasid_testdev_notify(IOMMUNotifier *n, IOMMUTLBEntry *entry)
@@ -144,43 +194,276 @@ static uint32_t pasid_testdev_follow(PasidTestdev *t)
     return RESULT_DONE;
 }
 
-static void pasid_testdev_run(PasidTestdev *t, uint32_t command)
+static uint32_t pasid_testdev_move(PasidTestdev *t, PasidTestdevSet *set)
 {
-    AddressSpace *as = pasid_testdev_as(t);
-    uint64_t data = cpu_to_le64(t->data);
-    DMADirection dir = command == COMMAND_WRITE ? DMA_DIRECTION_FROM_DEVICE
-                                                : DMA_DIRECTION_TO_DEVICE;
+    AddressSpace *as = pasid_testdev_as(t, set->pasid);
+    uint64_t data = cpu_to_le64(set->data);
+    DMADirection dir = set->command == COMMAND_WRITE ?
+                       DMA_DIRECTION_FROM_DEVICE : DMA_DIRECTION_TO_DEVICE;
 
-    if (command == COMMAND_FOLLOW) {
-        t->result = pasid_testdev_follow(t);
-        return;
+    if (!as) {
+        return RESULT_REFUSED;
     }
-    if (!as || (command != COMMAND_READ && command != COMMAND_WRITE)) {
-        t->result = RESULT_REFUSED;
-        return;
-    }
-    if (dma_memory_rw(as, t->address, &data, sizeof(data), dir,
+    if (dma_memory_rw(as, set->address, &data, sizeof(data), dir,
                       MEMTXATTRS_UNSPECIFIED) != MEMTX_OK) {
-        t->result = RESULT_FAILED;
+        return RESULT_FAILED;
+    }
+    set->data = le64_to_cpu(data);
+    return RESULT_DONE;
+}
+
+/* ATS and PRI */
+
+static bool pasid_testdev_ats_enabled(PasidTestdev *t)
+{
+    return t->pri && pci_get_word(PCI_DEVICE(t)->config +
+                                  PASID_TESTDEV_ATS_CAP + PCI_ATS_CTRL) &
+                     PCI_ATS_CTRL_ENABLE;
+}
+
+static uint8_t *pasid_testdev_pri(PasidTestdev *t, unsigned reg)
+{
+    return PCI_DEVICE(t)->config + PASID_TESTDEV_PRI_CAP + reg;
+}
+
+static void pasid_testdev_pri_status(PasidTestdev *t, uint16_t set)
+{
+    uint8_t *status = pasid_testdev_pri(t, PCI_PRI_STATUS);
+    bool on = pci_get_word(pasid_testdev_pri(t, PCI_PRI_CTRL)) &
+              PCI_PRI_CTRL_ENABLE;
+
+    pci_word_test_and_clear_mask(status, PCI_PRI_STATUS_STOPPED);
+    pci_word_test_and_set_mask(status, set);
+    if (!on && !t->outstanding) {
+        pci_word_test_and_set_mask(status, PCI_PRI_STATUS_STOPPED);
+    }
+}
+
+/* How many page requests software lets the device make */
+static unsigned pasid_testdev_allocated(PasidTestdev *t)
+{
+    uint16_t control = pci_get_word(pasid_testdev_pri(t, PCI_PRI_CTRL));
+    uint16_t status = pci_get_word(pasid_testdev_pri(t, PCI_PRI_STATUS));
+
+    if (!(control & PCI_PRI_CTRL_ENABLE) || status & PCI_PRI_STATUS_RF) {
+        return 0;
+    }
+    return MIN(pci_get_long(pasid_testdev_pri(t, PCI_PRI_ALLOC_REQ)),
+               PASID_TESTDEV_CAPACITY);
+}
+
+/* The group of @set is answered, by the guest or by the IOMMU itself */
+static void pasid_testdev_answered(PasidTestdev *t, PasidTestdevSet *set,
+                                   VTDPrqCode code)
+{
+    t->outstanding -= set->asked;
+    set->asked = 0;
+    if (code == VTD_PRQ_INVALID) {
+        set->result = RESULT_INVALID;
+    } else if (code != VTD_PRQ_SUCCESS) {
+        set->result = RESULT_FAILURE;
+    }
+    pasid_testdev_pri_status(t, set->result == RESULT_FAILURE ?
+                                PCI_PRI_STATUS_RF : 0);
+}
+
+static void pasid_testdev_ask(PasidTestdev *t, PasidTestdevSet *set,
+                              VTDAddressSpace *as, VTDPageRequest *req,
+                              unsigned n)
+{
+    VTDPrqResult result;
+
+    set->asked = n;
+    set->requests += n;
+    t->outstanding += n;
+    req[n - 1].last = true;
+    result = vtd_ats_request_pages(as, req, n);
+    if (result != VTD_PRQ_POSTED) {
+        pasid_testdev_answered(t, set, result == VTD_PRQ_FULL ?
+                                       VTD_PRQ_SUCCESS : VTD_PRQ_FAILURE);
+        timer_mod(t->retry, qemu_clock_get_ns(QEMU_CLOCK_VIRTUAL) +
+                            PASID_TESTDEV_RETRY_NS);
+    }
+}
+
+/* All pages of @set are translated: access them */
+static uint32_t pasid_testdev_move_pages(PasidTestdevSet *set,
+                                         const hwaddr *pages)
+{
+    bool is_write = COMMAND_CODE(set->command) == COMMAND_ATS_WRITE;
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < COMMAND_PAGES(set->command); i++) {
+        uint64_t data = cpu_to_le64(set->data + i);
+
+        if (address_space_rw(&address_space_memory, pages[i],
+                             MEMTXATTRS_UNSPECIFIED, &data, sizeof(data),
+                             is_write) != MEMTX_OK) {
+            return RESULT_FAILED;
+        }
+        sum += le64_to_cpu(data);
+    }
+    if (!is_write) {
+        set->data = sum;
+    }
+    return RESULT_DONE;
+}
+
+/* Translate anew; then access memory, or ask for what is missing */
+static void pasid_testdev_ats(PasidTestdev *t, PasidTestdevSet *set)
+{
+    VTDAddressSpace *as = pasid_testdev_vtd_as(t, set->pasid);
+    bool is_write = COMMAND_CODE(set->command) == COMMAND_ATS_WRITE;
+    unsigned missing = 0, allocated = pasid_testdev_allocated(t);
+    VTDPageRequest req[PASID_TESTDEV_PAGES];
+    hwaddr pages[PASID_TESTDEV_PAGES];
+
+    if (!as || !pasid_testdev_ats_enabled(t)) {
+        set->result = RESULT_REFUSED;
         return;
     }
-    t->data = le64_to_cpu(data);
-    t->result = RESULT_DONE;
+    for (unsigned i = 0; i < COMMAND_PAGES(set->command); i++) {
+        hwaddr addr = set->address + i * PASID_TESTDEV_PAGE;
+
+        switch (vtd_ats_translate(as, addr, is_write, &pages[i])) {
+        case VTD_ATS_DONE:
+            break;
+        case VTD_ATS_MISS:
+            req[missing++] = (VTDPageRequest) {
+                .addr = QEMU_ALIGN_DOWN(addr, PASID_TESTDEV_PAGE),
+                .prgi = set - t->sets,
+                .read = !is_write,
+                .write = is_write,
+            };
+            break;
+        default:
+            set->result = RESULT_FAILED;
+            return;
+        }
+    }
+    if (!missing) {
+        set->result = pasid_testdev_move_pages(set, pages);
+    } else if (missing > allocated) {
+        set->result = RESULT_FAILED;
+    } else if (missing + t->outstanding <= allocated) {
+        pasid_testdev_ask(t, set, as, req, missing);
+    }
+}
+
+/* Go on with what waits, but for what has been asked already */
+static void pasid_testdev_retry(void *opaque)
+{
+    PasidTestdev *t = opaque;
+
+    for (unsigned i = 0; i < PASID_TESTDEV_SETS; i++) {
+        PasidTestdevSet *set = &t->sets[i];
+
+        if (set->result == RESULT_WAITING && !set->asked) {
+            pasid_testdev_ats(t, set);
+        }
+    }
+}
+
+static void pasid_testdev_response(void *opaque, bool has_pasid,
+                                   uint32_t pasid, uint16_t prgi,
+                                   VTDPrqCode code)
+{
+    PasidTestdev *t = opaque;
+    PasidTestdevSet *set = &t->sets[prgi % PASID_TESTDEV_SETS];
+
+    if (prgi >= PASID_TESTDEV_SETS || !set->asked ||
+        set->pasid != (has_pasid ? pasid : PCI_NO_PASID)) {
+        pasid_testdev_pri_status(t, PCI_PRI_STATUS_UPRGI);
+        return;
+    }
+    pasid_testdev_answered(t, set, code);
+    pasid_testdev_retry(t);
+}
+
+/* Forget what was asked: whoever answers now answers nothing */
+static void pasid_testdev_forget(PasidTestdev *t)
+{
+    for (unsigned i = 0; i < PASID_TESTDEV_SETS; i++) {
+        if (t->sets[i].result == RESULT_WAITING) {
+            t->sets[i].result = RESULT_FAILED;
+        }
+        t->sets[i].asked = 0;
+    }
+    t->outstanding = 0;
+    timer_del(t->retry);
+}
+
+static void pasid_testdev_config_write(PCIDevice *dev, uint32_t addr,
+                                       uint32_t value, int len)
+{
+    PasidTestdev *t = PASID_TESTDEV(dev);
+    uint8_t *control = pasid_testdev_pri(t, PCI_PRI_CTRL);
+
+    pci_default_write_config(dev, addr, value, len);
+    if (!t->pri) {
+        return;
+    }
+    if (pci_word_test_and_clear_mask(control, PCI_PRI_CTRL_RESET)) {
+        pasid_testdev_forget(t);
+        pci_word_test_and_clear_mask(pasid_testdev_pri(t, PCI_PRI_STATUS),
+                                     PCI_PRI_STATUS_RF | PCI_PRI_STATUS_UPRGI);
+    }
+    if (!t->asks && pasid_testdev_allocated(t)) {
+        t->asks = pasid_testdev_iommu();
+        if (t->asks) {
+            vtd_prq_register(t->asks, dev, pasid_testdev_response, t);
+        }
+    }
+    /* What cannot be asked any more fails */
+    pasid_testdev_retry(t);
+    pasid_testdev_pri_status(t, 0);
+}
+
+/* Registers */
+
+static void pasid_testdev_run(PasidTestdev *t, PasidTestdevSet *set,
+                              uint32_t command)
+{
+    set->command = command;
+    switch (COMMAND_CODE(command)) {
+    case COMMAND_READ:
+    case COMMAND_WRITE:
+        set->result = pasid_testdev_move(t, set);
+        break;
+    case COMMAND_FOLLOW:
+        set->result = pasid_testdev_follow(t);
+        break;
+    case COMMAND_ATS_READ:
+    case COMMAND_ATS_WRITE:
+        if (COMMAND_PAGES(command) <= PASID_TESTDEV_PAGES &&
+            QEMU_IS_ALIGNED(set->address, sizeof(set->data))) {
+            set->result = RESULT_WAITING;
+            pasid_testdev_ats(t, set);
+            break;
+        }
+        /* fallthrough */
+    default:
+        set->result = RESULT_REFUSED;
+        break;
+    }
 }
 
 static uint64_t pasid_testdev_read(void *opaque, hwaddr addr, unsigned size)
 {
     PasidTestdev *t = opaque;
+    PasidTestdevSet *set = &t->sets[addr / PASID_TESTDEV_SET_SIZE];
 
-    switch (addr) {
+    switch (addr % PASID_TESTDEV_SET_SIZE) {
     case REG_ADDRESS:
-        return t->address;
+        return set->address;
     case REG_DATA:
-        return t->data;
+        return set->data;
     case REG_PASID:
-        return t->pasid;
+        return set->pasid;
     case REG_RESULT:
-        return t->result;
+        return set->result;
+    case REG_REQUESTS:
+        return set->requests;
     default:
         return 0;
     }
@@ -190,19 +473,23 @@ static void pasid_testdev_write(void *opaque, hwaddr addr, uint64_t value,
                                 unsigned size)
 {
     PasidTestdev *t = opaque;
+    PasidTestdevSet *set = &t->sets[addr / PASID_TESTDEV_SET_SIZE];
 
-    switch (addr) {
+    if (set->result == RESULT_WAITING) {
+        return;
+    }
+    switch (addr % PASID_TESTDEV_SET_SIZE) {
     case REG_ADDRESS:
-        t->address = value;
+        set->address = value;
         break;
     case REG_DATA:
-        t->data = value;
+        set->data = value;
         break;
     case REG_PASID:
-        t->pasid = value;
+        set->pasid = value;
         break;
     case REG_COMMAND:
-        pasid_testdev_run(t, value);
+        pasid_testdev_run(t, set, value);
         break;
     default:
         break;
@@ -229,6 +516,22 @@ static void pasid_testdev_add_cap(PasidTestdev *t)
                  PCI_PASID_CTRL_ENABLE);
 }
 
+static void pasid_testdev_add_pri_cap(PasidTestdev *t)
+{
+    PCIDevice *dev = PCI_DEVICE(t);
+    uint8_t *wmask = dev->wmask + PASID_TESTDEV_PRI_CAP;
+
+    pcie_ats_init(dev, PASID_TESTDEV_ATS_CAP, true);
+    pcie_add_capability(dev, PCI_EXT_CAP_ID_PRI, 1, PASID_TESTDEV_PRI_CAP,
+                        PCI_EXT_CAP_PRI_SIZEOF);
+    pci_set_word(wmask + PCI_PRI_CTRL, PCI_PRI_CTRL_ENABLE |
+                                       PCI_PRI_CTRL_RESET);
+    pci_set_word(dev->w1cmask + PASID_TESTDEV_PRI_CAP + PCI_PRI_STATUS,
+                 PCI_PRI_STATUS_RF | PCI_PRI_STATUS_UPRGI);
+    pci_set_long(pasid_testdev_pri(t, PCI_PRI_MAX_REQ), PASID_TESTDEV_CAPACITY);
+    pci_set_long(wmask + PCI_PRI_ALLOC_REQ, UINT32_MAX);
+}
+
 static void pasid_testdev_realize(PCIDevice *dev, Error **errp)
 {
     PasidTestdev *t = PASID_TESTDEV(dev);
@@ -247,32 +550,53 @@ static void pasid_testdev_realize(PCIDevice *dev, Error **errp)
         return;
     }
     pasid_testdev_add_cap(t);
+    if (t->pri) {
+        pasid_testdev_add_pri_cap(t);
+    }
+    t->retry = timer_new_ns(QEMU_CLOCK_VIRTUAL, pasid_testdev_retry, t);
     memory_region_init_io(&t->bar, OBJECT(t), &pasid_testdev_ops, t,
-                          TYPE_PASID_TESTDEV, PASID_TESTDEV_BAR_SIZE);
+                          TYPE_PASID_TESTDEV,
+                          PASID_TESTDEV_SETS * PASID_TESTDEV_SET_SIZE);
     pci_register_bar(dev, 0, PCI_BASE_ADDRESS_SPACE_MEMORY, &t->bar);
 }
 
 static void pasid_testdev_exit(PCIDevice *dev)
 {
-    pasid_testdev_unfollow(PASID_TESTDEV(dev));
+    PasidTestdev *t = PASID_TESTDEV(dev);
+
+    pasid_testdev_unfollow(t);
+    if (t->asks) {
+        vtd_prq_unregister(t->asks, dev);
+    }
+    timer_free(t->retry);
     pcie_cap_exit(dev);
 }
 
 static void pasid_testdev_reset(DeviceState *qdev)
 {
     PasidTestdev *t = PASID_TESTDEV(qdev);
+    PCIDevice *dev = PCI_DEVICE(t);
 
     pasid_testdev_unfollow(t);
-    pci_set_word(PCI_DEVICE(t)->config + PASID_TESTDEV_CAP + PCI_PASID_CTRL, 0);
-    t->address = 0;
-    t->data = 0;
-    t->pasid = PCI_NO_PASID;
-    t->result = RESULT_DONE;
+    pasid_testdev_forget(t);
+    memset(t->sets, 0, sizeof(t->sets));
+    for (unsigned i = 0; i < PASID_TESTDEV_SETS; i++) {
+        t->sets[i].pasid = PCI_NO_PASID;
+    }
+    pci_set_word(dev->config + PASID_TESTDEV_CAP + PCI_PASID_CTRL, 0);
+    if (t->pri) {
+        pci_set_word(dev->config + PASID_TESTDEV_ATS_CAP + PCI_ATS_CTRL, 0);
+        pci_set_word(pasid_testdev_pri(t, PCI_PRI_CTRL), 0);
+        pci_set_word(pasid_testdev_pri(t, PCI_PRI_STATUS),
+                     PCI_PRI_STATUS_PASID | PCI_PRI_STATUS_STOPPED);
+        pci_set_long(pasid_testdev_pri(t, PCI_PRI_ALLOC_REQ), 0);
+    }
 }
 
 static const Property pasid_testdev_properties[] = {
     DEFINE_PROP_UINT8("pasid-bits", PasidTestdev, pasid_bits,
                       PASID_TESTDEV_MAX_BITS),
+    DEFINE_PROP_BOOL("pri", PasidTestdev, pri, false),
 };
 
 static void pasid_testdev_class_init(ObjectClass *klass, void *data)
@@ -282,6 +606,7 @@ static void pasid_testdev_class_init(ObjectClass *klass, void *data)
 
     k->realize = pasid_testdev_realize;
     k->exit = pasid_testdev_exit;
+    k->config_write = pasid_testdev_config_write;
     k->vendor_id = PCI_VENDOR_ID_QEMU;
     k->device_id = PASID_TESTDEV_DEVICE_ID;
     k->class_id = PCI_CLASS_OTHERS;

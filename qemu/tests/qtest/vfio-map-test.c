@@ -9,13 +9,18 @@
 #include "qemu/osdep.h"
 #include <linux/magic.h>
 #include <sys/vfs.h>
+#include "qemu/bswap.h"
 #include "qemu/memfd.h"
 #include "qemu/units.h"
+#include "libqos/malloc-pc.h"
+#include "libqos/pci-pc.h"
+#include "libqos/virtio-pci.h"
+#include "standard-headers/linux/virtio_mem.h"
 #include "viommu/sweep.h"
 #include "vtd-accel-common.h"
 
-#define MAP         "IOMMU_IOAS_MAP"
-#define MAP_FILE    "IOMMU_IOAS_MAP_FILE"
+#define BY_ADDRESS  "IOMMU_IOAS_MAP"
+#define BY_FILE     "IOMMU_IOAS_MAP_FILE"
 #define RAM_SIZE    (VTD_GUEST_RAM_MB * MiB)
 #define MEMFD       "-object memory-backend-memfd,id=ram,size=%zu,share=%s " \
                     "-machine memory-backend=ram "
@@ -34,10 +39,15 @@ static bool start_memfd(VtdAccelTest *t, const char *share, unsigned devices)
     return start(t, args, devices);
 }
 
+static uint64_t map_calls(FakeHost *host)
+{
+    return fakehost_calls(host, BY_ADDRESS) + fakehost_calls(host, BY_FILE);
+}
+
 /* Memory above 1 MiB goes as a whole */
 static void expect_above(VtdAccelTest *t, bool by_file, uint64_t file_offset)
 {
-    g_autofree char *line = fakehost_log_last(t->host, 0, MAP_FILE " ",
+    g_autofree char *line = fakehost_log_last(t->host, 0, BY_FILE " ",
                                               " iova=0x100000 ");
     g_autofree char *start = g_strdup_printf(" start=0x%" PRIx64 " ",
                                              file_offset + 0x100000);
@@ -49,14 +59,15 @@ static void expect_above(VtdAccelTest *t, bool by_file, uint64_t file_offset)
         fakehost_expect_text(line, start);
     } else {
         g_assert_null(line);
-        line = fakehost_log_last(t->host, 0, MAP " ", " iova=0x100000 ");
+        line = fakehost_log_last(t->host, 0, BY_ADDRESS " ",
+                                 " iova=0x100000 ");
     }
     fakehost_expect_text(line, length);
 }
 
 static void test_memfd(void)
 {
-    uint64_t bytes, calls;
+    uint64_t bytes;
     uint32_t areas;
     VtdAccelTest t;
 
@@ -67,15 +78,14 @@ static void test_memfd(void)
     vtd_accel_expect_s2(&t, 0);
     bytes = t.host->page->mapped_bytes;
     areas = t.host->page->areas;
-    calls = fakehost_calls(t.host, MAP) + fakehost_calls(t.host, MAP_FILE);
-    g_assert_cmpuint(calls, ==, areas);
+    g_assert_cmpuint(map_calls(t.host), ==, areas);
     fakehost_unplug(t.host, 0);
     fakehost_expect_empty(t.host);
     fakehost_free(t.host);
 
     /* No more and no less than without a file */
     if (start(&t, NULL, 1)) {
-        g_assert_cmpuint(fakehost_calls(t.host, MAP_FILE), ==, 0);
+        g_assert_cmpuint(fakehost_calls(t.host, BY_FILE), ==, 0);
         expect_above(&t, false, 0);
         g_assert_cmpuint(t.host->page->mapped_bytes, ==, bytes);
         g_assert_cmpuint(t.host->page->areas, ==, areas);
@@ -83,17 +93,72 @@ static void test_memfd(void)
     }
 }
 
-/* What the guest writes does not reach the file */
-static void test_private(void)
+/* --- kinds of memory --- */
+
+typedef struct Kind {
+    const char *name;
+    const char *what;
+    const char *args;
+    bool by_file, all;          /* … and so is all other memory */
+} Kind;
+
+#define USED        ",size=" stringify(VTD_GUEST_RAM_MB) "M " \
+                    "-machine memory-backend=ram "
+
+static const Kind kinds[] = {
+    {
+        "memfd-private_by-address",
+        "what the guest writes does not reach the file",
+        "-object memory-backend-memfd,id=ram,share=off" USED,
+    }, {
+        "shared_by-file", "QEMU shares memory by a memfd of its own",
+        "-object memory-backend-ram,id=ram,share=on" USED, true,
+    }, {
+        "all-shared_by-file", "as it has to be for cpr-transfer",
+        "-object memory-backend-memfd,id=ram,share=on" USED
+        "-machine aux-ram-share=on ", true, true,
+    },
+};
+
+static void test_kind(const void *data)
 {
+    const Kind *c = data;
     VtdAccelTest t;
 
-    if (!start_memfd(&t, "off", 1)) {
+    g_test_message("%s", c->what);
+    if (!start(&t, c->args, 1)) {
         return;
     }
-    g_assert_cmpuint(fakehost_calls(t.host, MAP_FILE), ==, 0);
-    expect_above(&t, false, 0);
+    expect_above(&t, c->by_file, 0);
+    if (!c->by_file) {
+        g_assert_cmpuint(fakehost_calls(t.host, BY_FILE), ==, 0);
+    }
+    if (c->all) {
+        g_assert_cmpuint(fakehost_calls(t.host, BY_ADDRESS), ==, 0);
+    }
     fakehost_free(t.host);
+}
+
+/* Pages that are never touched are not missed where there are none to have */
+static void test_huge_pages(void)
+{
+    static const char args[] =
+        "-m " stringify(VTD_GUEST_RAM_MB) "M,slots=1,maxmem=1G "
+        "-object memory-backend-memfd,id=huge,size=128M,share=on,hugetlb=on,"
+        "hugetlbsize=2M,reserve=off -device pc-dimm,memdev=huge ";
+    int fd = memfd_create("vfio-map", MFD_HUGETLB);
+    VtdAccelTest t;
+
+    if (fd < 0) {
+        g_test_skip("this machine's kernel has no huge pages");
+        return;
+    }
+    close(fd);
+    if (start(&t, args, 1)) {
+        fakehost_expect_log(t.host, 0, BY_FILE " ",
+                            " start=0x0 length=0x8000000 ");
+        fakehost_free(t.host);
+    }
 }
 
 /* The guest's memory begins in the middle of the file */
@@ -137,6 +202,130 @@ static void test_disk(void)
     unlink(path);
 }
 
+/* --- memory of which the guest has only parts --- */
+
+#define BLOCK           (2 * MiB)
+#define VIRTIO_MEM_DEVFN    QPCI_DEVFN(0x10, 0)
+#define VIRTIO_MEM_ARGS                                                 \
+    "-m " stringify(VTD_GUEST_RAM_MB) "M,maxmem=1G "                    \
+    "-object memory-backend-memfd,id=parts,size=64M,share=on "          \
+    "-device virtio-mem-pci,bus=pcie.0,addr=0x10,memdev=parts,"         \
+    "block-size=2M,requested-size=8M "
+
+/* A driver of virtio-mem */
+typedef struct Parts {
+    QTestState *qts;
+    QGuestAllocator alloc;
+    QPCIBus *bus;
+    QVirtioPCIDevice *dev;
+    QVirtQueue *vq;
+    uint64_t addr;              /* of the first block */
+} Parts;
+
+static void parts_start(Parts *p, QTestState *qts)
+{
+    QPCIAddress addr = { .devfn = VIRTIO_MEM_DEVFN };
+    QVirtioDevice *dev;
+
+    p->qts = qts;
+    pc_alloc_init(&p->alloc, qts, 0);
+    p->bus = qpci_new_pc(qts, &p->alloc);
+    p->dev = virtio_pci_new(p->bus, &addr);
+    dev = &p->dev->vdev;
+    qvirtio_pci_device_enable(p->dev);
+    qvirtio_start_device(dev);
+    /* All, but each request is to interrupt */
+    qvirtio_set_features(dev, qvirtio_get_features(dev) &
+                         ~(1ull << VIRTIO_RING_F_EVENT_IDX));
+    p->vq = qvirtqueue_setup(dev, &p->alloc, 0);
+    qvirtio_set_driver_ok(dev);
+    p->addr = qvirtio_config_readq(dev, offsetof(struct virtio_mem_config,
+                                                 addr));
+}
+
+static void parts_ask(Parts *p, uint16_t type, unsigned block, uint16_t num)
+{
+    struct virtio_mem_req req = {
+        .type = cpu_to_le16(type),
+        .u.plug.addr = cpu_to_le64(p->addr + block * BLOCK),
+        .u.plug.nb_blocks = cpu_to_le16(num),
+    };
+    uint64_t addr = guest_alloc(&p->alloc, 4096);
+    uint32_t head;
+
+    qtest_memwrite(p->qts, addr, &req, sizeof(req));
+    head = qvirtqueue_add(p->qts, p->vq, addr, sizeof(req), false, true);
+    qvirtqueue_add(p->qts, p->vq, addr + sizeof(req),
+                   sizeof(struct virtio_mem_resp), true, false);
+    qvirtqueue_kick(p->qts, &p->dev->vdev, p->vq, head);
+    qvirtio_wait_used_elem(p->qts, &p->dev->vdev, p->vq, head, NULL,
+                           QTEST_HANG_SECONDS * G_USEC_PER_SEC);
+    g_assert_cmpuint(qtest_readw(p->qts, addr + sizeof(req)), ==,
+                     VIRTIO_MEM_RESP_ACK);
+    guest_free(&p->alloc, addr);
+}
+
+static void parts_stop(Parts *p)
+{
+    qvirtqueue_cleanup(p->dev->vdev.bus, p->vq, &p->alloc);
+    qvirtio_pci_destructor(&p->dev->obj);
+    g_free(p->dev);
+    qpci_free_pc(p->bus);
+    alloc_destroy(&p->alloc);
+}
+
+/* Is a block mapped by its part of the file, since @mark? */
+static bool block_is_mapped(VtdAccelTest *t, const Parts *p, size_t mark,
+                            unsigned block)
+{
+    g_autofree char *iova = g_strdup_printf(" iova=0x%" PRIx64 " ",
+                                            (uint64_t)(p->addr +
+                                                       block * BLOCK));
+    g_autofree char *start = g_strdup_printf(" start=0x%" PRIx64
+                                             " length=0x200000 ",
+                                             (uint64_t)(block * BLOCK));
+    g_autofree char *line = fakehost_log_last(t->host, mark, BY_FILE " ",
+                                              iova);
+
+    if (line) {
+        fakehost_expect_text(line, start);
+    }
+    return line;
+}
+
+/* The host pins what the guest has been given, and no hole of the file */
+static void test_parts(void)
+{
+    VtdAccelTest t;
+    uint64_t areas;
+    size_t mark;
+    Parts p;
+
+    if (!start(&t, VIRTIO_MEM_ARGS, 1)) {
+        return;
+    }
+    parts_start(&p, t.host->qts);
+    areas = t.host->page->areas;
+    g_assert_cmpuint(fakehost_calls(t.host, BY_FILE), ==, 0);
+    parts_ask(&p, VIRTIO_MEM_REQ_PLUG, 1, 2);
+    g_assert_true(block_is_mapped(&t, &p, 0, 1));
+    g_assert_true(block_is_mapped(&t, &p, 0, 2));
+    g_assert_cmpuint(t.host->page->areas, ==, areas + 2);
+    parts_ask(&p, VIRTIO_MEM_REQ_UNPLUG, 1, 1);
+    g_assert_cmpuint(t.host->page->areas, ==, areas + 1);
+
+    /* So it is for a device that comes now */
+    fakehost_unplug(t.host, 0);
+    fakehost_expect_empty(t.host);
+    mark = fakehost_log_mark(t.host);
+    fakehost_plug(t.host, 0);
+    g_assert_false(block_is_mapped(&t, &p, mark, 1));
+    g_assert_true(block_is_mapped(&t, &p, mark, 2));
+    g_assert_cmpuint(t.host->page->areas, ==, areas + 1);
+    parts_stop(&p);
+    fakehost_free(t.host);
+}
+
 /* --- hosts that do not do it --- */
 
 typedef struct Refusal {
@@ -160,17 +349,18 @@ static void test_refusal(const void *data)
     if (!start_memfd(&t, "on", 0)) {
         return;
     }
-    fakehost_fail(t.host, MAP_FILE, 1, 0, c->err, 0);
+    fakehost_fail(t.host, BY_FILE, 1, 0, c->err, 0);
     fakehost_plug(t.host, 0);
     vtd_accel_expect_s2(&t, 0);
-    files = fakehost_calls(t.host, MAP_FILE);
+    files = fakehost_calls(t.host, BY_FILE);
     if (c->forever) {
         g_assert_cmpuint(files, ==, 1);
     } else {
         g_assert_cmpuint(files, >, 1);
     }
     /* By its address, in the end; the file's line is that of the failure */
-    g_assert_cmpuint(fakehost_calls(t.host, MAP), ==, t.host->page->areas);
+    g_assert_cmpuint(fakehost_calls(t.host, BY_ADDRESS), ==,
+                     t.host->page->areas);
     g_assert_cmpuint(t.host->page->mapped_bytes, >=, RAM_SIZE - 1 * MiB);
     fakehost_unplug(t.host, 0);
     fakehost_expect_empty(t.host);
@@ -212,8 +402,7 @@ static void test_devices(const void *share)
         if (!start_memfd(&t, share, i ? 8 : 1)) {
             return;
         }
-        calls[i] = fakehost_calls(t.host, MAP) +
-                   fakehost_calls(t.host, MAP_FILE);
+        calls[i] = map_calls(t.host);
         bytes[i] = t.host->page->mapped_bytes;
         g_assert_cmpuint(calls[i], ==, t.host->page->areas);
         fakehost_free(t.host);
@@ -226,9 +415,11 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     qtest_add_func("/vfio-map/memfd_by-file", test_memfd);
-    qtest_add_func("/vfio-map/memfd-private_by-address", test_private);
+    qtest_add_cases("/vfio-map", kinds, test_kind);
+    qtest_add_func("/vfio-map/huge-pages_by-file", test_huge_pages);
     qtest_add_func("/vfio-map/file-with-offset_by-file", test_offset);
     qtest_add_func("/vfio-map/disk_by-address", test_disk);
+    qtest_add_func("/vfio-map/virtio-mem_parts", test_parts);
     qtest_add_cases("/vfio-map/host", refusals, test_refusal);
     qtest_add_func("/vfio-map/sweep_all-or-none", test_sweep);
     qtest_add_data_func("/vfio-map/8-devices-memfd_once", "on", test_devices);

@@ -20,6 +20,8 @@
 #define VALUE       0x1122334455667788ull
 #define ENDLESS     (1ull << 50)    /* too much to be sent in the downtime */
 #define BANDWIDTH   300000          /* bytes in a second */
+#define SHARED_RAM  "-object memory-backend-memfd,id=ram,share=on,size=" \
+                    stringify(VTD_GUEST_RAM_MB) "M -machine memory-backend=ram "
 #define TRACKS      (HOST_ECAP | HOST_ECAP_SSADS)
 
 typedef struct Case {
@@ -29,6 +31,7 @@ typedef struct Case {
     const char *device;         /* of the host description */
     bool pass_through;          /* the guest has no tables for it */
     const char *error;          /* migration is refused: why */
+    const char *args;           /* more arguments for QEMU, or NULL */
 } Case;
 
 static const Case cases[] = {
@@ -46,6 +49,9 @@ static const Case cases[] = {
         "a device that passes through may have tables a moment later",
         TRACKS, "log-dma=1", true,
     }, {
+        "memory-of-a-file_arrives", "whose file is what the host has mapped",
+        TRACKS, "log-dma=0", .args = SHARED_RAM,
+    }, {
         "no-tracking_refused", "nobody knows what was written",
         HOST_ECAP, "log-dma=0", .error = "no IOMMU dirty tracking for stage-2",
     }, {
@@ -61,7 +67,9 @@ static bool start(VtdLegacy *l, const Case *c, bool incoming)
         g_strdup_printf("iommu iommu0 type=vtd cap=0x%" PRIx64 " ecap=0x%"
                         PRIx64 " errata=1\ndevice dev0 iommu=iommu0 migrate=1 "
                         "%s\n", (uint64_t)HOST_CAP, c->ecap, c->device);
-    VtdAccelSetup setup = { .host = host, .devices = 1, .incoming = incoming };
+    VtdAccelSetup setup = {
+        .host = host, .devices = 1, .incoming = incoming, .args = c->args,
+    };
 
     return vtd_legacy_start(l, &setup, 4);
 }
@@ -181,6 +189,8 @@ static void test_case(const void *data)
     g_assert_cmpuint(fakehost_calls(src.t.host,
                                     "IOMMU_HWPT_SET_DIRTY_TRACKING"), >, 0);
     g_assert_cmpuint(fakehost_device(src.t.host, "dev0")->log_starts, ==, 0);
+    g_assert_cmpint(fakehost_calls(src.t.host, "IOMMU_IOAS_MAP_FILE") > 0, ==,
+                    c->args != NULL);
     fakehost_free(src.t.host);
     fakehost_free(dst.t.host);
 }

@@ -271,7 +271,7 @@ static int fh_dma_write(FhVfioDev *dev, const struct FakehostDma *dma)
 {
     FhHwpt *hwpt = fh_hw_translation(dev);
     const FhArea *area;
-    uint64_t addr;
+    uint64_t addr, to;
 
     if (dev->mig_state != VFIO_DEVICE_STATE_RUNNING &&
         dev->mig_state != VFIO_DEVICE_STATE_RUNNING_P2P) {
@@ -286,16 +286,20 @@ static int fh_dma_write(FhVfioDev *dev, const struct FakehostDma *dma)
     if (!area || area->last - addr < sizeof(dma->value) - 1) {
         return -EFAULT;
     }
-    if (!(area->flags & IOMMU_IOAS_MAP_WRITEABLE) ||
-        (area->file && !area->peer)) {
+    if (!(area->flags & IOMMU_IOAS_MAP_WRITEABLE)) {
         return -EACCES;
     }
     if (area->peer) {
         return fh_dmabuf_write(area, addr - area->start, &dma->value,
                                sizeof(dma->value));
     }
-    memcpy((void *)(uintptr_t)(area->va + (addr - area->start)), &dma->value,
-           sizeof(dma->value));
+    to = area->va + (addr - area->start);
+    if (!area->file) {
+        memcpy((void *)(uintptr_t)to, &dma->value, sizeof(dma->value));
+    } else if (fh_pwrite(area->fd, &dma->value, sizeof(dma->value), to) !=
+               sizeof(dma->value)) {
+        return -EIO;
+    }
     if (hwpt->dirty_on) {
         fh_pages_add(&hwpt->dirty_pages, addr);
     }

@@ -5,6 +5,7 @@
  */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <linux/magic.h>
@@ -151,13 +152,31 @@ int fh_ioas_check_pin(const FhIoas *ioas)
     return 0;
 }
 
+static void fh_ioas_remove(FhIoas *ioas, uint32_t first, uint32_t end)
+{
+    for (uint32_t i = first; i < end; i++) {
+        const FhArea *area = &ioas->areas[i];
+
+        ioas->mapped_bytes -= area->last - area->start + 1;
+        if (area->file && !area->peer) {
+            fh_close(area->fd);
+        }
+    }
+    if (first == end) {
+        return;
+    }
+    memmove(&ioas->areas[first], &ioas->areas[end],
+            (ioas->nr_areas - end) * sizeof(*ioas->areas));
+    ioas->nr_areas -= end - first;
+}
+
 void fh_ioas_drop_all(FhIoas *ioas)
 {
+    fh_ioas_remove(ioas, 0, ioas->nr_areas);
     free(ioas->areas);
     free(ioas->reserved);
     ioas->areas = NULL;
     ioas->reserved = NULL;
-    ioas->nr_areas = 0;
     ioas->nr_reserved = 0;
 }
 
@@ -268,6 +287,9 @@ static void fh_ioas_insert(FhIoas *ioas, const FhArea *area)
     memmove(&ioas->areas[i + 1], &ioas->areas[i],
             (ioas->nr_areas - i) * sizeof(*ioas->areas));
     ioas->areas[i] = *area;
+    if (area->file && !area->peer) {
+        ioas->areas[i].fd = fcntl(area->fd, F_DUPFD_CLOEXEC, 0);
+    }
     ioas->nr_areas++;
     ioas->mapped_bytes += area->last - area->start + 1;
 }
@@ -389,7 +411,7 @@ int fh_ioas_map_file(FhCtx *ctx, void *arg)
 {
     struct fh_iommu_map_file *cmd = arg;
     FhArea area = {
-        .va = cmd->start, .flags = cmd->flags, .file = true,
+        .va = cmd->start, .flags = cmd->flags, .file = true, .fd = cmd->fd,
         .readonly = !(cmd->flags & IOMMU_IOAS_MAP_WRITEABLE),
     };
     uint64_t iova = cmd->iova;
@@ -423,19 +445,6 @@ int fh_ioas_map_file(FhCtx *ctx, void *arg)
         cmd->iova = iova;
     }
     return err;
-}
-
-static void fh_ioas_remove(FhIoas *ioas, uint32_t first, uint32_t end)
-{
-    for (uint32_t i = first; i < end; i++) {
-        ioas->mapped_bytes -= ioas->areas[i].last - ioas->areas[i].start + 1;
-    }
-    if (first == end) {
-        return;
-    }
-    memmove(&ioas->areas[first], &ioas->areas[end],
-            (ioas->nr_areas - end) * sizeof(*ioas->areas));
-    ioas->nr_areas -= end - first;
 }
 
 /*

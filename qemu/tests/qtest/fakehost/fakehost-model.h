@@ -57,6 +57,7 @@ typedef struct FhArea {
     uint32_t flags;             /* IOMMU_IOAS_MAP_… */
     bool readonly;              /* its pages were pinned for reading only */
     bool file;
+    int fd;                     /* of a file that is no dma-buf: its own */
     uint64_t file_size;         /* of one that can be pinned */
     FhVfioDev *peer;            /* whose BAR it is; va: offset in its file */
     uint32_t generation;        /* of the peer, when it was mapped */

@@ -22,10 +22,10 @@
 #include "trace.h"
 
 /*
- * Work that one update may cause, for each page that a shadow may map.  Small
- * guests get some more.
+ * Work that one update may cause, for each page that a shadow may map: to read
+ * and look up the entry, to unmap and to map.  Small guests get some more.
  */
-#define VTD_ACCEL_PAGE_WORK     (2 * VTD_ACCEL_IOCTL_WORK)
+#define VTD_ACCEL_PAGE_WORK     (4 + 2 * VTD_ACCEL_IOCTL_WORK)
 #define VTD_ACCEL_PAGES_MIN     (32 * KiB)
 
 /* What is in the IOAS for a leaf entry of the guest */
@@ -95,10 +95,10 @@ static bool vtd_accel_shadow_charge(VTDAccelUpdate *u, unsigned int work)
     return true;
 }
 
-static bool vtd_accel_shadow_spend_ioctl(VTDAccelUpdate *u)
+static bool vtd_accel_shadow_spend(VTDAccelUpdate *u, unsigned int work)
 {
-    vtd_accel_spend(&u->t->s->accel->work, VTD_ACCEL_IOCTL_WORK);
-    return vtd_accel_shadow_charge(u, VTD_ACCEL_IOCTL_WORK);
+    vtd_accel_spend(&u->t->s->accel->work, work);
+    return vtd_accel_shadow_charge(u, work);
 }
 
 /* Is it time for the main loop?  Then the walk will go on at @iova. */
@@ -134,7 +134,7 @@ static bool vtd_accel_shadow_unmap(VTDAccelUpdate *u, uint64_t iova,
     if (mapped == shadow->mapped) {
         return true;
     }
-    if (!vtd_accel_shadow_spend_ioctl(u)) {
+    if (!vtd_accel_shadow_spend(u, VTD_ACCEL_IOCTL_WORK)) {
         return false;
     }
     ret = iommufd_backend_unmap_dma(shadow->hwpt.key.iommufd, shadow->ioas_id,
@@ -248,7 +248,7 @@ static bool vtd_accel_shadow_map_section(VTDAccelUpdate *u, uint64_t iova,
                               shadow->hwpt.key.pgtbl_addr);
         return false;
     }
-    if (!vtd_accel_shadow_spend_ioctl(u)) {
+    if (!vtd_accel_shadow_spend(u, VTD_ACCEL_IOCTL_WORK)) {
         return false;
     }
     ret = vtd_accel_shadow_map_memory(u, iova, section, ptr, readonly);
@@ -272,11 +272,14 @@ static bool vtd_accel_shadow_map_range(VTDAccelUpdate *u, VTDAccelMapping *m,
                                        uint64_t *iova, uint64_t last)
 {
     uint64_t gpa = m->leaf.gpa + (*iova - m->leaf.iova);
-    MemoryRegionSection section = memory_region_find(get_system_memory(), gpa,
-                                                     last - *iova + 1);
+    MemoryRegionSection section;
     uint64_t start, end, skip;
     bool ok = true;
 
+    if (!vtd_accel_shadow_spend(u, 1)) {
+        return false;
+    }
+    section = memory_region_find(get_system_memory(), gpa, last - *iova + 1);
     if (!section.mr) {
         *iova = last + 1;
         return true;
@@ -348,7 +351,7 @@ static bool vtd_accel_shadow_leaf_fn(VTDAccelLegacyWalk *walk,
                 old->leaf.gpa == leaf->gpa && old->leaf.perm == leaf->perm;
     VTDAccelMapping m = { .leaf = *leaf };
 
-    if (vtd_accel_shadow_pause(u, iova)) {
+    if (vtd_accel_shadow_pause(u, iova) || !vtd_accel_shadow_spend(u, 1)) {
         return false;
     }
     shadow->done_iova = MIN(shadow->done_iova, iova);

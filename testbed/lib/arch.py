@@ -45,7 +45,8 @@ def _x86_l0(scenario):
 def _x86_qut(scenario):
     iommu = _iommu(scenario, "x-scalable-mode=on,x-flts=on")
     return ["-M", "q35,accel=kvm,kernel-irqchip=split", "-cpu", "host,-tsc-deadline",
-            "-m", "256M", *(["-device", "intel-iommu," + iommu] if iommu else [])]
+            "-m", "512M" if scenario["l2"]["xen"] else "256M",
+            *(["-device", "intel-iommu," + iommu] if iommu else [])]
 
 
 def _arm_l0(scenario):
@@ -104,7 +105,7 @@ ARCHS = {
                   "vtd_ir_irte_get", "vtd_dmar_fault"],
         qut_trace=["iommufd_*", "vtd_accel_*"],
         # What a q35 machine without display and network loads
-        firmware=["bios-256k.bin", "kvmvapic.bin", "linuxboot_dma.bin"],
+        firmware=["bios-256k.bin", "kvmvapic.bin", "linuxboot_dma.bin", "multiboot_dma.bin"],
     ),
     "arm64": SimpleNamespace(
         prefix="arm", binary="qemu-system-aarch64", triplet="aarch64-linux-gnu",

@@ -50,6 +50,16 @@ def l2_cmdline(scenario, tag):
         + ["viommu.%s=@%s-bytes@" % (name, name) for name in _kexec_files(scenario)])
 
 
+def l2_images(scenario, tag):
+    """Return the arguments that say what L2 boots."""
+    cmdline = l2_cmdline(scenario, tag)
+    if not scenario["l2"]["xen"]:
+        return ["-kernel", "/l2/kernel", "-initrd", "/l2/initrd", "-append", cmdline]
+    # The modules of a multiboot kernel are separated by commas
+    return ["-kernel", "/l2/xen", "-append", scenario["l2"]["xen"], "-initrd",
+            "/l2/kernel %s,/l2/initrd" % cmdline.replace(",", ",,")]
+
+
 def _kexec_files(scenario):
     """What L2 needs a copy of if it starts a kernel by itself."""
     wanted = any(word.startswith("kexec:") for word in scenario["l2"]["program"])
@@ -77,8 +87,7 @@ def qut_command(scenario, tag):
         "-chardev", "pipe,id=report,path=/run/l2",
         "-device", "virtserialport,chardev=report,name=report",
         "-chardev", "pipe,id=qmp,path=/run/qmp", "-mon", "chardev=qmp,mode=control",
-        "-kernel", "/l2/kernel", "-initrd", "/l2/initrd",
-        "-append", l2_cmdline(scenario, tag)]
+        *l2_images(scenario, tag)]
     for name in _kexec_files(scenario):
         command += ["-chardev", "file,id=%s,path=/dev/null,input-path=/l2/%s" % (name, name),
                     "-device", "virtserialport,chardev=%s,name=%s" % (name, name)]

@@ -23,7 +23,7 @@ DEFAULTS = {
     "qut": {"iommu": None, "iommufd": True, "env": {}, "places": [], "nics": [],
             "trace": []},
     "l1": {"tests": [], "names": "", "measure": False},
-    "l2": {"kernel": "", "cmdline": "iommu.strict=1", "program": ["read", "write"],
+    "l2": {"kernel": "", "xen": "", "cmdline": "iommu.strict=1", "program": ["read", "write"],
            "net_mib": 8},
     "on": {},
     "fails": {},
@@ -109,6 +109,8 @@ def _check(name, scenario, known_checks):
         need(place in devices.PLACES, "unknown place '%s'", place)
     need(scenario["l2"]["kernel"] in ("",) + stock.SUITES,
          "l2.kernel: no release of Debian '%s'", scenario["l2"]["kernel"])
+    need(not scenario["l2"]["xen"] or scenario["l2"]["kernel"],
+         "l2.xen needs a kernel of Debian, l2.kernel")
     for nic in scenario["qut"]["nics"]:
         for key in nic:
             need(key in devices.NIC_DEFAULTS, "unknown key '%s' of a NIC", key)

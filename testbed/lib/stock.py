@@ -3,6 +3,7 @@
 those of its modules without which L2 could neither report nor find its disk; and
 programs of Debian's for L2."""
 import collections
+import gzip
 import hashlib
 import lzma
 import os
@@ -48,6 +49,29 @@ def unpacked(program):
     """The directory with a program, and with all that it needs."""
     return str(debian.unpack_root(program.packages[0], program.suite, program.packages,
                                   program.leave_out))
+
+
+def xen(suite):
+    """Return Debian's Xen, as a file that QEMU's -kernel takes."""
+    packages = [name for name in debian.package_names(suite, "xen-hypervisor-")
+                if re.fullmatch(r"xen-hypervisor-[\d.]+-amd64", name)]
+    if len(packages) != 1:
+        raise Failure("%s has %s, not one Xen" % (suite, " and ".join(packages) or "none"))
+    deb = debian.fetch_package(suite, packages[0], "amd64")
+    final = cache_dir() / "stock" / ("xen-%s" % deb.stem)
+    with locked(cache_dir() / "stock" / "xen.lock"):
+        if not final.is_file():
+            root = final.with_name(final.name + ".root")
+            remove(root)
+            debian.unpack_package(deb, root)
+            images = list((root / "boot").glob("xen-*.gz"))
+            if len(images) != 1:
+                raise Failure("%s has %d images, not one" % (deb.name, len(images)))
+            partial = final.with_name(final.name + ".tmp")
+            partial.write_bytes(gzip.decompress(images[0].read_bytes()))
+            partial.rename(final)
+            remove(root)
+    return str(final)
 
 
 def kernel(suite, arch, wanted=()):

@@ -216,7 +216,8 @@ def l1_shadowed(record, scenario):
     wanted = _limit(scenario, "maps", 100)
     text = "copied %d mappings into %d IOAS, %d gone again; L1's kernel was asked for %d" % (
         maps, len(own), gone, calls)
-    return len(own) == 1 and maps >= wanted and gone >= wanted // 2 and calls >= maps, text
+    return (len(own) == 1 and maps >= wanted and gone >= _limit(scenario, "unmaps", wanted // 2)
+            and calls >= maps), text
 
 
 @check

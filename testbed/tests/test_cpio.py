@@ -57,6 +57,14 @@ class ScenarioArchive(unittest.TestCase):
         data = self.make(devices=["nvme", "nvme"])
         self.assertIn(b"host=@host1@,bus=rp1,iommufd=iommufd0", data)
 
+    def test_xen_starts_the_kernel_of_l2(self):
+        l2 = dict(scenario.DEFAULTS["l2"], kernel="trixie", xen="iommu=on")
+        data = self.make(l2=l2)
+        self.assertIn(b"-kernel\n/l2/xen\n-append\niommu=on\n-initrd\n/l2/kernel console=", data)
+        # A comma ends a module of it
+        self.assertRegex(data, rb"viommu\.program=read,,write .*,/l2/initrd\n")
+        self.assertIn(b"-kernel\n/l2/kernel\n-initrd\n/l2/initrd\n", self.make())
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What is taken of a Debian kernel, without a Debian kernel."""
+import gzip
 import lzma
 import os
 import sys
@@ -79,6 +80,32 @@ class ProgramsTest(unittest.TestCase):
         self.assertEqual(seen["modules"][len(stock.MODULES):], ("vfio_pci", "vfio_iommu_type1"))
         self.assertIn("drivers/vfio", seen["parts"])
         self.assertNotEqual(plain, more)
+
+
+class XenTest(unittest.TestCase):
+    def xen(self, names, images=("xen-4.99-amd64.gz",)):
+        def unpack(_deb, root):
+            (root / "boot").mkdir(parents=True)
+            for name in images:
+                (root / "boot" / name).write_bytes(gzip.compress(b"Xen"))
+        with tempfile.TemporaryDirectory() as cache, \
+                mock.patch.object(stock, "cache_dir", return_value=Path(cache)), \
+                mock.patch.object(stock.debian, "package_names", return_value=names), \
+                mock.patch.object(stock.debian, "fetch_package",
+                                  return_value=Path("xen-hypervisor-4.99-amd64_1.deb")), \
+                mock.patch.object(stock.debian, "unpack_package", unpack):
+            (Path(cache) / "stock").mkdir()
+            return Path(stock.xen("sid")).read_bytes()
+
+    def test_the_hypervisor_is_uncompressed(self):
+        self.assertEqual(self.xen(["xen-hypervisor-common", "xen-hypervisor-4.99-amd64",
+                                   "xen-hypervisor-4.99-amd64-dbg"]), b"Xen")
+
+    def test_no_xen_and_several(self):
+        with self.assertRaisesRegex(Failure, "sid has none, not one Xen"):
+            self.xen(["xen-hypervisor-common"])
+        with self.assertRaisesRegex(Failure, "0 images"):
+            self.xen(["xen-hypervisor-4.99-amd64"], images=())
 
 
 class PackagesTest(unittest.TestCase):

@@ -512,6 +512,7 @@ class Files(unittest.TestCase):
                     'description = "x"\nchecks = ["qut_exit"]\nno_such_key = 1\n',
                     'description = "x"\nchecks = ["qut_exit"]\nl2.kernel = "6.1"\n',
                     'description = "x"\nchecks = ["qut_exit"]\nl2.program = ["testpmd"]\n',
+                    'description = "x"\nchecks = ["qut_exit"]\nl2.xen = "iommu=on"\n',
                     'description = "x"\n', 'checks = ["qut_exit"]\n', "not toml"):
             with self.assertRaises(scenario.ScenarioError):
                 self.load(bad)

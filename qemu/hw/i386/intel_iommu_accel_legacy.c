@@ -128,7 +128,8 @@ static bool vtd_accel_legacy_finish(VTDAccel *accel)
             vtd_accel_legacy_repair_device(state, dev);
         }
     }
-    return true;
+    state->ops.unfinished = !vtd_accel_shadow_free_dead(&state->shadows);
+    return !state->ops.unfinished || !vtd_accel_in_piece(&accel->work);
 }
 
 void vtd_accel_legacy_init(IntelIOMMUState *s)

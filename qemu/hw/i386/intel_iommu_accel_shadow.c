@@ -28,10 +28,15 @@
 #define VTD_ACCEL_PAGE_WORK     (4 + 2 * VTD_ACCEL_IOCTL_WORK)
 #define VTD_ACCEL_PAGES_MIN     (32 * KiB)
 
+/* What it costs to have one of many mappings unmapped and to forget it */
+#define VTD_ACCEL_FORGET_WORK   8
+
 /* What is in the IOAS for a leaf entry of the guest */
 typedef struct VTDAccelMapping {
-    VTDAccelLeaf leaf;
+    IntervalTreeNode node;  /* of VTDAccelShadow::mappings, by IOVA */
+    uint64_t gpa;
     uint64_t mapped;        /* bytes: the part of it that is memory */
+    uint8_t perm;
 } VTDAccelMapping;
 
 /* A walk that brings a shadow in line with the guest's tables */
@@ -47,23 +52,24 @@ typedef struct VTDAccelUpdate {
  * The IOAS
  */
 
-/* Ranges that overlap count as equal: those in the tree never do */
-static gint vtd_accel_mapping_compare(gconstpointer pa, gconstpointer pb,
-                                      gpointer opaque)
-{
-    const VTDAccelMapping *a = pa, *b = pb;
-
-    return a->leaf.last < b->leaf.iova ? -1 :
-           a->leaf.iova > b->leaf.last ? 1 : 0;
-}
-
-/* Some mapping in a range, bounds included */
+/* The first mapping in a range, bounds included */
 static VTDAccelMapping *vtd_accel_mapping_find(VTDAccelShadow *shadow,
                                                uint64_t iova, uint64_t last)
 {
-    VTDAccelMapping range = { .leaf = { .iova = iova, .last = last } };
+    IntervalTreeNode *node = interval_tree_iter_first(&shadow->mappings, iova,
+                                                      last);
 
-    return g_tree_lookup(shadow->mappings, &range);
+    return node ? container_of(node, VTDAccelMapping, node) : NULL;
+}
+
+static void vtd_accel_mapping_forget(VTDAccelShadowTable *t,
+                                     VTDAccelShadow *shadow,
+                                     VTDAccelMapping *m)
+{
+    vtd_accel_spend(&t->s->accel->work, VTD_ACCEL_FORGET_WORK);
+    shadow->mapped -= m->mapped;
+    interval_tree_remove(&m->node, &shadow->mappings);
+    g_free(m);
 }
 
 static void G_GNUC_PRINTF(2, 3) vtd_accel_shadow_fail(VTDAccelShadow *shadow,
@@ -123,17 +129,8 @@ static bool vtd_accel_shadow_unmap(VTDAccelUpdate *u, uint64_t iova,
                                    uint64_t last)
 {
     VTDAccelShadow *shadow = u->shadow;
-    uint64_t mapped = shadow->mapped;
-    VTDAccelMapping *m;
     int ret;
 
-    while ((m = vtd_accel_mapping_find(shadow, iova, last))) {
-        shadow->mapped -= m->mapped;
-        g_tree_remove(shadow->mappings, m);
-    }
-    if (mapped == shadow->mapped) {
-        return true;
-    }
     if (!vtd_accel_shadow_spend(u, VTD_ACCEL_IOCTL_WORK)) {
         return false;
     }
@@ -151,32 +148,36 @@ static bool vtd_accel_shadow_unmap(VTDAccelUpdate *u, uint64_t iova,
  * Unmap what is not in line, up to @last.  Mappings go as a whole: what is left
  * of one that crosses a bound is to be mapped anew, and false is returned with
  * @u->again set, as the guest's tables have to be walked from its start on.
+ * False and @u->paused: there is more than one piece can do.
  */
 static bool vtd_accel_shadow_clear(VTDAccelUpdate *u, uint64_t last)
 {
     VTDAccelShadow *shadow = u->shadow;
-    uint64_t first = shadow->done_iova;
-    uint64_t start = first, end = last;
-    VTDAccelMapping *m;
+    uint64_t first = shadow->done_iova, start, end;
+    VTDAccelMapping *m = vtd_accel_mapping_find(shadow, first, last);
 
-    m = vtd_accel_mapping_find(shadow, first, first);
-    if (m) {
-        start = m->leaf.iova;
+    if (!m) {
+        return true;
     }
-    m = vtd_accel_mapping_find(shadow, last, last);
-    if (m) {
-        end = m->leaf.last;
-    }
+    start = m->node.start;
+    do {
+        end = m->node.last;
+        vtd_accel_mapping_forget(u->t, shadow, m);
+        m = vtd_accel_mapping_find(shadow, first, last);
+    } while (m && !vtd_accel_must_yield(&u->t->s->accel->work));
+
     if (!vtd_accel_shadow_unmap(u, start, end)) {
         return false;
     }
-    if (start == first && end == last) {
-        return true;
+    if (start < first || end > last) {
+        shadow->walk_iova = shadow->done_iova = start;
+        shadow->walk_last = MAX(shadow->walk_last, end);
+        u->again = true;
+    } else if (m) {
+        shadow->done_iova = end + 1;
+        u->paused = true;
     }
-    shadow->walk_iova = shadow->done_iova = start;
-    shadow->walk_last = MAX(shadow->walk_last, end);
-    u->again = true;
-    return false;
+    return !u->again && !u->paused;
 }
 
 /* Can a device use this part of the guest's address space as memory? */
@@ -226,12 +227,12 @@ static bool vtd_accel_shadow_map_section(VTDAccelUpdate *u, uint64_t iova,
 {
     VTDAccelShadow *shadow = u->shadow;
     uint64_t size = int128_get64(section->size);
-    bool readonly = section->readonly || !(m->leaf.perm & VTD_SL_W);
+    bool readonly = section->readonly || !(m->perm & VTD_SL_W);
     uint8_t *ptr;
     int ret;
 
     if (!vtd_accel_shadow_is_memory(section) ||
-        (readonly && !(m->leaf.perm & VTD_SL_R))) {
+        (readonly && !(m->perm & VTD_SL_R))) {
         trace_vtd_accel_shadow_skip(iova, section->offset_within_address_space,
                                     size, memory_region_name(section->mr));
         return true;
@@ -271,7 +272,7 @@ static bool vtd_accel_shadow_map_section(VTDAccelUpdate *u, uint64_t iova,
 static bool vtd_accel_shadow_map_range(VTDAccelUpdate *u, VTDAccelMapping *m,
                                        uint64_t *iova, uint64_t last)
 {
-    uint64_t gpa = m->leaf.gpa + (*iova - m->leaf.iova);
+    uint64_t gpa = m->gpa + (*iova - m->node.start);
     MemoryRegionSection section;
     uint64_t start, end, skip;
     bool ok = true;
@@ -308,10 +309,10 @@ static bool vtd_accel_shadow_map_range(VTDAccelUpdate *u, VTDAccelMapping *m,
  */
 static bool vtd_accel_shadow_map(VTDAccelUpdate *u, VTDAccelMapping *m)
 {
-    uint64_t iova = m->leaf.iova;
+    uint64_t iova = m->node.start;
 
-    while (iova <= m->leaf.last) {
-        uint64_t last = m->leaf.last;
+    while (iova <= m->node.last) {
+        uint64_t last = m->node.last;
 
         if (iova >= VTD_INTERRUPT_ADDR_FIRST &&
             iova <= VTD_INTERRUPT_ADDR_LAST) {
@@ -347,9 +348,14 @@ static bool vtd_accel_shadow_leaf_fn(VTDAccelLegacyWalk *walk,
     VTDAccelShadow *shadow = u->shadow;
     uint64_t iova = leaf->iova;
     VTDAccelMapping *old = vtd_accel_mapping_find(shadow, iova, leaf->last);
-    bool same = old && old->leaf.iova == iova && old->leaf.last == leaf->last &&
-                old->leaf.gpa == leaf->gpa && old->leaf.perm == leaf->perm;
-    VTDAccelMapping m = { .leaf = *leaf };
+    bool same = old && old->node.start == iova &&
+                old->node.last == leaf->last && old->gpa == leaf->gpa &&
+                old->perm == leaf->perm;
+    VTDAccelMapping m = {
+        .node = { .start = iova, .last = leaf->last },
+        .gpa = leaf->gpa,
+        .perm = leaf->perm,
+    };
 
     if (vtd_accel_shadow_pause(u, iova) || !vtd_accel_shadow_spend(u, 1)) {
         return false;
@@ -370,7 +376,7 @@ static bool vtd_accel_shadow_leaf_fn(VTDAccelLegacyWalk *walk,
         VTDAccelMapping *kept = g_memdup2(&m, sizeof(m));
 
         shadow->mapped += m.mapped;
-        g_tree_insert(shadow->mappings, kept, kept);
+        interval_tree_insert(&kept->node, &shadow->mappings);
         u->t->s->accel->legacy->entries++;
     }
     return true;
@@ -428,11 +434,11 @@ static void vtd_accel_shadow_update(VTDAccelShadowTable *t,
     /* A superpage is invalidated as a whole by any of its addresses */
     m = vtd_accel_mapping_find(shadow, start, start);
     if (m) {
-        start = m->leaf.iova;
+        start = m->node.start;
     }
     m = vtd_accel_mapping_find(shadow, last, last);
     if (m) {
-        last = m->leaf.last;
+        last = m->node.last;
     }
 
     if (shadow->updating) {
@@ -472,6 +478,27 @@ bool vtd_accel_shadow_continue(VTDAccelShadowTable *t)
         }
         if (!vtd_accel_shadow_run(t, shadow)) {
             return false;
+        }
+    }
+    return true;
+}
+
+bool vtd_accel_shadow_free_dead(VTDAccelShadowTable *t)
+{
+    const VTDAccelWork *work = &t->s->accel->work;
+    VTDAccelShadow *shadow;
+    VTDAccelMapping *m;
+
+    while ((shadow = QLIST_FIRST(&t->dead))) {
+        if (!vtd_accel_in_piece(work) || vtd_accel_must_yield(work)) {
+            return false;
+        }
+        m = vtd_accel_mapping_find(shadow, 0, UINT64_MAX);
+        if (m) {
+            vtd_accel_mapping_forget(t, shadow, m);
+        } else {
+            QLIST_REMOVE(shadow, next);
+            g_free(shadow);
         }
     }
     return true;
@@ -530,11 +557,12 @@ static void vtd_accel_shadow_free(VTDAccelHwpt *hwpt)
     QLIST_REMOVE(shadow, next);
     trace_vtd_accel_shadow_free(hwpt->hwpt_id, shadow->ioas_id);
     iommufd_backend_free_id(hwpt->key.iommufd, hwpt->hwpt_id);
-    /* With the IOAS goes all that is mapped */
+    /* With the IOAS goes all that is mapped; to forget that takes longer */
     iommufd_backend_free_id(hwpt->key.iommufd, shadow->ioas_id);
-    g_tree_destroy(shadow->mappings);
     error_free(shadow->failure);
-    g_free(shadow);
+    QLIST_INSERT_HEAD(&t->dead, shadow, next);
+    t->s->accel->legacy->unfinished = true;
+    qemu_bh_schedule(t->s->accel->resume_bh);
     vtd_accel_shadow_unblock_migration(t);
 }
 
@@ -560,8 +588,6 @@ static VTDAccelShadow *vtd_accel_shadow_new(const VTDAccelKey *key,
     shadow->hwpt.hwpt_id = hwpt_id;
     shadow->hwpt.users = 1;
     shadow->ioas_id = ioas_id;
-    shadow->mappings = g_tree_new_full(vtd_accel_mapping_compare, NULL, NULL,
-                                       g_free);
     return shadow;
 }
 
@@ -619,6 +645,7 @@ void vtd_accel_shadow_table_init(VTDAccelShadowTable *t, IntelIOMMUState *s)
     t->table.max = UINT32_MAX;
     t->s = s;
     QLIST_INIT(&t->shadows);
+    QLIST_INIT(&t->dead);
     /* Memory may be mapped twice, but most of it once only */
     t->limit = ram + ram / 4;
 }

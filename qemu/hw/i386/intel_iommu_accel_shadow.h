@@ -14,7 +14,7 @@ typedef struct VTDAccelShadow {
     VTDAccelHwpt hwpt;
     uint32_t ioas_id;
 
-    GTree *mappings;        /* what is in the IOAS, by IOVA */
+    IntervalTreeRoot mappings;  /* what is in the IOAS */
     uint64_t mapped;        /* bytes of it */
     Error *failure;         /* why it no longer follows the guest, or NULL */
     bool complete;          /* it has been in line with the guest once */
@@ -34,6 +34,7 @@ typedef struct VTDAccelShadowTable {
     VTDAccelHwptTable table;
     IntelIOMMUState *s;
     QLIST_HEAD(, VTDAccelShadow) shadows;
+    QLIST_HEAD(, VTDAccelShadow) dead;  /* gone, what they had is to be freed */
     Error *blocker;         /* of migration, while there are shadows */
     uint64_t limit;         /* bytes that one shadow may map */
 } VTDAccelShadowTable;
@@ -65,5 +66,14 @@ void vtd_accel_shadow_invalidate(VTDAccelShadowTable *t, int domain_id,
  * Returns: false if that is too much for one piece.
  */
 bool vtd_accel_shadow_continue(VTDAccelShadowTable *t);
+
+/**
+ * vtd_accel_shadow_free_dead: free what QEMU had for shadows that are gone
+ *
+ * Nobody waits for it, so it is done in pieces of work only.
+ *
+ * Returns: false if something is left, for the next piece.
+ */
+bool vtd_accel_shadow_free_dead(VTDAccelShadowTable *t);
 
 #endif

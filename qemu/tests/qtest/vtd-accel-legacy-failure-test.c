@@ -711,7 +711,7 @@ static void test_hostile(const void *data)
 /* A device that is blocked, and a large table that it does not use yet */
 static bool start_large(VtdLegacy *l)
 {
-    VtdAccelSetup setup = { .devices = 1 };
+    VtdAccelSetup setup = { .devices = 1, .args = TRACE };
 
     if (!vtd_legacy_start(l, &setup, 4)) {
         return false;
@@ -737,30 +737,90 @@ static bool start_large(VtdLegacy *l)
     return true;
 }
 
+static void map_large(VtdLegacy *l)
+{
+    vtd_legacy_use_table(l, 0, DID);
+    vtd_guest_post_cc(&l->t.guest, VTD_CC_DEVICE, 0, fakehost_sid(0));
+    vtd_legacy_flush(l);
+    g_assert_cmpint(vtd_legacy_state(l, 0), ==, SHADOW);
+}
+
 /* Many mappings take turns with the main loop, all come before the wait */
 static void test_large(void)
 {
-    unsigned rounds;
-    uint64_t maps;
+    uint64_t maps, unmaps;
+    size_t mark;
     VtdLegacy l;
 
     if (!start_large(&l)) {
         return;
     }
-    vtd_legacy_use_table(&l, 0, DID);
     maps = fakehost_calls(l.t.host, "IOMMU_IOAS_COPY");
-    vtd_guest_post_cc(&l.t.guest, VTD_CC_DEVICE, 0, fakehost_sid(0));
-    rounds = vtd_legacy_flush(&l);
+    mark = fakehost_err_mark(l.t.host);
+    map_large(&l);
     g_assert_cmpuint(fakehost_calls(l.t.host, "IOMMU_IOAS_COPY") - maps, ==,
                      LARGE_PAGES + 1);
-    g_assert_cmpint(vtd_legacy_state(&l, 0), ==, SHADOW);
-    g_test_message("QEMU answered %u times meanwhile", rounds);
-    g_assert_cmpuint(rounds, >=, 1);
+    g_assert_cmpuint(pieces(&l, mark), >=, 5);
 
-    /* Gone by one call */
+    /* Gone by one call for each piece */
+    mark = fakehost_err_mark(l.t.host);
+    unmaps = fakehost_calls(l.t.host, "IOMMU_IOAS_UNMAP");
     vtd_legacy_write_entry(&l, LARGE_BASE, 3, 0);
     vtd_legacy_flush(&l);
     expect_maps(&l, 0, "");
+    g_assert_cmpuint(pieces(&l, mark), >=, 2);
+    g_assert_cmpuint(fakehost_calls(l.t.host, "IOMMU_IOAS_UNMAP") - unmaps, ==,
+                     pieces(&l, mark) + 1);
+    fakehost_free(l.t.host);
+}
+
+typedef struct Leave {
+    const char *name;
+    void (*leave)(VtdLegacy *l);
+    VtdLegacyState state;
+} Leave;
+
+static void leave_context(VtdLegacy *l)
+{
+    vtd_legacy_write_context(l, 0, 0, 0);
+    vtd_guest_post_cc(&l->t.guest, VTD_CC_DEVICE, 0, fakehost_sid(0));
+    vtd_guest_ring(&l->t.guest);
+    expect_shadows(l, 0);
+}
+
+static void leave_unplug(VtdLegacy *l)
+{
+    fakehost_unplug(l->t.host, 0);
+    fakehost_expect_empty(l->t.host);
+}
+
+static void leave_reset(VtdLegacy *l)
+{
+    fakehost_reset(l->t.host);
+    expect_shadows(l, 0);
+}
+
+static const Leave leaves[] = {
+    { "context-removed", leave_context, BLOCKED },
+    { "unplugged", leave_unplug, BLOCKED },
+    { "machine-reset", leave_reset, S2 },
+};
+
+/* A large copy is gone for the host at once, and for QEMU piece by piece */
+static void test_leave_large(const void *data)
+{
+    const Leave *c = data;
+    size_t mark;
+    VtdLegacy l;
+
+    if (!start_large(&l)) {
+        return;
+    }
+    map_large(&l);
+    mark = fakehost_err_mark(l.t.host);
+    c->leave(&l);
+    g_assert_cmpint(vtd_legacy_state(&l, 0), ==, c->state);
+    QTEST_AWAIT(pieces(&l, mark) >= 2);
     fakehost_free(l.t.host);
 }
 
@@ -853,6 +913,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-accel/legacy/migration_blocked", test_migration);
     qtest_add_cases("/vtd-accel/legacy/hostile", hostiles, test_hostile);
     qtest_add_func("/vtd-accel/legacy/large_in-pieces", test_large);
+    qtest_add_cases("/vtd-accel/legacy/large/left", leaves, test_leave_large);
     qtest_add_func("/vtd-accel/legacy/large_by-register",
                    test_large_by_register);
     qtest_add_func("/vtd-accel/legacy/hostile/map-unmap_nothing-grows",

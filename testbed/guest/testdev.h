@@ -54,8 +54,8 @@ static volatile uint32_t *start_device(void)
 }
 
 /* One request; what it ended with, or 0 if it was carried out */
-static const char *request(volatile uint32_t *regs, uint32_t command,
-                           uint64_t iova, uint32_t pasid)
+static inline const char *request(volatile uint32_t *regs, uint32_t command,
+                                  uint64_t iova, uint32_t pasid)
 {
     static const char *const results[] = { NULL, "blocked", "refused" };
 

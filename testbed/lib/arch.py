@@ -36,6 +36,8 @@ def _x86_l0(scenario):
         iommu += ",x-flts=on,x-nested=on"
     if "pasid" in scenario["devices"]:
         iommu += ",pasid-bits=20"
+    if scenario["l0"]["pri"]:
+        iommu += ",device-iotlb=on,x-pri=on"
     # With ERMS Linux clears and copies pages by string instructions on bytes, of
     # which TCG does one at a time; without, on words of eight.
     return ["-M", "q35,kernel-irqchip=split", "-cpu", "max,-la57,-erms,-fsrm", "-m", "1024M",
@@ -97,12 +99,14 @@ ARCHS = {
             "nested_free intel_nested_domain_free",
             "nested_attach intel_nested_attach_dev",
             "nested_attach_pasid intel_nested_set_dev_pasid",
+            "page_request iommu_report_device_fault",
+            "page_response intel_iommu_page_response",
             "vhost_translation vhost_iotlb_add_range_ctx",
             "vhost_buffers vhost_add_used_n",
             "nested_invalidate intel_nested_cache_invalidate_user entries=+24($arg2):u32",
         ] + _COMMON_PROBES,
         l0_trace=["vtd_nested_translate", "vtd_nested_fault", "vtd_iotlb_page_update",
-                  "vtd_ir_irte_get", "vtd_dmar_fault"],
+                  "vtd_ir_irte_get", "vtd_dmar_fault", "vtd_prq_post", "vtd_prq_response"],
         qut_trace=["iommufd_*", "vtd_accel_*"],
         # What a q35 machine without display and network loads
         firmware=["bios-256k.bin", "kvmvapic.bin", "linuxboot_dma.bin", "multiboot_dma.bin"],

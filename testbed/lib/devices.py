@@ -65,6 +65,8 @@ def l0_devices(scenario, files):
         command += ["-device", "pcie-root-port,id=rp%d,addr=0x%x,chassis=%d"
                     % (index, FIRST_PORT + index, index + 1)]
         command += _L0_ENDPOINTS[kind](index, place, files)
+        if kind == "pasid" and scenario["l0"]["pri"]:
+            command[-1] += ",pri=on"
     return command
 
 

@@ -72,6 +72,8 @@ def qut_command(scenario, tag):
     if scenario["l1"]["tests"]:
         return ["sh", "-c", "status=0; for test in %s; do /bin/$test || status=1; done; exit $status"
                 % " ".join(scenario["l1"]["tests"])]
+    if scenario["l1"]["program"]:
+        return ["/bin/" + scenario["l1"]["program"][0], *scenario["l1"]["program"][1:]]
     qut, arch = scenario["qut"], ARCHS[scenario["arch"]]
     command = [
         "/bin/qemu", "-L", "/firmware", "-nodefaults", "-no-user-config", "-nographic",

@@ -84,8 +84,11 @@ def read_l0_trace(path, since):
     streams = {}
 
     def add(sid, what):
-        streams.setdefault("0x%x" % sid, {}).setdefault(what, 0)
-        streams["0x%x" % sid][what] += 1
+        add_to("0x%x" % sid, what, 1)
+
+    def add_to(key, what, number):
+        streams.setdefault(key, {}).setdefault(what, 0)
+        streams[key][what] += number
 
     line_re = re.compile(r"^(?:\d+@(\d+\.\d+):)?((?:vtd|smmuv3)_\w+) (.*)$")
     names = {"vtd_nested_translate": "two_stage", "vtd_nested_fault": "faults",
@@ -110,6 +113,12 @@ def read_l0_trace(path, since):
                     upper = re.search(r"low 0x([0-9a-f]+)", match[3])
                     if upper:
                         add(int(upper[1], 16) & 0xffff, "interrupts")
+                elif match[2] == "vtd_prq_post":
+                    # Not by stream: several may be posted at once
+                    add_to("page_requests", "posted", int(re.search(
+                        r"(\d+) posted", match[3])[1]))
+                elif match[2] == "vtd_prq_response":
+                    add_to("page_requests", "answered", 1)
                 elif match[2] == "smmuv3_translate_success":
                     add_smmuv3(match[3])
                 elif match[2] in names:
@@ -347,6 +356,9 @@ def collect(files, since):
         "qut_status": int(status[-1]) if status else None,
         "qut_messages": other[-20:],
         "cases": read_cases(qut_log),
+        # What a program that L1 ran by itself has to say, as L2 would
+        "sva": [parse_report("0 " + line) for line in qut_log if line.startswith("sva ")]
+               + [entry for entry in report["l2"] if entry["word"] == "sva"],
         "qut_walks": read_qut_walks(qut_log),
         "qut_commands": read_qut_commands(qut_log),
         "l0": read_l0_trace(files["trace"], since),

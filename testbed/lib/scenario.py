@@ -19,10 +19,10 @@ DEFAULTS = {
     "checks": [],
     "limits": {},
     "needs": [],
-    "l0": {"nesting": True, "one_slot": False, "machine": "", "uefi": False},
+    "l0": {"nesting": True, "pri": False, "one_slot": False, "machine": "", "uefi": False},
     "qut": {"iommu": None, "iommufd": True, "env": {}, "places": [], "nics": [],
             "trace": []},
-    "l1": {"tests": [], "names": "", "measure": False},
+    "l1": {"tests": [], "program": [], "names": "", "measure": False},
     "l2": {"kernel": "", "xen": "", "cmdline": "iommu.strict=1", "program": ["read", "write"],
            "net_mib": 8},
     "on": {},
@@ -32,6 +32,8 @@ DEFAULTS = {
 NEEDS = ("fakehost",)
 # Programs of the build's tests/qtest that can run on a real host
 TESTS = ("fakehost-test", "fakehost-arguments-test", "fakehost-dirty-test", "fakehost-smmuv3-test")
+# Programs of guest/ that L1 can run
+PROGRAMS = ("svacheck",)
 
 
 # The words of guest/l2-init: what may follow the colon (None: no colon), and the names
@@ -45,7 +47,7 @@ WORDS = {
     "reboot": (NUMBER, ("reboot",)), "sync": (r"\w+", ("{}",)),
     "random": (f"{NUMBER}(:{NUMBER})?", ()), "vfio": (f"{NUMBER}(:small)?", ()),
     "dma": (ADDRESS, ()), "fault": (ADDRESS, ()), "pasid": (f"{ADDRESS}|{NUMBER}", ()),
-    "peer": (None, ()), "testpmd": (None, ("testpmd",)),
+    "peer": (None, ()), "sva": (f"{ADDRESS}:{NUMBER}(:invalid|:swallow)?", ()), "testpmd": (None, ("testpmd",)),
 }
 
 
@@ -121,6 +123,8 @@ def _check(name, scenario, known_checks):
         need(item in NEEDS, "unknown need '%s'", item)
     for test in scenario["l1"]["tests"]:
         need(test in TESTS, "l1.tests: unknown program '%s'", test)
+    for word in scenario["l1"]["program"][:1]:
+        need(word in PROGRAMS, "l1.program: unknown program '%s'", word)
     need(scenario["checks"] or scenario["fails"], "no check: a test that cannot fail")
     for check in scenario["checks"] + scenario["holds"] + list(scenario["fails"]):
         need(check in known_checks, "unknown check '%s'", check)

@@ -357,6 +357,41 @@ def dma_by_pasid(record, _scenario):
     return True, results[-1]["text"]
 
 
+# What guest/svacheck.c finds when all is well
+SVA = {"all": "done", "bad": "0", "after_unmap": "requested", "outside": "invalid",
+       "wrong": "0", "outstanding": "64"}
+
+
+@check
+def memory_by_request(record, scenario):
+    """A device that requests its pages reached all of a program's memory: so many
+    requests, each reported once and rightly, with 64 groups outstanding."""
+    results = record.get("sva", [])
+    if not results:
+        return False, "no result of page requests" + _said(record)
+    entry, wanted = results[-1], _limit(scenario, "requests", 1)
+    wrong = ["%s=%s, not %s" % (name, entry.get("f_" + name), value)
+             for name, value in SVA.items() if entry.get("f_" + name) != value]
+    requested = int(entry.get("f_requested", 0))
+    if not wanted <= requested == int(entry.get("f_reported", 0)):
+        wrong.append("not %d or more requests, all reported" % wanted)
+    return not wrong, "; ".join(wrong + [entry["text"]])
+
+
+@check
+def requests_counted(record, _scenario):
+    """L0's IOMMU, L1's kernel and the program saw the same requests and answers."""
+    counts, l0 = _final_counts(record), record["l0"].get("page_requests", {})
+    program = (record.get("sva") or [{}])[-1]
+    asked = [l0.get("posted", 0), counts.get("page_request", 0),
+             int(program.get("f_reported", 0))]
+    answers = [l0.get("answered", 0), counts.get("page_response", 0),
+               int(program.get("f_groups", 0))]
+    return (len(set(asked)) == len(set(answers)) == 1 and asked[0] > 0 < answers[0],
+            "requests %d in L0, %d in L1's kernel, %d in the program; answers %d, %d, %d"
+            % (*asked, *answers))
+
+
 @check
 def l2_testpmd(record, _scenario):
     """A program of L2's has answered, by DMA of its own, all that L1 sent to its NIC."""

@@ -378,6 +378,30 @@ class Verdict(unittest.TestCase):
         record["report"]["counts"]["end"]["nested_attach_pasid"] = 0
         self.assertFalse(verdict.CHECKS["host_by_pasid"](record, limited)[0])
 
+    def test_page_requests_that_went_wrong_fail(self):
+        good = ("sva pasid=0x64 all=done done=512 bad=0 after_unmap=requested outside=invalid"
+                " requested=1026 reported=1026 groups=514 outstanding=64 wrong=0")
+        limited = make_scenario(limits={"requests": 1000})
+        for text, holds in ((good, True), (good.replace("all=done", "all=waiting"), False),
+                            (good.replace("bad=0", "bad=1"), False),
+                            (good.replace("outstanding=64", "outstanding=63"), False),
+                            (good.replace("=1026", "=999"), False),
+                            (good.replace("reported=1026", "reported=1025"), False)):
+            record = dict(good_record(), sva=[records.parse_report("0 " + text)])
+            self.assertEqual(verdict.CHECKS["memory_by_request"](record, limited)[0], holds, text)
+
+    def test_page_requests_that_a_level_counts_differently_fail(self):
+        record = good_record()
+        record["sva"] = [records.parse_report("0 sva reported=20 groups=10")]
+        for posted, answered, kernel, responses, holds in (
+                (20, 10, 20, 10, True), (21, 10, 20, 10, False), (20, 9, 20, 10, False),
+                (20, 10, 0, 10, False), (20, 10, 20, 11, False), (0, 0, 0, 0, False)):
+            record["l0"]["page_requests"] = {"posted": posted, "answered": answered}
+            record["report"]["counts"]["end"].update(
+                page_request=kernel, page_response=responses)
+            held, _ = verdict.CHECKS["requests_counted"](record, make_scenario())
+            self.assertEqual(held, holds)
+
     def test_tables_nested_in_another_mode_fail(self):
         record = good_record()
         for label, live in (("booted#2", 0), ("booted#3", 1)):
@@ -457,6 +481,15 @@ class Twins(unittest.TestCase):
 
 
 class Records(unittest.TestCase):
+    def test_page_requests_are_counted(self):
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write("vtd_prq_post 3 requests, 3 posted, head 0 tail 3\n"
+                       "vtd_prq_post 3 requests, 1 posted, head 0 tail 4\n"
+                       "vtd_prq_response sid 0x100 has PASID 1 pasid 0x64 group 9 code 0\n")
+            file.flush()
+            self.assertEqual(records.read_l0_trace(file.name, 0.0), {
+                "page_requests": {"posted": 4, "answered": 1}})
+
     def test_interrupts_and_translations_are_counted_per_stream(self):
         import tempfile
         text = ("1@5.000000:vtd_ir_irte_get index 19 low 0x40100 high 0x10000220009\n"

@@ -10,6 +10,8 @@
 #include "libqos/pci-pc.h"
 #include "hw/pci/pci_regs.h"
 
+#define REG_FSTS        0x34
+#define FSTS_IQE        (1u << 4)
 #define REG_FRCD        0x228           /* upper half of the fault record */
 #define FRCD_F          (1ull << 63)
 #define FRCD_REASON(v)  (((v) >> 32) & 0xff)
@@ -18,6 +20,13 @@
 #define REG_PQA         0xd0
 #define REG_PRS         0xdc
 #define PRS_PRO         2
+
+/* Descriptors (VT-d 6.5.2) */
+#define DESC_DEV_TLB    3
+#define DESC_WAIT       5
+#define DESC_DEV_PIOTLB 8
+#define DESC_WAIT_FENCE (1 << 6)
+#define DESC_WAIT_DRAIN (1 << 7)
 
 #define CONTEXT_DTE     (1ull << 2)
 #define CONTEXT_PASIDE  (1ull << 3)
@@ -649,6 +658,26 @@ static void test_overflow_is_asked_again(void)
     stop(&m);
 }
 
+/* --- draining, by what Linux posts for it --- */
+
+static void test_drain(void)
+{
+    Machine m;
+
+    start(&m, NESTED, VTD_PGTT_NESTED);
+    vtd_guest_post(&m.g, DESC_WAIT | DESC_WAIT_FENCE, 0);
+    vtd_guest_post_piotlb(&m.g, VTD_PIOTLB_PASID, DOMAIN_ID, PASID, 0, 0,
+                          false);
+    vtd_guest_post(&m.g, DESC_DEV_PIOTLB | DEVFN << 16 | (uint64_t)PASID << 32,
+                   ~0ull >> 1 & ~0x7ffull);
+    vtd_guest_post(&m.g, DESC_WAIT | DESC_WAIT_FENCE | DESC_WAIT_DRAIN, 0);
+    vtd_guest_post(&m.g, DESC_DEV_TLB | (uint64_t)DEVFN << 32,
+                   (~0ull >> 1 & ~0xfffull) | 1);
+    vtd_guest_sync(&m.g);
+    g_assert_cmphex(vtd_guest_readl(&m.g, REG_FSTS) & FSTS_IQE, ==, 0);
+    stop(&m);
+}
+
 /* --- configuration space --- */
 
 static void test_capabilities(void)
@@ -702,6 +731,7 @@ int main(int argc, char **argv)
     qtest_add_func("intel-iommu/pri/odd-addresses", test_odd_addresses);
     qtest_add_func("intel-iommu/pri/overflow_asked-again",
                    test_overflow_is_asked_again);
+    qtest_add_func("intel-iommu/pri/drain_accepted", test_drain);
     qtest_add_func("intel-iommu/pri/capabilities", test_capabilities);
     return g_test_run();
 }

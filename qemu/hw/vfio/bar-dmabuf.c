@@ -58,7 +58,7 @@ void vfio_bar_dmabuf_close(VFIOBAR *bar)
     }
 }
 
-int vfio_bar_dmabuf_find(void *vaddr, uint64_t *start)
+bool vfio_bar_dmabuf_find(void *vaddr, int *fd, uint64_t *start)
 {
     VFIOPCIDevice *vdev;
     ram_addr_t offset;
@@ -69,11 +69,11 @@ int vfio_bar_dmabuf_find(void *vaddr, uint64_t *start)
     RCU_READ_LOCK_GUARD();
     mr = memory_region_from_host(vaddr, &offset);
     if (!mr || !memory_region_is_ram_device(mr)) {
-        return -1;
+        return false;
     }
     owner = object_dynamic_cast(memory_region_owner(mr), TYPE_VFIO_PCI);
     if (!owner) {
-        return -1;
+        return false;
     }
     vdev = VFIO_PCI(owner);
     for (nr = 0; nr < PCI_ROM_SLOT; nr++) {
@@ -82,11 +82,12 @@ int vfio_bar_dmabuf_find(void *vaddr, uint64_t *start)
         for (i = 0; i < bar->region.nr_mmaps; i++) {
             if (&bar->region.mmaps[i].mem == mr) {
                 *start = bar->region.mmaps[i].offset + offset;
-                return bar->dmabuf;
+                *fd = bar->dmabuf;
+                return true;
             }
         }
     }
-    return -1;
+    return false;
 }
 
 /* Does a write set the bit @flag of the byte at @reg? */

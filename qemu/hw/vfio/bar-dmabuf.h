@@ -34,13 +34,14 @@ int vfio_bar_dmabuf_open(VFIOPCIDevice *vdev, int nr);
 void vfio_bar_dmabuf_close(VFIOBAR *bar);
 
 /**
- * vfio_bar_dmabuf_find: the dma-buf that memory belongs to
+ * vfio_bar_dmabuf_find: the BAR and the dma-buf that memory belongs to
  * @vaddr: address in QEMU
- * @start: set to the offset of @vaddr in the dma-buf, in bytes
+ * @fd: set to the dma-buf, or to -1 if the BAR has none
+ * @start: set to the offset of @vaddr in it, in bytes
  *
- * Returns: the dma-buf, or -1 if @vaddr is in none
+ * Returns: false if @vaddr is in no BAR
  */
-int vfio_bar_dmabuf_find(void *vaddr, uint64_t *start);
+bool vfio_bar_dmabuf_find(void *vaddr, int *fd, uint64_t *start);
 
 /**
  * vfio_bar_dmabuf_remap: map BARs again after a function level reset

@@ -319,15 +319,17 @@ static void test_bar_flood(void)
 }
 
 /* Nor is it said once for each of its BARs: one line tells all */
-static void test_bars(void)
+static void test_bars(const void *device)
 {
+    bool asks = !g_str_equal(device, "bars=6");
     g_autofree char *err = NULL;
     VtdAccelTest t;
     size_t mark;
 
-    if (!start(&t, "bars=6", NULL)) {
+    if (!start(&t, device, NULL)) {
         return;
     }
+    fakehost_fail(t.host, "IOAS_MAP_FILE", 1, 0, EFAULT, 0);
     mark = fakehost_err_mark(t.host);
     fakehost_plug(t.host, 0);
     fakehost_set_power(t.host, 0, true);
@@ -341,11 +343,17 @@ static void test_bars(void)
     set_memory(&t, fakehost_sid(0), true);
     err = fakehost_err_since(t.host, mark);
     g_test_message("%s", err);
-    g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_IOAS_MAP"), >=, 6);
+    /* Without a dma-buf the host need not be asked */
+    g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_IOAS_MAP_FILE"), >=,
+                     asks ? 6 : 0);
+    g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_IOAS_MAP"), ==, 0);
     g_assert_cmpuint(strcspn(err, "\n"), ==, strlen(err) - 1);
     fakehost_expect_text(err, "dev0: other devices cannot reach its BARs");
     fakehost_expect_text(err, "BAR 0");
     fakehost_expect_text(err, g_strerror(EFAULT));
+    /* All of them were there */
+    set_memory(&t, fakehost_sid(0), false);
+    g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_IOAS_UNMAP"), >=, 6);
     fakehost_free(t.host);
 }
 
@@ -357,6 +365,8 @@ int main(int argc, char **argv)
     qtest_add_func("/vfio-failure/ram-bar_blocked", test_ram_bar);
     qtest_add_func("/vfio-failure/flood/ram-bar_limited", test_ram_bar_flood);
     qtest_add_func("/vfio-failure/flood/bar_once-each-device", test_bar_flood);
-    qtest_add_func("/vfio-failure/bars_one-line", test_bars);
+    qtest_add_data_func("/vfio-failure/bars_one-line", "bars=6", test_bars);
+    qtest_add_data_func("/vfio-failure/bars-with-dmabufs_one-line",
+                        "bars=6 dmabuf=1", test_bars);
     return g_test_run();
 }

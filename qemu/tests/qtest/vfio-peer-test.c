@@ -121,6 +121,28 @@ static void test_reached(void)
     fakehost_free(t.host);
 }
 
+/* The BAR is in two pieces, with MSI-X between them */
+static void test_toggled(const void *device)
+{
+    uint64_t asked, files;
+    VtdAccelTest t;
+
+    if (!start_placed(&t, device)) {
+        return;
+    }
+    asked = fakehost_calls(t.host, "IOMMU_IOAS_MAP");
+    files = file_maps(&t);
+    set_memory(&t, true);
+    /* The host is asked for what it may do, and not for each device */
+    g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_IOAS_MAP"), ==, asked);
+    g_assert_cmpuint(file_maps(&t) - files, ==,
+                     g_str_equal(device, "dmabuf=1") ? 2 : 0);
+    asked = fakehost_calls(t.host, "IOMMU_IOAS_UNMAP");
+    set_memory(&t, false);
+    g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_IOAS_UNMAP") - asked, ==, 2);
+    fakehost_free(t.host);
+}
+
 /* Decode that goes off and on, and another address */
 static void test_decode(void)
 {
@@ -290,6 +312,10 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     qtest_add_func("/vfio-peer/bar_reached", test_reached);
+    qtest_add_data_func("/vfio-peer/toggled-without-dmabuf_not-asked",
+                        "dmabuf=0", test_toggled);
+    qtest_add_data_func("/vfio-peer/toggled_asked-once", "dmabuf=1",
+                        test_toggled);
     qtest_add_func("/vfio-peer/decode-off_blocked", test_decode);
     qtest_add_func("/vfio-peer/low-power_blocked", test_sleep);
     qtest_add_func("/vfio-peer/function-reset_mapped-again",

@@ -5,6 +5,8 @@ from pathlib import Path
 
 COMMITTED = Path(__file__).resolve().parent / "figures.json"
 NAMES = ("calls", "entries", "reads", "instructions per descriptor")
+START = " start, "      # in the name of a row that has these instead:
+OF_START = ("calls by address", "calls by file", "KiB mapped")
 SLACK = 0.02            # of instructions; two runs of one QEMU differ by less than half of it
 
 
@@ -13,6 +15,13 @@ def of(rows):
     return {"{model} {workload}, {devices} × {pasids}, burst {burst}".format(**row): [
         row["ioctls"], row["entries"], row["guest_reads"],
         row["instructions"] and round(row["instructions"] / row["descriptors"])] for row in rows}
+
+
+def of_starts(subject):
+    """The same of what a subject has built at start."""
+    return {f"{subject.model.name}{START}{devices} × 1, {memory}": [
+        found.by_address, found.by_file, found.mapped >> 10]
+            for (devices, memory), found in subject.starts.items()}
 
 
 def text(found):
@@ -34,7 +43,7 @@ def changes(before, now):
     for row in [*before, *(row for row in now if row not in before)]:
         if row in before and row in now:
             parts = [f"{old} -> {new} {name}" for name, old, new
-                     in zip(NAMES, before[row], now[row]) if differ(name, old, new)]
+                     in zip(OF_START if START in row else NAMES, before[row], now[row]) if differ(name, old, new)]
         else:
             parts = ["not measured now" if row in before else "no figures yet"]
         lines += [f"  {row}: {', '.join(parts)}"] if parts else []

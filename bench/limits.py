@@ -88,6 +88,18 @@ def built_once(one, eight):
                  (eight.ioas, eight.paging, eight.mapped) == (1, 1, one.mapped))
 
 
+def started(one, eight, memfd):
+    """The machine's reset takes memory that was mapped as a whole apart: one call more."""
+    text = "start with 8 devices: the calls of 1, one for each piece of memory and one more"
+    if None in (one, eight, memfd):
+        return Limit(text, "not measured", None)
+    calls = [found.by_address + found.by_file for found in (one, eight, memfd)]
+    measured = (f"calls: {calls[1]}, with 1 device {calls[0]}, for {one.areas} pieces; of a "
+                f"memfd {memfd.by_address}, by its file {memfd.by_file}")
+    return Limit(text, measured, calls == [calls[0]] * 3 and calls[0] <= one.areas + 1
+                 and memfd.by_address == 0 and memfd.mapped == one.mapped)
+
+
 def joined(asked, sent):
     text = "4 KiB pages that fill aligned power-of-two blocks: joined, nothing wider"
     if sent is None:
@@ -112,7 +124,7 @@ def little_heap(found):
     return Limit(text, f"{found:.0f} bytes", found <= HEAP_BYTES)
 
 
-def vtd(rows, one, eight, sent, heap):
+def vtd(rows, one, eight, memfd, sent, heap):
     """All limits of VT-d for one QEMU: of its rows, and of what they do not show."""
     selective = ("pasid-cache-selective-unchanged",
                  "PASID-selective PASID-cache invalidation", 1)
@@ -124,6 +136,7 @@ def vtd(rows, one, eight, sent, heap):
         nothing_changed(rows, *selective, 64),
         nothing_changed(rows, *everything, 64),
         built_once(one, eight),
+        started(one, eight, memfd),
         growth("instructions per PIOTLB descriptor, 64 devices × 64 PASIDs: within "
                f"{GROWTH} × of 1 × 1", find(rows, "piotlb-burst", 1, 32),
                find(rows, "piotlb-burst", 64, 32, 64)),

@@ -12,7 +12,7 @@ from collections import namedtuple
 
 import callgrind
 import workloads
-from machine import Machine, QueueError, Unusable
+from machine import RAM_MB, Machine, QueueError, Unusable
 
 PAGE = 4096
 KEYS = ("qemu", "model", "workload", "devices", "pasids", "burst", "descriptors", "ioctls",
@@ -24,8 +24,17 @@ REPEATS = 15                    # of which the shortest time counts
 TOGETHER = 2048                 # descriptors in the queue when it is timed
 TIMED_SECONDS = 0.01            # that are enough for one timing
 
-# What was built in the host for a number of devices
-Built = namedtuple("Built", "ioas paging mapped")
+# What was built in the host for a number of devices: bytes mapped, in how many areas, by how
+# many calls of each kind
+Built = namedtuple("Built", "ioas paging mapped areas by_address by_file", defaults=(0, 0, 0))
+
+
+# What guest memory can be made of: QEMU's arguments
+MEMORY = {
+    "anonymous": (),
+    "memfd": ("-object", f"memory-backend-memfd,id=ram,share=on,size={RAM_MB}M",
+              "-machine", "memory-backend=ram"),
+}
 
 
 class Subject:
@@ -41,10 +50,12 @@ class Subject:
             version = machine.qmp_command("query-version")["qemu"]
         self.name = "{} {major}.{minor}.{micro}".format(label, **version)
         self.notes = []
+        self.starts = {}            # (devices, of what memory is made): what was built
         self.unprofiled = {}        # reason: the first shape without a profile
 
-    def machine(self, shape, **options):
-        return Machine(self.binary, self.library, self.model.arguments(self.options, shape),
+    def machine(self, shape, more=(), **options):
+        return Machine(self.binary, self.library,
+                       [*self.model.arguments(self.options, shape), *more],
                        [self.model.place(number) for number in range(shape.devices)],
                        self.model.host(shape), **options)
 
@@ -153,12 +164,15 @@ class Subject:
 
     # --- what rows do not show ---
 
-    def built(self, shape):
-        with self.machine(shape) as machine:
+    def built(self, shape, memory="anonymous"):
+        with self.machine(shape, MEMORY[memory]) as machine:
             self.prepared(machine, shape)
-            page = machine.page
-            return Built(page.objects("ioas"), page.objects("hwpt-paging"),
-                         page.control.mapped_bytes)
+            page, calls = machine.page, machine.page.counts()
+            found = Built(page.objects("ioas"), page.objects("hwpt-paging"),
+                          page.control.mapped_bytes, page.control.areas,
+                          calls.get("IOMMU_IOAS_MAP", 0), calls.get("IOMMU_IOAS_MAP_FILE", 0))
+        self.starts[shape.devices, memory] = found
+        return found
 
     def sent_for(self, shape, unit):
         """The entries (first page, pages) that reach the host for a unit."""

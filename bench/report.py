@@ -76,6 +76,14 @@ def difference(short, long):
         long["descriptors"] - short["descriptors"])
 
 
+def starts(subject):
+    """Lines that say what a start maps, and how."""
+    lines = [f"{devices} device{'s'[:devices > 1]}, {memory}: {found.by_address} by address, "
+             f"{found.by_file} by file, {found.mapped >> 10} KiB"
+             for (devices, memory), found in subject.starts.items()]
+    return [f"\nCalls that map memory at start, {subject.name}", *lines] if lines else []
+
+
 def layout(head, groups, qemus):
     widths = [max(len(line[column]) for line in [head, *sum((lines for _, lines in groups), [])])
               for column in range(len(head))]

@@ -127,6 +127,7 @@ def heap(subject):
 EXTRAS = {
     "one": lambda subject: subject.built(Shape(1)),
     "eight": lambda subject: subject.built(Shape(8)),
+    "memfd": lambda subject: subject.built(Shape(8), "memfd"),
     "sent": lambda subject: subject.sent_for(Shape(1), pages(0, limits.JOINED_PAGES)),
     "heap": heap,
 }

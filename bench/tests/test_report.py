@@ -22,18 +22,18 @@ def row(**changes):
     return {**found, **changes}
 
 
-def judge(rows, one=measure.Built(1, 1, 4096), eight=measure.Built(1, 1, 4096), sent=None,
-          heap=None):
-    return [limit.holds for limit in limits.vtd(rows, one, eight, sent, heap)]
+def judge(rows, one=measure.Built(1, 1, 4096), eight=measure.Built(1, 1, 4096), memfd=None,
+          sent=None, heap=None):
+    return [limit.holds for limit in limits.vtd(rows, one, eight, memfd, sent, heap)]
 
 
-(ONE, EIGHT, SELECTIVE, PASID, GLOBAL, BUILT, GROWTH, JOINED, HEAP, ALONE, BURST, MANY,
- DIRECTORY, BINDING) = range(14)
+(ONE, EIGHT, SELECTIVE, PASID, GLOBAL, BUILT, START, GROWTH, JOINED, HEAP, ALONE, BURST,
+ MANY, DIRECTORY, BINDING) = range(15)
 
 
 class Limits(unittest.TestCase):
     def test_without_rows_nothing_holds_and_nothing_fails(self):
-        self.assertEqual(judge([], None, None), [None] * 14)
+        self.assertEqual(judge([], None, None), [None] * 15)
 
     def test_one_call_for_a_burst(self):
         rows = [row(), row(devices=8, ioctls=8)]
@@ -91,6 +91,19 @@ class Limits(unittest.TestCase):
                       measure.Built(8, 1, 4096)):
             self.assertIs(judge([], eight=eight)[BUILT], False)
         self.assertIs(judge([])[BUILT], True)
+
+    def test_a_call_for_each_piece_of_memory(self):
+        one = measure.Built(1, 1, 4096, 3, 4, 0)
+        file = one._replace(by_address=0, by_file=4)
+        for found, holds in (
+                ((one, one, file), True),
+                ((one, one, one), False),                       # not by the file
+                ((one, one, file._replace(by_file=5)), False),
+                ((one, one, file._replace(mapped=8192)), False),
+                ((one, one._replace(by_address=32), file), False),
+                ((one._replace(areas=2), one, file), False)):
+            self.assertIs(judge([], *found)[START], holds)
+        self.assertIsNone(judge([])[START])
 
     def test_growth_needs_the_row_with_64_pasids(self):
         rows = [row(), row(devices=64, instructions=99999)]
@@ -238,6 +251,12 @@ class Figures(unittest.TestCase):
         gone, new = self.changes(row(devices=8))
         self.assertIn("1 × 1, burst 32: not measured now", gone)
         self.assertIn("8 × 1, burst 32: no figures yet", new)
+
+    def test_a_start_has_names_of_its_own(self):
+        line, = figures.changes({"vtd start, 8 × 1, memfd": [0, 4, 65344]},
+                                {"vtd start, 8 × 1, memfd": [4, 0, 65344]})
+        self.assertIn("0 -> 4 calls by address, 4 -> 0 calls by file", line)
+        self.assertNotIn("KiB", line)
 
     def test_text_is_read_back(self):
         found = figures.of([row(), row(burst=1, instructions=None)])

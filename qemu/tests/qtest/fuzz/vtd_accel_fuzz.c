@@ -150,8 +150,29 @@ static void step_clear_pasid(void *opaque, FuzzInput *in)
 
 /* --- steps: queue --- */
 
-/* Damages the last descriptor, or writes the words that it has no use for */
-static void damage_desc(VtdFuzz *f, FuzzInput *in)
+/* What is done after it, in pieces, is not counted */
+static void write_tail(VtdFuzz *f, uint64_t tail)
+{
+    VtdGuest *g = &f->guest;
+    uint64_t iqa = vtd_guest_readq(g, DMAR_IQA_REG);
+    uint64_t width = iqa & IQA_DW ? 32 : 16, size = PAGE << (iqa & 7);
+    uint64_t head = vtd_guest_readq(g, DMAR_IQH_REG);
+
+    vtd_guest_writeq(g, DMAR_IQT_REG, tail);
+    head = vtd_guest_readq(g, DMAR_IQH_REG) - head;
+    fakehost_fuzz_taken((head & (size - 1)) / width);
+}
+
+static void ring(VtdFuzz *f)
+{
+    write_tail(f, f->guest.tail * f->guest.queue_width);
+}
+
+/*
+ * The last descriptor damaged, or words written that it has no use for; and the
+ * doorbell, which a step of its own would hit too seldom.
+ */
+static void finish_desc(VtdFuzz *f, FuzzInput *in)
 {
     VtdGuest *g = &f->guest;
     unsigned last = (g->tail + g->queue_slots - 1) % g->queue_slots;
@@ -162,6 +183,9 @@ static void damage_desc(VtdFuzz *f, FuzzInput *in)
         addr += fuzz_u8(in) % (g->queue_width / 8) * 8;
         writeq(f, addr, qtest_readq(g->qts, addr) ^ damage);
     }
+    if (fuzz_u8(in) & 1) {
+        ring(f);
+    }
 }
 
 static void step_pasid_cache(void *opaque, FuzzInput *in)
@@ -171,7 +195,7 @@ static void step_pasid_cache(void *opaque, FuzzInput *in)
 
     vtd_guest_post_pc(&f->guest, granularity, fuzz_small(in, 16),
                       choose_pasid(in));
-    damage_desc(f, in);
+    finish_desc(f, in);
 }
 
 static void step_context_cache(void *opaque, FuzzInput *in)
@@ -181,7 +205,7 @@ static void step_context_cache(void *opaque, FuzzInput *in)
     uint16_t bus = fuzz_small(in, 8);
 
     vtd_guest_post_cc(&f->guest, granularity, fuzz_small(in, 16), bus << 8);
-    damage_desc(f, in);
+    finish_desc(f, in);
 }
 
 static void step_iotlb(void *opaque, FuzzInput *in)
@@ -191,7 +215,7 @@ static void step_iotlb(void *opaque, FuzzInput *in)
 
     vtd_guest_post_iotlb(&f->guest, granularity, fuzz_small(in, 16),
                          choose_page(in), fuzz_small(in, 6));
-    damage_desc(f, in);
+    finish_desc(f, in);
 }
 
 static void step_piotlb(void *opaque, FuzzInput *in)
@@ -202,7 +226,7 @@ static void step_piotlb(void *opaque, FuzzInput *in)
     vtd_guest_post_piotlb(&f->guest, val & 3, fuzz_small(in, 16),
                           choose_pasid(in), choose_page(in),
                           fuzz_small(in, 6), val & 4);
-    damage_desc(f, in);
+    finish_desc(f, in);
 }
 
 static void step_other_desc(void *opaque, FuzzInput *in)
@@ -216,7 +240,7 @@ static void step_other_desc(void *opaque, FuzzInput *in)
 
     vtd_guest_post(&f->guest, type | (uint64_t)fuzz_u16(in) << 32 |
                    (fuzz_u8(in) & 7) << 4, choose_page(in));
-    damage_desc(f, in);
+    finish_desc(f, in);
 }
 
 static void step_raw_desc(void *opaque, FuzzInput *in)
@@ -225,7 +249,7 @@ static void step_raw_desc(void *opaque, FuzzInput *in)
     uint64_t lo = fuzz_u64(in);
 
     vtd_guest_post(&f->guest, lo, fuzz_u64(in));
-    damage_desc(f, in);
+    finish_desc(f, in);
 }
 
 static void step_wait(void *opaque, FuzzInput *in)
@@ -233,7 +257,7 @@ static void step_wait(void *opaque, FuzzInput *in)
     VtdFuzz *f = opaque;
 
     vtd_guest_post_wait(&f->guest);
-    damage_desc(f, in);
+    finish_desc(f, in);
 }
 
 /* The last descriptor many times */
@@ -249,26 +273,12 @@ static void step_repeat(void *opaque, FuzzInput *in)
     for (unsigned i = 0; i < num; i++) {
         vtd_guest_post(g, lo, hi);
     }
-}
-
-/* What is done after it, in pieces, is not counted */
-static void write_tail(VtdFuzz *f, uint64_t tail)
-{
-    VtdGuest *g = &f->guest;
-    uint64_t iqa = vtd_guest_readq(g, DMAR_IQA_REG);
-    uint64_t width = iqa & IQA_DW ? 32 : 16, size = PAGE << (iqa & 7);
-    uint64_t head = vtd_guest_readq(g, DMAR_IQH_REG);
-
-    vtd_guest_writeq(g, DMAR_IQT_REG, tail);
-    head = vtd_guest_readq(g, DMAR_IQH_REG) - head;
-    fakehost_fuzz_taken((head & (size - 1)) / width);
+    ring(f);
 }
 
 static void step_ring(void *opaque, FuzzInput *in)
 {
-    VtdFuzz *f = opaque;
-
-    write_tail(f, f->guest.tail * f->guest.queue_width);
+    ring(opaque);
 }
 
 static void step_tail(void *opaque, FuzzInput *in)
@@ -373,11 +383,42 @@ static void step_invalidate_register(void *opaque, FuzzInput *in)
     }
 }
 
+/* All on again, where a guest of good will would have it */
+static void step_enable(void *opaque, FuzzInput *in)
+{
+    VtdFuzz *f = opaque;
+    VtdGuest *g = &f->guest;
+    uint32_t gsts = vtd_guest_readl(g, DMAR_GSTS_REG) &
+                    (VTD_GSTS_TES | VTD_GSTS_QIES | VTD_GSTS_IRES);
+
+    if (!(gsts & VTD_GSTS_QIES)) {
+        g->tail = 0;
+        vtd_guest_writeq(g, DMAR_IQT_REG, 0);
+        vtd_guest_writeq(g, DMAR_IQA_REG,
+                         g->queue | (g->queue_width == 32 ? IQA_DW : 0));
+        gsts |= VTD_GCMD_QIE;
+        vtd_guest_writel(g, DMAR_GCMD_REG, gsts);
+    }
+    if (!(gsts & VTD_GSTS_TES)) {
+        vtd_guest_writeq(g, DMAR_RTADDR_REG, g->root | VTD_RTADDR_SMT);
+        vtd_guest_writel(g, DMAR_GCMD_REG, gsts | VTD_GCMD_SRTP);
+        vtd_guest_writel(g, DMAR_GCMD_REG, gsts | VTD_GCMD_TE);
+    }
+}
+
+/* What has stopped the queue is in the way until something else is there */
 static void step_clear_errors(void *opaque, FuzzInput *in)
 {
     VtdFuzz *f = opaque;
+    VtdGuest *g = &f->guest;
 
-    vtd_guest_writel(&f->guest, DMAR_FSTS_REG, -1);
+    if (fuzz_u8(in) & 1) {
+        uint64_t head = vtd_guest_readq(g, DMAR_IQH_REG) % PAGE;
+
+        writeq(f, g->queue + head, VTD_INV_DESC_WAIT);
+        writeq(f, g->queue + head + 8, 0);
+    }
+    vtd_guest_writel(g, DMAR_FSTS_REG, -1);
 }
 
 /* --- steps: host, devices, machine --- */
@@ -498,10 +539,10 @@ static FuzzStep *const steps[] = {
     step_clear_pasid, step_pasid_cache, step_context_cache, step_iotlb,
     step_piotlb, step_other_desc, step_raw_desc, step_wait, step_repeat,
     step_ring, step_tail, step_queue_base, step_register, step_command,
-    step_root_pointer, step_invalidate_register, step_clear_errors, step_fail,
-    step_recover, step_device_in_reset, step_number_bus, step_plug,
-    step_unplug, step_reset, step_main_loop, step_pasid, step_pasid_cache,
-    step_piotlb,
+    step_root_pointer, step_invalidate_register, step_enable,
+    step_clear_errors, step_fail, step_recover, step_device_in_reset,
+    step_number_bus, step_plug, step_unplug, step_reset, step_main_loop,
+    step_pasid, step_pasid_cache, step_piotlb, step_enable, step_clear_errors,
 };
 
 /* --- the target --- */

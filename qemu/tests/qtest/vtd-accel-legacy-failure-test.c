@@ -824,6 +824,43 @@ static void test_leave_large(const void *data)
     fakehost_free(l.t.host);
 }
 
+/* A command by register that is not complete yet; nothing goes on by itself */
+static void begin_by_register(VtdLegacy *l)
+{
+    VtdGuest *g = &l->t.guest;
+
+    vtd_guest_gcmd(g, VTD_GCMD_QIE, false);
+    vtd_legacy_use_table(l, 0, DID);
+    qtest_qmp_assert_success(l->t.host->qts, "{ 'execute': 'stop' }");
+    vtd_guest_writeq(g, DMAR_CCMD_REG, VTD_CCMD_ICC | VTD_CCMD_DEVICE_INVL |
+                     (uint64_t)fakehost_sid(0) << 16 | DID);
+    g_assert_true(vtd_guest_readq(g, DMAR_CCMD_REG) & VTD_CCMD_ICC);
+}
+
+static void end_by_register(VtdLegacy *l)
+{
+    VtdGuest *g = &l->t.guest;
+
+    qtest_qmp_assert_success(l->t.host->qts, "{ 'execute': 'cont' }");
+    QTEST_AWAIT(!(vtd_guest_readq(g, DMAR_CCMD_REG) & VTD_CCMD_ICC));
+    g_assert_false(vtd_guest_readq(g, DMAR_IOTLB_REG) & VTD_TLB_IVT);
+    g_assert_cmpint(vtd_legacy_state(l, 0), ==, SHADOW);
+}
+
+/* The guest turns its queue on, and the command has its end all the same */
+static void test_large_before_queue(void)
+{
+    VtdLegacy l;
+
+    if (!start_large(&l)) {
+        return;
+    }
+    begin_by_register(&l);
+    vtd_guest_gcmd(&l.t.guest, VTD_GCMD_QIE, true);
+    end_by_register(&l);
+    fakehost_free(l.t.host);
+}
+
 /* By registers; a page changes that the copy has passed already */
 static void test_large_by_register(void)
 {
@@ -838,14 +875,8 @@ static void test_large_by_register(void)
     if (!start_large(&l)) {
         return;
     }
-    vtd_guest_gcmd(g, VTD_GCMD_QIE, false);
-    vtd_legacy_use_table(&l, 0, DID);
     maps = fakehost_calls(l.t.host, "IOMMU_IOAS_COPY");
-    /* Nothing goes on by itself now */
-    qtest_qmp_assert_success(l.t.host->qts, "{ 'execute': 'stop' }");
-    vtd_guest_writeq(g, DMAR_CCMD_REG, VTD_CCMD_ICC | VTD_CCMD_DEVICE_INVL |
-                     (uint64_t)fakehost_sid(0) << 16 | DID);
-    g_assert_true(vtd_guest_readq(g, DMAR_CCMD_REG) & VTD_CCMD_ICC);
+    begin_by_register(&l);
     maps = fakehost_calls(l.t.host, "IOMMU_IOAS_COPY") - maps;
     g_assert_cmpuint(maps, >, 1);
     g_assert_cmpuint(maps, <, LARGE_PAGES);
@@ -855,11 +886,8 @@ static void test_large_by_register(void)
     vtd_guest_writeq(g, DMAR_IOTLB_REG, VTD_TLB_IVT | VTD_TLB_PSI_FLUSH |
                      (uint64_t)DID << 32);
     g_assert_true(vtd_guest_readq(g, DMAR_IOTLB_REG) & VTD_TLB_IVT);
-    qtest_qmp_assert_success(l.t.host->qts, "{ 'execute': 'cont' }");
-    QTEST_AWAIT(!(vtd_guest_readq(g, DMAR_CCMD_REG) & VTD_CCMD_ICC));
-    g_assert_false(vtd_guest_readq(g, DMAR_IOTLB_REG) & VTD_TLB_IVT);
+    end_by_register(&l);
 
-    g_assert_cmpint(vtd_legacy_state(&l, 0), ==, SHADOW);
     mappings = vtd_legacy_mappings(&l, 0);
     g_assert_nonnull(strstr(mappings, first));
     for (char *c = mappings; *c; c++) {
@@ -916,6 +944,8 @@ int main(int argc, char **argv)
     qtest_add_cases("/vtd-accel/legacy/large/left", leaves, test_leave_large);
     qtest_add_func("/vtd-accel/legacy/large_by-register",
                    test_large_by_register);
+    qtest_add_func("/vtd-accel/legacy/large_by-register-before-queue",
+                   test_large_before_queue);
     qtest_add_func("/vtd-accel/legacy/hostile/map-unmap_nothing-grows",
                    test_map_unmap_rounds);
     return g_test_run();

@@ -51,9 +51,7 @@ static void vtd_accel_log_blocked(VTDAccelDevice *dev, uint32_t pasid,
 static void vtd_accel_explain(VTDAccelDevice *dev, VTDAccelBinding *b,
                               uint32_t pasid, const char *why)
 {
-    if (why) {
-        vtd_accel_spend(&dev->s->accel->work, VTD_ACCEL_IOCTL_WORK);
-    }
+    vtd_accel_spend(&dev->s->accel->work, why ? VTD_ACCEL_IOCTL_WORK : 1);
     if (b) {
         iommufd_binding_explain(&b->host, why);
     } else {

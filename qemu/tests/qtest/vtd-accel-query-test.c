@@ -639,6 +639,73 @@ static void test_reasons_in_pieces(void)
     fakehost_free(t.host);
 }
 
+#define PDTS            (7ull << 9)     /* of a context entry: 2^(PDTS + 7) tables */
+
+typedef struct Gone {
+    const char *name;
+    void (*take)(VtdGuest *g, uint64_t dir);
+} Gone;
+
+/* All tables but the first one are the same */
+static void take_entries(VtdGuest *g, uint64_t dir)
+{
+    qtest_memset(g->qts, qtest_readq(g->qts, dir + 8) & ~0xfffull, 0, 4096);
+}
+
+static void take_tables(VtdGuest *g, uint64_t dir)
+{
+    qtest_memset(g->qts, dir + 8, 0, 8 * 4096);
+}
+
+static void take_directory(VtdGuest *g, uint64_t dir)
+{
+    uint64_t context = vtd_guest_context(g, fakehost_sid(0));
+
+    /* A short one, with nothing in it */
+    qtest_memset(g->qts, dir + 8, 0, 8 * 127);
+    qtest_writeq(g->qts, context, qtest_readq(g->qts, context) & ~PDTS);
+    vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, fakehost_sid(0));
+}
+
+static const Gone gone[] = {
+    { "entries", take_entries },
+    { "tables", take_tables },
+    { "directory", take_directory },
+};
+
+/* Reasons that were too many to be kept are forgotten in pieces, too */
+static void test_reasons_gone(const void *data)
+{
+    enum { TABLES = 2048 };
+    const Gone *c = data;
+    VtdPasidEntry bad = eafe_entry();
+    VtdAccelTest t;
+    VtdGuest *g = &t.guest;
+    uint64_t dir, table;
+    size_t mark;
+
+    if (!start_pasids(&t, 1, 20, "-trace vtd_accel_queue_yield", &dir)) {
+        return;
+    }
+    for (unsigned i = 0; i < 64; i++) {
+        vtd_guest_write_pasid(g, dir, 64 + i, &bad);
+    }
+    table = qtest_readq(g->qts, dir + 8);
+    for (unsigned i = 2; i <= TABLES; i++) {
+        qtest_writeq(g->qts, dir + i * 8, table);
+    }
+    flush_in_pieces(g);
+    expect_blocked(&t, TABLES * 64);
+
+    mark = fakehost_err_mark(t.host);
+    c->take(g, dir);
+    flush_in_pieces(g);
+    expect_blocked(&t, 0);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "vtd_accel_queue_yield"),
+                     >=, TABLES * 64 / 32768 - 1);
+    fakehost_free(t.host);
+}
+
 /* --- events --- */
 
 static void test_events(void)
@@ -781,6 +848,8 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-accel/query/objects-many_bounded", test_objects_many);
     qtest_add_func("/vtd-accel/query/reasons-many_in-pieces",
                    test_reasons_in_pieces);
+    qtest_add_cases("/vtd-accel/query/reasons-gone_in-pieces", gone,
+                    test_reasons_gone);
     qtest_add_func("/vtd-accel/query/unplug_no-event", test_unplug);
     return g_test_run();
 }

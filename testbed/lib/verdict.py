@@ -73,6 +73,14 @@ def qut_exit(record, _scenario):
 
 
 @check
+def qut_warned(record, scenario):
+    """The QEMU under test warned of what limits.warning says, once."""
+    wanted = _limit(scenario, "warning", "")
+    said = [text for text in record["qut_messages"] if wanted and wanted in text]
+    return len(said) == 1, said[0] if said else "nothing said of: " + wanted
+
+
+@check
 def host_check(record, _scenario):
     """viommu-host-check finds L1's devices ready to be nested."""
     entries = [entry for entry in record["report"]["l1"] if entry["word"] == "host-check"]

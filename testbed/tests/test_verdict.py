@@ -354,6 +354,15 @@ class Verdict(unittest.TestCase):
             held, _ = verdict.CHECKS["peer_dma"](record, make_scenario())
             self.assertEqual(held, holds, text)
 
+    def test_a_warning_that_is_missing_or_repeated_fails(self):
+        scenario_ = make_scenario(limits={"warning": "lost, because"})
+        line = "qemu: warning: dev0: lost, because of this"
+        for lines, holds in (([], False), ([line], True), ([line, line], False),
+                             (["qemu: warning: lost"], False)):
+            record = good_record()
+            record["qut_messages"] = lines
+            self.assertEqual(verdict.CHECKS["qut_warned"](record, scenario_)[0], holds, lines)
+
     def test_a_program_that_left_packets_unanswered_fails(self):
         end = "9.3 l2 3.3 testpmd pci=0000:01:00.0 status=%s received=%s sent=%s"
         for answered, *rest, holds in (

@@ -6,6 +6,7 @@
 
 #include "qemu/osdep.h"
 #include <sys/ioctl.h>
+#include "qemu/main-loop.h"
 #include "qemu/range.h"
 #include "qemu/rcu.h"
 #include "exec/memory.h"
@@ -116,14 +117,10 @@ static bool vfio_resets_function(VFIOPCIDevice *vdev, uint32_t addr,
                                  PCI_AF_CTRL_FLR));
 }
 
-void vfio_bar_dmabuf_remap(VFIOPCIDevice *vdev, uint32_t addr, uint32_t val,
-                           int len)
+static void vfio_bar_dmabuf_remap_all(VFIOPCIDevice *vdev)
 {
     int nr, i;
 
-    if (!vfio_resets_function(vdev, addr, val, len)) {
-        return;
-    }
     for (nr = 0; nr < PCI_ROM_SLOT; nr++) {
         VFIOBAR *bar = &vdev->bars[nr];
 
@@ -138,4 +135,29 @@ void vfio_bar_dmabuf_remap(VFIOPCIDevice *vdev, uint32_t addr, uint32_t val,
             }
         }
     }
+}
+
+void vfio_bar_dmabuf_remap(VFIOPCIDevice *vdev, uint32_t addr, uint32_t val,
+                           int len)
+{
+    if (vfio_resets_function(vdev, addr, val, len)) {
+        vfio_bar_dmabuf_remap_all(vdev);
+    }
+}
+
+static void vfio_bar_dmabuf_remap_bh(void *opaque)
+{
+    VFIOPCIDevice *vdev = opaque;
+
+    vfio_bar_dmabuf_remap_all(vdev);
+    object_unref(OBJECT(vdev));
+}
+
+void vfio_bar_dmabuf_reset_done(VFIODevice *vbasedev)
+{
+    VFIOPCIDevice *vdev = container_of(vbasedev, VFIOPCIDevice, vbasedev);
+
+    object_ref(OBJECT(vdev));
+    aio_bh_schedule_oneshot(qemu_get_aio_context(), vfio_bar_dmabuf_remap_bh,
+                            vdev);
 }

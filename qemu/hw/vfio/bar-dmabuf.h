@@ -56,4 +56,12 @@ bool vfio_bar_dmabuf_find(void *vaddr, int *fd, uint64_t *start);
 void vfio_bar_dmabuf_remap(VFIOPCIDevice *vdev, uint32_t addr, uint32_t val,
                            int len);
 
+/**
+ * vfio_bar_dmabuf_reset_done: map BARs again after a reset by QEMU itself
+ * @vbasedev: that of a VFIOPCIDevice
+ *
+ * Any thread may call it: they are mapped when the main loop has its turn.
+ */
+void vfio_bar_dmabuf_reset_done(VFIODevice *vbasedev);
+
 #endif /* HW_VFIO_BAR_DMABUF_H */

@@ -223,6 +223,27 @@ static void test_function_reset(void)
     fakehost_free(t.host);
 }
 
+/* QEMU resets a device that does not get ready for migration */
+static void test_migration_reset(void)
+{
+    uint32_t resets;
+    VtdAccelTest t;
+
+    if (!start_placed(&t, "dmabuf=1 migrate=1")) {
+        return;
+    }
+    set_memory(&t, true);
+    expect_reached(&t);
+    resets = fakehost_device(t.host, "dev0")->resets;
+    fakehost_fail(t.host, "FEATURE", 1, 0, EIO, 0);
+    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'stop' }");
+    g_assert_cmpuint(fakehost_device(t.host, "dev0")->resets, >, resets);
+    fakehost_clear_rules(t.host);
+    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
+    expect_reached(&t);
+    fakehost_free(t.host);
+}
+
 static void test_machine_reset(void)
 {
     VtdAccelTest t;
@@ -320,6 +341,8 @@ int main(int argc, char **argv)
     qtest_add_func("/vfio-peer/low-power_blocked", test_sleep);
     qtest_add_func("/vfio-peer/function-reset_mapped-again",
                    test_function_reset);
+    qtest_add_func("/vfio-peer/migration-reset_mapped-again",
+                   test_migration_reset);
     qtest_add_func("/vfio-peer/machine-reset_mapped-again",
                    test_machine_reset);
     qtest_add_func("/vfio-peer/unplugged_nothing-left", test_unplugged);

@@ -18,6 +18,7 @@
 #include "system/runstate.h"
 #include "intel_iommu_accel.h"
 #include "intel_iommu_accel_bind.h"
+#include "intel_iommu_accel_prq.h"
 #include "intel_iommu_accel_tables.h"
 #include "intel_iommu_accel_walk.h"
 #include "trace.h"
@@ -200,11 +201,32 @@ void vtd_accel_add_device(IntelIOMMUState *s, PCIBus *bus, int devfn,
     dev->rid.host.dev = &dev->host;
     dev->rid.host.hwpt_id = hiodi->hwpt_id;
     dev->rid.state = VTD_ACCEL_RAM;
+    dev->can_request = vtd_accel_prq_can(dev);
     QLIST_INSERT_HEAD(&s->accel->devices, dev, next);
 
     vtd_accel_command_begin(s);
     vtd_accel_refresh(dev);
     vtd_accel_command_end(s, 0);
+}
+
+bool vtd_accel_can_request(IntelIOMMUState *s, PCIDevice *pdev)
+{
+    VTDAccelDevice *dev = vtd_accel_find(s, pci_get_bus(pdev), pdev->devfn);
+
+    return dev && dev->can_request;
+}
+
+/* The fault queue goes with the last device that needs it */
+static void vtd_accel_stop_requests(VTDAccel *accel)
+{
+    VTDAccelDevice *dev;
+
+    QLIST_FOREACH(dev, &accel->devices, next) {
+        if (dev->can_request) {
+            return;
+        }
+    }
+    vtd_accel_prq_stop(accel);
 }
 
 void vtd_accel_del_device(IntelIOMMUState *s, PCIBus *bus, int devfn)
@@ -222,6 +244,7 @@ void vtd_accel_del_device(IntelIOMMUState *s, PCIBus *bus, int devfn)
     iommufd_binding_device_cleanup(&dev->host);
     g_free(dev->legacy);
     g_free(dev);
+    vtd_accel_stop_requests(s->accel);
     /* A command may have waited for this device to be blocked */
     qemu_bh_schedule(s->accel->resume_bh);
 }
@@ -416,6 +439,9 @@ bool vtd_accel_sync(IntelIOMMUState *s)
     while ((s1 = QTAILQ_FIRST(&accel->s1s.pending))) {
         vtd_accel_flush(accel, s1);
     }
+    if (vtd_accel_prq_has_answers(accel)) {
+        vtd_accel_prq_flush(accel);
+    }
     if (accel->legacy && accel->legacy->unfinished) {
         accel->legacy->finish(accel);
     }
@@ -480,6 +506,7 @@ static void vtd_accel_vm_change(void *opaque, bool running, RunState state)
 {
     VTDAccel *accel = opaque;
 
+    vtd_accel_prq_poll(accel);
     if (running) {
         qemu_bh_schedule(accel->resume_bh);
     }

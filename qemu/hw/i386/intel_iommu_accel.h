@@ -74,6 +74,12 @@ void vtd_accel_add_device(IntelIOMMUState *s, PCIBus *bus, int devfn,
                           HostIOMMUDevice *hiod);
 
 /**
+ * vtd_accel_can_request: can a device that was added send page requests, and
+ * does the guest know?
+ */
+bool vtd_accel_can_request(IntelIOMMUState *s, PCIDevice *dev);
+
+/**
  * vtd_accel_del_device: stop following a device; its DMA is blocked
  *
  * Does nothing for a device that was not added.

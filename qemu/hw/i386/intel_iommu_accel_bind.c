@@ -11,6 +11,7 @@
 #include "qapi/error.h"
 #include "qemu/error-report.h"
 #include "intel_iommu_accel_bind.h"
+#include "intel_iommu_accel_prq.h"
 #include "trace.h"
 
 static VTDAccelDevice *vtd_accel_device(const VTDAccelBinding *b)
@@ -143,16 +144,28 @@ static void vtd_accel_set_hwpt(VTDAccelBinding *b, VTDAccelHwpt *hwpt)
     }
 }
 
+/* Once it is moved, the host answers its page requests: not those of ours */
+static void vtd_accel_before_move(VTDAccelBinding *b)
+{
+    VTDAccel *accel = vtd_accel_device(b)->s->accel;
+
+    if (vtd_accel_prq_has_answers(accel)) {
+        vtd_accel_prq_flush(accel);
+    }
+}
+
 static void vtd_accel_block(VTDAccelBinding *b)
 {
     if (iommufd_binding_is_blocked(&b->host)) {
         return;
     }
+    vtd_accel_before_move(b);
     trace_vtd_accel_block(vtd_accel_name(b), vtd_accel_pasid(b));
     b->settled.epoch = 0;
     vtd_accel_spend(vtd_accel_work(b), VTD_ACCEL_IOCTL_WORK);
     if (iommufd_binding_block(&b->host)) {
         b->state = VTD_ACCEL_BLOCKED;
+        vtd_accel_prq_forget(b);
         vtd_accel_set_hwpt(b, NULL);
     }
 }
@@ -164,16 +177,24 @@ static void vtd_accel_abandon(VTDAccelBinding *b, const Error *err)
     vtd_accel_block(b);
 }
 
+/* Ways in which attaching may fail that the caller sees to */
+#define VTD_ACCEL_MAY_NOT_FIT   1   /* EINVAL: the HWPT is not for this IOMMU */
+#define VTD_ACCEL_MAY_LACK_PRI  2   /* ENODEV: the device has no use for it */
+
 /* Attach, and block the requests if that fails */
 static int vtd_accel_attach(VTDAccelBinding *b, uint32_t hwpt_id,
-                            const char *what, bool may_fail)
+                            const char *what, unsigned may_fail)
 {
     Error *err = NULL;
     int ret;
 
+    vtd_accel_before_move(b);
     vtd_accel_spend(vtd_accel_work(b), VTD_ACCEL_IOCTL_WORK);
     ret = iommufd_binding_attach(&b->host, hwpt_id, &err);
-    if (ret && !(may_fail && ret == -EINVAL)) {
+    if (!ret) {
+        vtd_accel_prq_forget(b);
+    } else if (!(ret == -EINVAL && may_fail & VTD_ACCEL_MAY_NOT_FIT) &&
+               !(ret == -ENODEV && may_fail & VTD_ACCEL_MAY_LACK_PRI)) {
         vtd_accel_log(b, iommufd_binding_refused(&b->host, ret),
                       "cannot attach its %s: %s", what, error_get_pretty(err));
         vtd_accel_block(b);
@@ -186,7 +207,7 @@ static void vtd_accel_attach_ram(VTDAccelBinding *b)
 {
     uint32_t hwpt_id = b->host.dev->hiodi->hwpt_id;
 
-    if (!vtd_accel_attach(b, hwpt_id, "stage-2 tables", false)) {
+    if (!vtd_accel_attach(b, hwpt_id, "stage-2 tables", 0)) {
         trace_vtd_accel_attach_s2(vtd_accel_name(b), vtd_accel_pasid(b),
                                   hwpt_id);
         b->state = VTD_ACCEL_RAM;
@@ -196,7 +217,7 @@ static void vtd_accel_attach_ram(VTDAccelBinding *b)
 
 /* Takes over the caller's reference to @hwpt, also on failure */
 static int vtd_accel_attach_hwpt(VTDAccelBinding *b, VTDAccelHwpt *hwpt,
-                                 const char *what, bool may_fail)
+                                 const char *what, unsigned may_fail)
 {
     const VTDAccelKey *key = &hwpt->key;
     int ret = vtd_accel_attach(b, hwpt->hwpt_id, what, may_fail);
@@ -233,11 +254,50 @@ static bool vtd_accel_has_room(VTDAccelBinding *b, VTDAccelHwptTable *table)
     return true;
 }
 
-static void vtd_accel_attach_tables(VTDAccelBinding *b, const VTDAccelKey *key)
+/*
+ * Attach tables for @key.  Returns -ENODEV, with nothing logged, if that is
+ * with page requests and the device cannot send any.
+ */
+static int vtd_accel_try_tables(VTDAccelBinding *b, const VTDAccelKey *key)
 {
+    bool requests = key->hwpt_flags & IOMMU_HWPT_FAULT_ID_VALID;
+    unsigned may_fail = requests ? VTD_ACCEL_MAY_LACK_PRI : 0;
     const VTDAccelHwptOps *ops = key->table->ops;
     VTDAccelHwpt *hwpt = NULL;
     Error *err = NULL;
+    int ret;
+
+    /* Share what another device of the domain already has */
+    while ((hwpt = ops->next(key->table, hwpt, key))) {
+        if (hwpt->stale || memcmp(&hwpt->key, key, sizeof(*key))) {
+            continue;
+        }
+        vtd_accel_hwpt_get(hwpt);
+        ret = vtd_accel_attach_hwpt(b, hwpt, ops->what,
+                                    may_fail | VTD_ACCEL_MAY_NOT_FIT);
+        if (ret != -EINVAL) {
+            return ret;
+        }
+        /* Another IOMMU unit that cannot use it: the device gets its own */
+    }
+
+    if (!vtd_accel_has_room(b, key->table)) {
+        return 0;
+    }
+    vtd_accel_spend(vtd_accel_work(b), VTD_ACCEL_IOCTL_WORK);
+    hwpt = ops->alloc(key, b->host.dev->hiodi->devid, &err);
+    if (!hwpt) {
+        vtd_accel_abandon(b, err);
+        error_free(err);
+        return 0;
+    }
+    return vtd_accel_attach_hwpt(b, hwpt, ops->what, may_fail);
+}
+
+static void vtd_accel_attach_tables(VTDAccelBinding *b, const VTDAccelKey *key)
+{
+    VTDAccelDevice *dev = vtd_accel_device(b);
+    VTDAccelKey plain = *key;
 
     /* One that does not follow the guest makes room for the next one */
     if (b->hwpt && b->hwpt->stale) {
@@ -247,29 +307,14 @@ static void vtd_accel_attach_tables(VTDAccelBinding *b, const VTDAccelKey *key)
         }
     }
 
-    /* Share what another device of the domain already has */
-    while ((hwpt = ops->next(key->table, hwpt, key))) {
-        if (hwpt->stale || memcmp(&hwpt->key, key, sizeof(*key))) {
-            continue;
-        }
-        vtd_accel_hwpt_get(hwpt);
-        if (vtd_accel_attach_hwpt(b, hwpt, ops->what, true) != -EINVAL) {
+    plain.hwpt_flags &= ~IOMMU_HWPT_FAULT_ID_VALID;
+    if (key->hwpt_flags != plain.hwpt_flags && vtd_accel_prq_start(dev)) {
+        if (vtd_accel_try_tables(b, key) != -ENODEV) {
             return;
         }
-        /* Another IOMMU unit that cannot use it: the device gets its own */
+        vtd_accel_prq_give_up(dev, "the host says that it cannot send any");
     }
-
-    if (!vtd_accel_has_room(b, key->table)) {
-        return;
-    }
-    vtd_accel_spend(vtd_accel_work(b), VTD_ACCEL_IOCTL_WORK);
-    hwpt = ops->alloc(key, b->host.dev->hiodi->devid, &err);
-    if (hwpt) {
-        vtd_accel_attach_hwpt(b, hwpt, ops->what, false);
-    } else {
-        vtd_accel_abandon(b, err);
-        error_free(err);
-    }
+    vtd_accel_try_tables(b, &plain);
 }
 
 /* Bring the host in line; what agrees already costs nothing */
@@ -395,8 +440,7 @@ static void vtd_accel_replace(VTDAccelHwpt *hwpt)
             vtd_accel_block(b);
         } else {
             vtd_accel_hwpt_get(fresh);
-            vtd_accel_attach_hwpt(b, fresh, "replaced first-stage tables",
-                                  false);
+            vtd_accel_attach_hwpt(b, fresh, "replaced first-stage tables", 0);
         }
         vtd_accel_forget_blocked(b);
     }

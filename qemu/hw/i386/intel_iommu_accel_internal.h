@@ -68,10 +68,12 @@ struct VTDAccelDevice {
     /* Context cache: valid until the guest invalidates it */
     bool context_valid;
     bool pasid_enabled;     /* requests with PASID are allowed */
+    bool requests_enabled;  /* so are page requests */
     uint32_t rid_pasid;
     uint32_t pasid_dir_num;
     dma_addr_t pasid_dir;
     VTDAccelWindow dir_window;
+    bool can_request;       /* it can send page requests, as the guest knows */
     void *legacy;           /* of VTDAccelLegacy: a block from g_malloc() */
 
     VTDAccelBinding rid;    /* requests without PASID */
@@ -117,6 +119,24 @@ typedef struct VTDAccelQueue {
     uint64_t desc[VTD_PAGE_SIZE / sizeof(uint64_t)];
 } VTDAccelQueue;
 
+/* Page requests of host devices */
+typedef struct VTDAccelPrq {
+    struct VTDAccelPrqBuffers *buffers; /* NULL: there is no fault queue */
+    IOMMUFDBackend *iommufd;
+    uint32_t fault_id;
+    int fd;                 /* of the fault queue */
+    int epoll_fd;           /* that watches it */
+    bool polled;            /* it is read when there is something */
+    QEMUTimer *retry;
+    GHashTable *groups;     /* that the guest has to answer: their cookies */
+    uint32_t num_answers;   /* that wait to be given to the host */
+
+    /* Since the start, for query-viommu */
+    uint64_t requests;
+    uint64_t responses;     /* of the guest, to a group */
+    uint64_t refused;       /* groups that the guest was not asked */
+} VTDAccelPrq;
+
 struct VTDAccel {
     IntelIOMMUState *s;
     AddressSpace as;
@@ -127,6 +147,7 @@ struct VTDAccel {
     IOMMUFDBindingGroup bindings;
     VTDAccelWork work;
     VTDAccelQueue queue;
+    VTDAccelPrq prq;
     uint64_t pasid_dir[VTD_PASID_DIR_CHUNK]; /* while a part of one is read */
     uint64_t descriptors;   /* that invalidate translations, since the start */
     bool emulated_dma;      /* emulated devices may have translations cached */

@@ -10,6 +10,7 @@
 
 #include "qemu/osdep.h"
 #include "intel_iommu_accel.h"
+#include "intel_iommu_accel_prq.h"
 #include "intel_iommu_accel_walk.h"
 #include "trace.h"
 
@@ -185,7 +186,8 @@ void vtd_accel_queue_end(IntelIOMMUState *s)
         if (!vtd_accel_is_idle(accel)) {
             vtd_accel_finish(accel);
         }
-        if (accel->s1s.num_pending || accel->bindings.num_stuck) {
+        if (accel->s1s.num_pending || accel->bindings.num_stuck ||
+            vtd_accel_prq_has_answers(accel)) {
             vtd_accel_sync(s);
         }
         accel->queue.num = 0;

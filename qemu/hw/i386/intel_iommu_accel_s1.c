@@ -123,12 +123,14 @@ static VTDAccelHwpt *vtd_accel_s1_alloc(const VTDAccelKey *key, uint32_t dev_id,
         .pgtbl_addr = key->pgtbl_addr,
         .addr_width = vtd_accel_s1_addr_width(key->levels),
     };
+    uint32_t fault_id = vtd_accel_s1_table(key->table)->fault_id;
     uint32_t hwpt_id;
     VTDAccelS1 *s1;
 
-    if (!iommufd_backend_alloc_hwpt(key->iommufd, dev_id, key->guest_ram_id,
-                                    key->hwpt_flags, IOMMU_HWPT_DATA_VTD_S1,
-                                    sizeof(data), &data, &hwpt_id, errp)) {
+    if (!iommufd_backend_alloc_fault_hwpt(key->iommufd, dev_id,
+                                          key->guest_ram_id, key->hwpt_flags,
+                                          IOMMU_HWPT_DATA_VTD_S1, sizeof(data),
+                                          &data, fault_id, &hwpt_id, errp)) {
         error_prepend(errp, "host refuses first-stage table at 0x%" PRIx64 ": ",
                       key->pgtbl_addr);
         vtd_accel_s1_table(key->table)->refused++;

@@ -34,6 +34,7 @@ typedef struct VTDAccelS1Table {
     struct iommu_hwpt_vtd_s1_invalidate *spare; /* the largest room, or NULL */
     QTAILQ_HEAD(, VTDAccelS1) pending;  /* with something queued */
     uint32_t num_pending;
+    uint32_t fault_id;      /* for HWPTs with IOMMU_HWPT_FAULT_ID_VALID */
 
     /* Since the start, for query-viommu */
     uint64_t calls;             /* that had the host invalidate something */

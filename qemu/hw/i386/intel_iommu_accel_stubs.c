@@ -46,6 +46,11 @@ void vtd_accel_add_device(IntelIOMMUState *s, PCIBus *bus, int devfn,
 {
 }
 
+bool vtd_accel_can_request(IntelIOMMUState *s, PCIDevice *dev)
+{
+    return false;
+}
+
 void vtd_accel_del_device(IntelIOMMUState *s, PCIBus *bus, int devfn)
 {
 }

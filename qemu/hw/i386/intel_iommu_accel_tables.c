@@ -56,6 +56,7 @@ static void vtd_accel_set_context(VTDAccelDevice *dev, const uint64_t *ce)
         vtd_accel_new_epoch(&dev->s->accel->memory);
     }
     dev->pasid_enabled = pasid_enabled;
+    dev->requests_enabled = ce[0] & VTD_SM_CONTEXT_ENTRY_PRE;
     dev->pasid_dir = pasid_dir;
     dev->pasid_dir_num = pasid_dir_num;
     dev->rid_pasid = rid_pasid;
@@ -215,7 +216,8 @@ static void vtd_accel_target_first_stage(VTDAccelDevice *dev, uint32_t pasid,
         .domain_id = VTD_SM_PASID_ENTRY_DID(pe->val[1]),
         .pasid = pasid,
         .guest_ram_id = hiodi->hwpt_id,
-        .hwpt_flags = hiodi->pasid ? IOMMU_HWPT_ALLOC_PASID : 0,
+        .hwpt_flags = (hiodi->pasid ? IOMMU_HWPT_ALLOC_PASID : 0) |
+                      (dev->can_request ? IOMMU_HWPT_FAULT_ID_VALID : 0),
         .s1_flags = (val & VTD_SM_PASID_ENTRY_SRE ? IOMMU_VTD_S1_SRE : 0) |
                     (val & VTD_SM_PASID_ENTRY_WPE ? IOMMU_VTD_S1_WPE : 0),
     };

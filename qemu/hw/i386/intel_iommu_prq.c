@@ -27,6 +27,8 @@ typedef struct VTDPrqListener {
 
 struct VTDPrq {
     QLIST_HEAD(, VTDPrqListener) listeners;
+    const VTDPrqHost *host; /* NULL: no host device sends requests */
+    bool host_offered;      /* pri=auto has become on */
 };
 
 /* Registers as they are after reset, by 32 bits (VT-d 11.4.11) */
@@ -56,13 +58,47 @@ static void vtd_prq_change(IntelIOMMUState *s, hwaddr reg, uint32_t clear,
     stl_le_p(&s->csr[reg], (vtd_prq_get(s, reg) & ~clear) | set);
 }
 
+/* A guest uses page requests of devices that it lets use ATS */
+static void vtd_prq_offer_ats(IntelIOMMUState *s)
+{
+    X86_IOMMU_DEVICE(s)->dt_supported = true;
+}
+
 void vtd_prq_init(IntelIOMMUState *s)
 {
     s->prq = g_new0(struct VTDPrq, 1);
+    if (s->pri == ON_OFF_AUTO_ON) {
+        vtd_prq_offer_ats(s);
+    }
+}
+
+bool vtd_prq_offer_to(IntelIOMMUState *s)
+{
+    if (s->pri == ON_OFF_AUTO_AUTO && !s->prq->host_offered &&
+        !phase_check(PHASE_MACHINE_READY)) {
+        s->prq->host_offered = true;
+        vtd_prq_offer_ats(s);
+    }
+    return s->pri == ON_OFF_AUTO_ON || s->prq->host_offered;
+}
+
+bool vtd_prq_check_load(const IntelIOMMUState *s, Error **errp)
+{
+    if (vtd_prq_offered(s) && !(s->ecap & VTD_ECAP_PRS)) {
+        error_setg(errp, "the guest was told that devices can send page "
+                   "requests, here they cannot: use the same pri= on both "
+                   "sides, and on or off instead of auto");
+        return false;
+    }
+    return true;
 }
 
 bool vtd_prq_check_config(const IntelIOMMUState *s, Error **errp)
 {
+    if (s->pri == ON_OFF_AUTO_ON && !s->flts) {
+        error_setg(errp, "pri=on needs x-scalable-mode=on,x-flts=on");
+        return false;
+    }
     if (s->x_pri && !s->scalable_mode) {
         error_setg(errp, "x-pri=on needs x-scalable-mode=on");
         return false;
@@ -72,7 +108,8 @@ bool vtd_prq_check_config(const IntelIOMMUState *s, Error **errp)
 
 uint64_t vtd_prq_ecap(const IntelIOMMUState *s)
 {
-    return s->x_pri ? VTD_ECAP_PRS | VTD_ECAP_PDS : 0;
+    return s->x_pri || s->pri == ON_OFF_AUTO_ON || s->prq->host_offered ?
+           VTD_ECAP_PRS | VTD_ECAP_PDS : 0;
 }
 
 bool vtd_prq_offered(const IntelIOMMUState *s)
@@ -146,8 +183,20 @@ void vtd_prq_reg_written(IntelIOMMUState *s, hwaddr addr, unsigned size)
 
 uint64_t vtd_prq_wait_reserved(const IntelIOMMUState *s, uint64_t rsvd)
 {
-    /* What devices ask is posted at once: there is nothing to drain */
     return vtd_prq_offered(s) ? rsvd & ~VTD_INV_DESC_WAIT_PD : rsvd;
+}
+
+void vtd_prq_set_host(IntelIOMMUState *s, const VTDPrqHost *host)
+{
+    s->prq->host = host;
+}
+
+/* What emulated devices request is in the queue at once */
+void vtd_prq_drain(IntelIOMMUState *s)
+{
+    if (s->prq->host) {
+        s->prq->host->drain(s);
+    }
 }
 
 /* Page request descriptor (VT-d 7.4.1) */
@@ -237,6 +286,10 @@ void vtd_prq_response(IntelIOMMUState *s, uint16_t sid, bool has_pasid,
     VTDPrqListener *l;
 
     trace_vtd_prq_response(sid, has_pasid, pasid, prgi, code);
+    if (s->prq->host &&
+        s->prq->host->response(s, sid, has_pasid, pasid, prgi, code)) {
+        return;
+    }
     QLIST_FOREACH(l, &s->prq->listeners, next) {
         if (pci_requester_id(l->dev) == sid) {
             l->notify(l->opaque, has_pasid, pasid, prgi, code);

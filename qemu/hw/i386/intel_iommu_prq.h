@@ -48,10 +48,40 @@ typedef enum VTDPrqCode {
 typedef void VTDPrqNotify(void *opaque, bool has_pasid, uint32_t pasid,
                           uint16_t prgi, VTDPrqCode code);
 
+/* Who serves host devices */
+typedef struct VTDPrqHost {
+    /* As vtd_prq_response(); false if no host device has that requester id */
+    bool (*response)(IntelIOMMUState *s, uint16_t sid, bool has_pasid,
+                     uint32_t pasid, uint16_t prgi, VTDPrqCode code);
+    /* As vtd_prq_drain() */
+    void (*drain)(IntelIOMMUState *s);
+} VTDPrqHost;
+
+/**
+ * vtd_prq_set_host: from now on, host devices may send page requests
+ */
+void vtd_prq_set_host(IntelIOMMUState *s, const VTDPrqHost *host);
+
 /**
  * vtd_prq_init: create the state of page requests, when @s is realized
  */
 void vtd_prq_init(IntelIOMMUState *s);
+
+/**
+ * vtd_prq_offer_to: a host device that can send page requests is there
+ *
+ * With pri=auto the guest is told that there are page requests if such a device
+ * is there from the start.
+ *
+ * Returns: whether the guest is told.
+ */
+bool vtd_prq_offer_to(IntelIOMMUState *s);
+
+/**
+ * vtd_prq_check_load: whether the guest that was loaded was told what it can
+ * have here
+ */
+bool vtd_prq_check_load(const IntelIOMMUState *s, Error **errp);
 
 /**
  * vtd_prq_check_config: whether the properties allow to offer page requests
@@ -91,6 +121,12 @@ void vtd_prq_reg_written(IntelIOMMUState *s, hwaddr addr, unsigned size);
  * @rsvd: those without page requests
  */
 uint64_t vtd_prq_wait_reserved(const IntelIOMMUState *s, uint64_t rsvd);
+
+/**
+ * vtd_prq_drain: bring to the queue what devices have requested until now
+ * (VT-d 7.10)
+ */
+void vtd_prq_drain(IntelIOMMUState *s);
 
 /**
  * vtd_prq_post: put page requests into the guest's queue, in order

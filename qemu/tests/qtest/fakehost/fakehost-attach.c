@@ -273,11 +273,21 @@ static int fh_do_replace(FhIdev *idev, uint32_t pasid, FhHwpt *hwpt)
     if (old->ioas != hwpt->ioas) {
         fh_drop_reserved(old, idev, pasid);
     }
+    for (uint32_t i = 0; old->fault && i < a->nr_idevs; i++) {
+        fh_fault_answer_all(old->fault, a->idevs[i], pasid);
+    }
     a->hwpt = hwpt;
     hwpt->obj.users += a->nr_idevs;
     old->obj.users -= a->nr_idevs - 1;
     fh_hwpt_put(old);
     return 0;
+}
+
+FhHwpt *fh_attached_hwpt(const FhIdev *idev, uint32_t pasid)
+{
+    FhAttach *a = fh_attach_find(idev->group, pasid);
+
+    return fh_attach_has(a, idev) ? a->hwpt : NULL;
 }
 
 bool fh_is_attached(FhVfioDev *dev, uint32_t pasid)
@@ -356,6 +366,9 @@ void fh_detach(FhVfioDev *dev, uint32_t pasid)
         return;
     }
     hwpt = a->hwpt;
+    if (hwpt->fault) {
+        fh_fault_answer_all(hwpt->fault, idev, pasid);
+    }
     for (uint32_t i = 0; i < a->nr_idevs; i++) {
         if (a->idevs[i] != idev) {
             a->idevs[kept++] = a->idevs[i];

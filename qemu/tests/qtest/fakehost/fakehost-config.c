@@ -20,6 +20,8 @@
  *                    they use it to its end, 3: what is there belongs to none,
  *                    4: one is near the end, its length unknown
  *   ats=1            ATS may be used
+ *   pri=0            1: it has capabilities for ATS and page requests, and may
+ *                    use them, 2: has them, but may not
  *   coherent=1       its IOMMU can keep DMA coherent
  *   isolated-msi=1   its interrupts are remapped
  *   streams=1        SMMUv3 stream ids that it has
@@ -65,7 +67,7 @@ static const struct {
     KEY("ext-caps", ext_caps), KEY("ats", ats), KEY("coherent", coherent),
     KEY("isolated-msi", isolated_msi), KEY("reset", has_reset),
     KEY("migrate", migrate), KEY("log-dma", log_dma), KEY("mdev", mdev),
-    KEY("dmabuf", dmabuf),
+    KEY("dmabuf", dmabuf), KEY("pri", pri),
     KEY("vendor", vendor_id), KEY("device", device_id),
     KEY("streams", streams),
     KEY("class", class_code), KEY("bar0", bar0_size), KEY("msix", msix),

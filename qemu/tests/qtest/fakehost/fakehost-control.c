@@ -253,7 +253,7 @@ void fh_log_line(const char *text)
     fh_log_seq++;
     fh_text_printf(&t, "%llu %s\n", (unsigned long long)fh_log_seq, text);
     /* One write, so that lines of several processes do not mix */
-    if (write(fh_log_fd, t.buf, t.len) < 0) {
+    if (fh_write(fh_log_fd, t.buf, t.len) < 0) {
         fh_complain("cannot write log", strerror(errno));
     }
     fh_text_free(&t);

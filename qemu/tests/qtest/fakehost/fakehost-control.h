@@ -30,7 +30,8 @@ enum {
 /*
  * The call names are those of the uAPI, with or without IOMMU_ / VFIO_DEVICE_;
  * "*" stands for every call that the kernel is able to fail. READ_EVENTS is a
- * read() of an event or fault queue; it can fail, but not be swallowed.
+ * read() of an event or fault queue, and WRITE_ANSWERS a write() to a fault
+ * queue; they can fail, but not be swallowed.
  */
 struct FakehostRule {
     char call[FAKEHOST_NAME_LEN];
@@ -129,6 +130,11 @@ struct FakehostControl {
     uint64_t heap_wanted;
     uint64_t heap;
     uint64_t queue_reads;       /* of event and fault queues; no ioctls */
+    uint64_t requests_waiting;  /* groups of page requests, not answered */
+    uint64_t answers[2];        /* to them: success, invalid */
+    uint64_t answers_by_kernel; /* because the table has gone */
+    uint64_t answers_refused;   /* to nothing */
+    uint64_t answer_writes;
     uint64_t queue_polls;       /* ppoll() calls that wait for such a queue */
     struct FakehostDma dma;
     struct FakehostRule rules[FAKEHOST_RULES];

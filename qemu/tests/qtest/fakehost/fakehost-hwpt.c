@@ -505,6 +505,7 @@ int fh_fault_alloc(FhCtx *ctx, void *arg)
 {
     struct fh_iommu_fault_alloc *cmd = arg;
     FhFault *fault;
+    struct stat st;
     int err;
 
     if (cmd->flags) {
@@ -517,6 +518,9 @@ int fh_fault_alloc(FhCtx *ctx, void *arg)
     if (err) {
         fh_obj_free(&fault->obj);
         return err;
+    }
+    if (!fh_fstat(cmd->out_fault_fd, &st)) {
+        fault->ino = st.st_ino;
     }
     cmd->out_fault_id = fault->obj.id;
     return 0;

@@ -78,7 +78,7 @@ static int fh_migration_save(FhVfioDev *dev)
     char line[FH_MIG_LEN];
     int len = snprintf(line, sizeof(line), FH_MIG_MAGIC "%s\n", dev->name);
 
-    if (write(dev->mig_fd, line, len) != len ||
+    if (fh_write(dev->mig_fd, line, len) != len ||
         lseek(dev->mig_fd, 0, SEEK_SET)) {
         return -EIO;
     }

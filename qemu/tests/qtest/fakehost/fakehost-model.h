@@ -91,6 +91,7 @@ typedef struct FhPages {
 typedef struct FhFault {
     FhObj obj;
     int write_fd;
+    ino_t ino;                  /* of the queue */
 } FhFault;
 
 struct FhHwpt {
@@ -226,6 +227,7 @@ struct FhVfioDev {
     uint64_t pasid_exec, pasid_priv;
     uint64_t ext_caps;
     uint64_t ats;
+    uint64_t pri;
     uint64_t coherent;
     uint64_t isolated_msi;
     uint64_t streams;
@@ -302,6 +304,19 @@ int fh_dmabuf_map(int fd, uint64_t start, uint64_t len, FhArea *area);
 int fh_dmabuf_write(const FhArea *area, uint64_t offset, const void *data,
                     size_t len);
 
+/* --- fakehost-fault.c --- */
+
+/*
+ * What was read from @fd: requests that the kernel has answered meanwhile are
+ * taken away. Returns the bytes that are left, or -1 and errno.
+ */
+ssize_t fh_fault_read(int fd, void *buf, ssize_t len);
+/* False if @fd is no fault queue; *@ret: what write() returns, with errno */
+bool fh_fault_write(int fd, const void *buf, size_t len, ssize_t *ret);
+/* A device, or @idev NULL: every one, is detached: answer what waits */
+void fh_fault_answer_all(const FhFault *fault, const FhIdev *idev,
+                         uint32_t pasid);
+
 /* --- fakehost-object.c --- */
 
 FhCtx *fh_ctx_new(const char *name);
@@ -376,6 +391,8 @@ void fh_unbind(FhVfioDev *dev);
 int fh_attach(FhVfioDev *dev, uint32_t pasid, uint32_t *pt_id, bool replace);
 void fh_detach(FhVfioDev *dev, uint32_t pasid);
 bool fh_is_attached(FhVfioDev *dev, uint32_t pasid);
+/* In the books; NULL: nothing */
+FhHwpt *fh_attached_hwpt(const FhIdev *idev, uint32_t pasid);
 /* The driver lost an attach: the hardware blocks, the books stay */
 void fh_attach_blocked(FhVfioDev *dev, uint32_t pasid);
 /* What the hardware translates requests without PASID by; NULL: blocked */

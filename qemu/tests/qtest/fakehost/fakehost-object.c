@@ -163,6 +163,7 @@ static void fh_obj_drop_references(FhObj *obj)
         fh_hwpt_release((FhHwpt *)obj);
         break;
     case FAKEHOST_OBJ_FAULT:
+        fh_fault_answer_all((FhFault *)obj, NULL, 0);
         fh_queue_close(((FhFault *)obj)->write_fd);
         break;
     case FAKEHOST_OBJ_VIOMMU:

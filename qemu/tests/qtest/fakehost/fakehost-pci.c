@@ -14,6 +14,7 @@
 #define FH_MSIX_CAP     0x50
 #define FH_EXP_CAP      0x70
 #define FH_MSIX_ENTRY   16ull
+#define FH_ATS_CAP      0x180
 #define FH_VSEC_CAP     0xfc0
 
 static void fh_put(uint8_t *space, unsigned offset, uint64_t value,
@@ -72,6 +73,20 @@ static void fh_pci_init_express(FhVfioDev *dev)
     fh_put(dev->config, FH_EXP_CAP + PCI_EXP_LNKSTA, 0x11, 2);
 }
 
+/* As the kernel shows them: enabled by itself, and nothing can be written */
+static void fh_pci_init_pri(FhVfioDev *dev, unsigned ats, uint32_t next)
+{
+    unsigned pri = ats + 0x10;
+
+    fh_put(dev->config, ats, PCI_EXT_CAP_ID_ATS | 1 << 16 | pri << 20, 4);
+    fh_put(dev->config, ats + PCI_ATS_CTRL, PCI_ATS_CTRL_ENABLE, 2);
+    fh_put(dev->config, pri, PCI_EXT_CAP_ID_PRI | 1 << 16 | next, 4);
+    fh_put(dev->config, pri + PCI_PRI_CTRL, PCI_PRI_CTRL_ENABLE, 2);
+    fh_put(dev->config, pri + PCI_PRI_STATUS, PCI_PRI_STATUS_PASID, 2);
+    fh_put(dev->config, pri + PCI_PRI_MAX_REQ, 64, 4);
+    fh_put(dev->config, pri + PCI_PRI_ALLOC_REQ, 64, 4);
+}
+
 /*
  * The end of config space is writable in any case: what QEMU lets through can
  * be seen there.
@@ -82,8 +97,15 @@ static void fh_pci_init_extended(FhVfioDev *dev)
                     FH_VSEC_CAP << 20 : 0;
 
     memset(dev->wmask + FH_CONFIG_SIZE - 8, 0xff, 8);
+    if (!dev->ext_caps && dev->pri) {
+        fh_pci_init_pri(dev, PCI_CFG_SPACE_SIZE, 0);
+    }
     if (!dev->ext_caps) {
         return;
+    }
+    if (dev->pri) {
+        fh_pci_init_pri(dev, FH_ATS_CAP, next);
+        next = FH_ATS_CAP << 20;
     }
     fh_put(dev->config, PCI_CFG_SPACE_SIZE,
            PCI_EXT_CAP_ID_ERR | 2 << 16 | next, 4);

@@ -107,6 +107,7 @@ typedef ssize_t FhPwriteFn(int fd, const void *buf, size_t n, off64_t at);
 typedef void *FhMmapFn(void *addr, size_t len, int prot, int flags, int fd,
                        off64_t at);
 typedef int FhMunmapFn(void *addr, size_t len);
+typedef ssize_t FhWriteFn(int fd, const void *buf, size_t n);
 typedef int FhPpollFn(struct pollfd *fds, nfds_t n,
                       const struct timespec *timeout, const sigset_t *mask);
 typedef int FhFstatFn(int fd, struct stat64 *st);
@@ -138,6 +139,16 @@ static ssize_t read_next(int fd, void *buf, size_t n)
 
     if (!next) {
         next = fh_next("read");
+    }
+    return next(fd, buf, n);
+}
+
+ssize_t fh_write(int fd, const void *buf, size_t n)
+{
+    static FhWriteFn *next;
+
+    if (!next) {
+        next = fh_next("write");
     }
     return next(fd, buf, n);
 }
@@ -625,6 +636,7 @@ static bool fh_is_queue(int fd)
 __attribute__((visibility("default")))
 ssize_t read(int fd, void *buf, size_t n)
 {
+    ssize_t ret;
     int err = 0;
 
     if (fh_mode == FH_MODE_FAKE) {
@@ -642,7 +654,31 @@ ssize_t read(int fd, void *buf, size_t n)
         errno = err;
         return -1;
     }
-    return read_next(fd, buf, n);
+    ret = read_next(fd, buf, n);
+    if (fh_mode == FH_MODE_FAKE && ret > 0) {
+        int saved = errno;
+
+        pthread_mutex_lock(&fh_lock);
+        errno = saved;
+        ret = fh_fault_read(fd, buf, ret);
+        pthread_mutex_unlock(&fh_lock);
+    }
+    return ret;
+}
+
+__attribute__((visibility("default")))
+ssize_t write(int fd, const void *buf, size_t n)
+{
+    bool ours = false;
+    ssize_t ret = -1;
+
+    if (fh_mode == FH_MODE_FAKE &&
+        fh_control()->objects[FAKEHOST_OBJ_FAULT]) {
+        pthread_mutex_lock(&fh_lock);
+        ours = fh_fault_write(fd, buf, n, &ret);
+        pthread_mutex_unlock(&fh_lock);
+    }
+    return ours ? ret : fh_write(fd, buf, n);
 }
 
 __attribute__((visibility("default")))

@@ -148,6 +148,27 @@ struct fh_iommu_fault_alloc {
     __u32 out_fault_fd;
 };
 
+/* enum iommu_hwpt_pgfault_flags */
+#define FH_PGFAULT_PASID_VALID          (1u << 0)
+#define FH_PGFAULT_LAST_PAGE            (1u << 1)
+
+struct fh_pgfault {
+    __u32 flags;
+    __u32 dev_id;
+    __u32 pasid;
+    __u32 grpid;
+    __u32 perm;
+    __u32 __reserved;
+    __aligned_u64 addr;
+    __u32 length;
+    __u32 cookie;
+};
+
+struct fh_page_response {
+    __u32 cookie;
+    __u32 code;
+};
+
 struct fh_iommu_map_file {
     __u32 size;
     __u32 flags;

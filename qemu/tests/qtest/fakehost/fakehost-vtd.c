@@ -22,6 +22,7 @@
 #define ECAP_C              (1ull << 0)
 #define ECAP_SC             (1ull << 7)
 #define ECAP_NEST           (1ull << 26)
+#define ECAP_PRS            (1ull << 29)
 #define ECAP_SRS            (1ull << 31)
 #define ECAP_EAFS           (1ull << 34)
 #define ECAP_PASID          (1ull << 40)
@@ -248,8 +249,11 @@ static int vtd_attach(FhHwpt *hwpt, FhIdev *idev, uint32_t pasid, FhOld *old)
         *old = FH_OLD_BLOCKED;
         err = vtd_setup_nested(hwpt, iommu);
     }
-    /* Devices have no PRI here, hence nothing to put into a fault queue */
-    return !err && hwpt->fault ? -ENODEV : err;
+    if (!err && hwpt->fault &&
+        !(idev->dev->pri == 1 && idev->dev->ats && vtd_ecap(iommu, ECAP_PRS))) {
+        return -ENODEV;
+    }
+    return err;
 }
 
 /* The driver knows one length, that of the structure in its header */

@@ -1,0 +1,179 @@
+/*
+ * Fakehost: page requests, and the answers to them.
+ *
+ * A test writes groups of requests into a fault queue, each with a cookie of
+ * its choice. One that is read has to be answered once: by a write, or by the
+ * kernel when the device is detached from the table that has the queue.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include "fakehost-model.h"
+
+/* Read, not answered */
+typedef struct FhFaultGroup {
+    struct FhFaultGroup *next;
+    const FhFault *fault;
+    uint32_t cookie;
+    uint32_t dev_id;
+    uint32_t pasid;
+} FhFaultGroup;
+
+static FhFaultGroup *fh_groups;
+
+static FhFault *fh_fault_of(const struct stat *st)
+{
+    for (FhVfioDev *dev = fh_config_devices(); dev; dev = dev->next) {
+        FhCtx *ctx = dev->idev ? dev->idev->obj.ctx : NULL;
+
+        for (uint32_t id = 1; ctx && id < ctx->room; id++) {
+            FhFault *fault = fh_obj_get(ctx, id, FAKEHOST_OBJ_FAULT);
+
+            if (fault && fault->ino == st->st_ino) {
+                return fault;
+            }
+        }
+    }
+    return NULL;
+}
+
+/* The queue whose user's end @fd is, or NULL */
+static FhFault *fh_fault_get(int fd)
+{
+    struct stat st;
+
+    if (!fh_control()->objects[FAKEHOST_OBJ_FAULT] || fh_fstat(fd, &st) ||
+        !S_ISFIFO(st.st_mode) ||
+        (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY) {
+        return NULL;
+    }
+    return fh_fault_of(&st);
+}
+
+static void fh_fault_drop(FhFaultGroup **link)
+{
+    FhFaultGroup *gone = *link;
+
+    *link = gone->next;
+    free(gone);
+    fh_control()->requests_waiting--;
+}
+
+void fh_fault_answer_all(const FhFault *fault, const FhIdev *idev,
+                         uint32_t pasid)
+{
+    FhFaultGroup **link = &fh_groups;
+
+    while (*link) {
+        if ((*link)->fault == fault &&
+            (!idev || ((*link)->dev_id == idev->obj.id &&
+                       (*link)->pasid == pasid))) {
+            fh_fault_drop(link);
+            fh_control()->answers_by_kernel++;
+        } else {
+            link = &(*link)->next;
+        }
+    }
+}
+
+/* Whose table has that queue no more: the kernel has answered it */
+static bool fh_fault_is_late(const FhFault *fault,
+                             const struct fh_pgfault *r, uint32_t pasid)
+{
+    FhIdev *idev = fh_obj_get(fault->obj.ctx, r->dev_id, FAKEHOST_OBJ_DEVICE);
+    FhHwpt *hwpt = idev ? fh_attached_hwpt(idev, pasid) : NULL;
+
+    return !hwpt || hwpt->fault != fault;
+}
+
+ssize_t fh_fault_read(int fd, void *buf, ssize_t len)
+{
+    FhFault *fault = fh_fault_get(fd);
+    struct fh_pgfault *r = buf;
+    size_t num = len / sizeof(*r), kept = 0, first = 0;
+
+    if (!fault) {
+        return len;
+    }
+    for (size_t i = 0; i < num; i++) {
+        uint32_t pasid = r[i].flags & FH_PGFAULT_PASID_VALID ? r[i].pasid : 0;
+        FhFaultGroup *group;
+
+        if (!(r[i].flags & FH_PGFAULT_LAST_PAGE)) {
+            continue;
+        }
+        if (fh_fault_is_late(fault, &r[i], pasid)) {
+            fh_control()->answers_by_kernel++;
+        } else {
+            memmove(&r[kept], &r[first], (i + 1 - first) * sizeof(*r));
+            kept += i + 1 - first;
+            group = calloc(1, sizeof(*group));
+            *group = (FhFaultGroup) {
+                .next = fh_groups, .fault = fault, .cookie = r[kept - 1].cookie,
+                .dev_id = r[kept - 1].dev_id, .pasid = pasid,
+            };
+            fh_groups = group;
+            fh_control()->requests_waiting++;
+        }
+        first = i + 1;
+    }
+    if (!kept) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return kept * sizeof(*r);
+}
+
+static bool fh_fault_answer(const FhFault *fault,
+                            const struct fh_page_response *a)
+{
+    FhFaultGroup **link = &fh_groups;
+
+    if (a->code > 1) {
+        return false;
+    }
+    while (*link && ((*link)->fault != fault || (*link)->cookie != a->cookie)) {
+        link = &(*link)->next;
+    }
+    if (!*link) {
+        return false;
+    }
+    fh_fault_drop(link);
+    fh_control()->answers[a->code]++;
+    return true;
+}
+
+bool fh_fault_write(int fd, const void *buf, size_t len, ssize_t *ret)
+{
+    static const FhCall call = { "WRITE_ANSWERS", FH_CALL_NOFAIL };
+    const struct fh_page_response *a = buf;
+    FhFault *fault = fh_fault_get(fd);
+    const struct FakehostRule *rule;
+    size_t done = 0;
+
+    if (!fault) {
+        return false;
+    }
+    fh_control()->answer_writes++;
+    rule = fh_rule_take(&call);
+    if (rule || len % sizeof(*a)) {
+        errno = rule ? rule->err : ESPIPE;
+        *ret = -1;
+        return true;
+    }
+    while (done < len / sizeof(*a) && fh_fault_answer(fault, &a[done])) {
+        done++;
+    }
+    *ret = done * sizeof(*a);
+    if (!done) {
+        fh_control()->answers_refused++;
+        errno = EINVAL;
+        *ret = -1;
+    }
+    return true;
+}

@@ -6,6 +6,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/memfd.h"
 #include "hw/pci/pci_regs.h"
 #include "smmuv3-accel-common.h"
 
@@ -82,18 +83,21 @@ static void test_ram_bar(void)
 }
 
 /* No SMMU has a reason to leave out what the guest must not write */
-static void test_readonly(void)
+static void test_readonly(const void *memfd)
 {
     g_autofree char *line = NULL;
     g_autofree char *path = NULL;
     g_autofree char *args = NULL;
     Smmuv3AccelSetup setup = { .devices = 1 };
     Smmuv3AccelTest t;
-    int fd = g_file_open_tmp("nvdimm-XXXXXX", &path, NULL);
+    int fd = memfd ? memfd_create("nvdimm", 0)
+                   : g_file_open_tmp("nvdimm-XXXXXX", &path, NULL);
 
     g_assert_cmpint(fd, >=, 0);
     g_assert_cmpint(ftruncate(fd, NVDIMM_SIZE), ==, 0);
-    close(fd);
+    if (memfd) {
+        path = g_strdup_printf("/proc/%d/fd/%d", getpid(), fd);
+    }
     args = g_strdup_printf("-M nvdimm=on -m 512M,slots=2,maxmem=2G "
                            "-object memory-backend-file,id=nv,size=%u,"
                            "mem-path=%s,share=on,readonly=on "
@@ -102,11 +106,15 @@ static void test_readonly(void)
     setup.args = args;
     if (smmuv3_accel_start(&t, &setup)) {
         /* By its file where that is on tmpfs */
-        line = fakehost_log_last(t.host, 0, "IOMMU_IOAS_MAP", NVDIMM_LENGTH);
+        line = fakehost_log_last(t.host, 0, memfd ? "IOMMU_IOAS_MAP_FILE " :
+                                 "IOMMU_IOAS_MAP", NVDIMM_LENGTH);
         fakehost_expect_text(line, " flags=0x5 ");
         fakehost_free(t.host);
     }
-    unlink(path);
+    close(fd);
+    if (!memfd) {
+        unlink(path);
+    }
 }
 
 int main(int argc, char **argv)
@@ -114,6 +122,9 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     qtest_add_func("/smmuv3-accel/memory/dimm_refused", test_dimm);
     qtest_add_func("/smmuv3-accel/memory/ram-bar_blocked", test_ram_bar);
-    qtest_add_func("/smmuv3-accel/memory/readonly_mapped", test_readonly);
+    qtest_add_data_func("/smmuv3-accel/memory/readonly_mapped", NULL,
+                        test_readonly);
+    qtest_add_data_func("/smmuv3-accel/memory/readonly-memfd_by-file", "memfd",
+                        test_readonly);
     return g_test_run();
 }

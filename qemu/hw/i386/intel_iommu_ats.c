@@ -62,7 +62,7 @@ VTDAtsResult vtd_ats_translate(VTDAddressSpace *as, hwaddr addr, bool is_write,
         !vtd_translation_request(as, addr, is_write, &entry)) {
         return VTD_ATS_REFUSED;
     }
-    if (!(entry.perm & (is_write ? IOMMU_WO : IOMMU_RO))) {
+    if (entry.perm == IOMMU_NONE) {
         return VTD_ATS_MISS;
     }
     *translated = entry.translated_addr | (addr & entry.addr_mask);

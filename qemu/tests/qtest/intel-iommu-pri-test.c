@@ -384,23 +384,27 @@ static void test_failure_ends_page_requests(void)
     stop(&m);
 }
 
-static void test_write_to_read_only_page(void)
+static void test_write_to_read_only_page(const void *opaque)
 {
     Machine m;
+    const Entry *c = opaque;
     uint64_t pte;
 
-    start(&m, NESTED, VTD_PGTT_NESTED);
-    map(&m, VTD_PGTT_NESTED, IOVA, HPA);
-    pte = vtd_guest_pte(&m.g, &m.fs, IOVA, 1);
+    start(&m, c->props, c->pgtt);
+    map(&m, c->pgtt, IOVA, HPA);
+    pte = vtd_guest_pte(&m.g, c->pgtt == VTD_PGTT_SECOND_STAGE ? &m.ss : &m.fs,
+                        IOVA, 1);
     qtest_writeq(m.qts, pte, qtest_readq(m.qts, pte) & ~2ull);
-    command(&m, 0, PASID, IOVA, ATS_READ);
+    /* One of them leaves an entry in the IOTLB */
+    command(&m, 0, c->pasid, IOVA, READ);
+    command(&m, 0, c->pasid, IOVA, ATS_READ);
     expect_result(&m, 0, DONE);
     qpci_io_writeq(m.pci, m.bar, DATA, VALUE);
-    command(&m, 0, PASID, IOVA, ATS_WRITE);
-    expect_request(&m, 0, PASID, IOVA, true, true);
+    command(&m, 0, c->pasid, IOVA, ATS_WRITE);
+    expect_request(&m, 0, c->pasid, IOVA, true, true);
     expect_fault(&m, 0);
     qtest_writeq(m.qts, pte, qtest_readq(m.qts, pte) | 2);
-    respond(&m, 0, PASID, SUCCESS);
+    respond(&m, 0, c->pasid, SUCCESS);
     expect_result(&m, 0, DONE);
     g_assert_cmphex(qtest_readq(m.qts, HPA), ==, VALUE);
     stop(&m);
@@ -591,6 +595,22 @@ static void test_barred(const void *opaque)
     stop(&m);
 }
 
+/* What DMA without ATS has left in the IOTLB is nothing to go by */
+static void test_cached_does_not_permit(void)
+{
+    Machine m;
+
+    start(&m, NESTED, VTD_PGTT_NESTED);
+    map(&m, VTD_PGTT_NESTED, IOVA, HPA);
+    command(&m, 0, PASID, IOVA, READ);
+    expect_result(&m, 0, DONE);
+    set_context(&m, CONTEXT_PASIDE | CONTEXT_PRE);
+    command(&m, 0, PASID, IOVA, ATS_READ);
+    expect_result(&m, 0, FAILED);
+    expect_fault(&m, NO_DTE);
+    stop(&m);
+}
+
 static void test_translation_off(void)
 {
     Machine m;
@@ -713,8 +733,8 @@ int main(int argc, char **argv)
                    test_invalid_is_for_one_group);
     qtest_add_func("intel-iommu/pri/failure_ends-page-requests",
                    test_failure_ends_page_requests);
-    qtest_add_func("intel-iommu/pri/read-only_requested-for-write",
-                   test_write_to_read_only_page);
+    qtest_add_cases("intel-iommu/pri/read-only_requested-for-write", entries,
+                    test_write_to_read_only_page);
     qtest_add_func("intel-iommu/pri/group_asks-for-what-is-missing",
                    test_group_asks_for_what_is_missing);
     qtest_add_func("intel-iommu/pri/answers_out-of-order",
@@ -726,6 +746,8 @@ int main(int argc, char **argv)
                    test_stopped_when_all_is_answered);
     qtest_add_func("intel-iommu/pri/reset_forgets", test_reset_forgets);
     qtest_add_cases("intel-iommu/pri/barred", barred, test_barred);
+    qtest_add_func("intel-iommu/pri/cached_not-permitted",
+                   test_cached_does_not_permit);
     qtest_add_func("intel-iommu/pri/translation-off_refused",
                    test_translation_off);
     qtest_add_func("intel-iommu/pri/odd-addresses", test_odd_addresses);

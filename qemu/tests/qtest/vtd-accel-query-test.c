@@ -639,7 +639,7 @@ static void test_reasons_in_pieces(void)
     fakehost_free(t.host);
 }
 
-#define PDTS            (7ull << 9)     /* of a context entry: 2^(PDTS + 7) tables */
+#define PDTS            (7ull << 9)     /* of a context entry: log2(tables) - 7 */
 
 typedef struct Gone {
     const char *name;

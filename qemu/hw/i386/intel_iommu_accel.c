@@ -216,13 +216,14 @@ bool vtd_accel_can_request(IntelIOMMUState *s, PCIDevice *pdev)
     return dev && dev->can_request;
 }
 
-/* The fault queue goes with the last device that needs it */
+/* The fault queue goes with the last device that can use it */
 static void vtd_accel_stop_requests(VTDAccel *accel)
 {
     VTDAccelDevice *dev;
 
     QLIST_FOREACH(dev, &accel->devices, next) {
-        if (dev->can_request) {
+        if (dev->can_request &&
+            dev->host.hiodi->iommufd == accel->prq.iommufd) {
             return;
         }
     }
@@ -239,6 +240,7 @@ void vtd_accel_del_device(IntelIOMMUState *s, PCIBus *bus, int devfn)
 
     /* Its owner detaches it next: it has no business in guest memory */
     vtd_accel_block_device(dev);
+    vtd_accel_prq_forget_device(dev);
     vtd_accel_stop_walk(dev);
     QLIST_REMOVE(dev, next);
     iommufd_binding_device_cleanup(&dev->host);

@@ -255,13 +255,14 @@ static bool vtd_accel_has_room(VTDAccelBinding *b, VTDAccelHwptTable *table)
 }
 
 /*
- * Attach tables for @key.  Returns -ENODEV, with nothing logged, if that is
- * with page requests and the device cannot send any.
+ * Attach tables for @key.  Returns -ENODEV or -EINVAL, with nothing logged, if
+ * that is with page requests and the host takes none of the device.
  */
 static int vtd_accel_try_tables(VTDAccelBinding *b, const VTDAccelKey *key)
 {
     bool requests = key->hwpt_flags & IOMMU_HWPT_FAULT_ID_VALID;
-    unsigned may_fail = requests ? VTD_ACCEL_MAY_LACK_PRI : 0;
+    unsigned may_fail = requests ? VTD_ACCEL_MAY_LACK_PRI |
+                                   VTD_ACCEL_MAY_NOT_FIT : 0;
     const VTDAccelHwptOps *ops = key->table->ops;
     VTDAccelHwpt *hwpt = NULL;
     Error *err = NULL;
@@ -298,6 +299,7 @@ static void vtd_accel_attach_tables(VTDAccelBinding *b, const VTDAccelKey *key)
 {
     VTDAccelDevice *dev = vtd_accel_device(b);
     VTDAccelKey plain = *key;
+    int ret;
 
     /* One that does not follow the guest makes room for the next one */
     if (b->hwpt && b->hwpt->stale) {
@@ -309,10 +311,11 @@ static void vtd_accel_attach_tables(VTDAccelBinding *b, const VTDAccelKey *key)
 
     plain.hwpt_flags &= ~IOMMU_HWPT_FAULT_ID_VALID;
     if (key->hwpt_flags != plain.hwpt_flags && vtd_accel_prq_start(dev)) {
-        if (vtd_accel_try_tables(b, key) != -ENODEV) {
+        ret = vtd_accel_try_tables(b, key);
+        if (ret != -ENODEV && ret != -EINVAL) {
             return;
         }
-        vtd_accel_prq_give_up(dev, "the host says that it cannot send any");
+        vtd_accel_prq_give_up(dev, "the host takes none of it");
     }
     vtd_accel_try_tables(b, &plain);
 }

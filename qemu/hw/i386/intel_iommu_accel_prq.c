@@ -87,6 +87,7 @@ void vtd_accel_prq_flush(VTDAccel *accel)
         return;
     }
     while (done < prq->num_answers) {
+        vtd_accel_spend(&accel->work, VTD_ACCEL_IOCTL_WORK);
         n = RETRY_ON_EINTR(write(prq->fd, answers + done,
                                  (prq->num_answers - done) *
                                  sizeof(*answers)));
@@ -161,22 +162,43 @@ static bool vtd_accel_prq_response(IntelIOMMUState *s, uint16_t sid,
     return true;
 }
 
+static gboolean vtd_accel_prq_is_of_device(gpointer key, gpointer value,
+                                           gpointer opaque)
+{
+    VTDAccelDevice *dev = opaque;
+
+    return *(uint64_t *)key >> 32 == dev->host.hiodi->devid;
+}
+
 static gboolean vtd_accel_prq_is_of(gpointer key, gpointer value,
                                     gpointer opaque)
 {
-    return !((*(uint64_t *)key ^ *(uint64_t *)opaque) & ~(uint64_t)
-             VTD_PRGI_MASK);
+    const VTDAccelBinding *b = opaque;
+    VTDAccelDevice *dev = container_of(b->host.dev, VTDAccelDevice, host);
+
+    /* Those with PASID 0 go the way of those without */
+    return vtd_accel_prq_is_of_device(key, value, dev) &&
+           (*(uint64_t *)key >> 9 & 0xfffff) == b->host.pasid;
 }
 
 void vtd_accel_prq_forget(const VTDAccelBinding *b)
 {
     VTDAccelDevice *dev = container_of(b->host.dev, VTDAccelDevice, host);
     VTDAccelPrq *prq = &dev->s->accel->prq;
-    uint64_t key = vtd_accel_prq_key(dev->host.hiodi->devid, b->host.pasid,
-                                     b->host.pasid, 0);
 
     if (prq->buffers && g_hash_table_size(prq->groups)) {
-        g_hash_table_foreach_remove(prq->groups, vtd_accel_prq_is_of, &key);
+        g_hash_table_foreach_remove(prq->groups, vtd_accel_prq_is_of,
+                                    (gpointer)b);
+    }
+}
+
+void vtd_accel_prq_forget_device(VTDAccelDevice *dev)
+{
+    VTDAccelPrq *prq = &dev->s->accel->prq;
+
+    if (prq->buffers) {
+        g_hash_table_foreach_remove(prq->groups, vtd_accel_prq_is_of_device,
+                                    dev);
     }
 }
 
@@ -294,11 +316,13 @@ static ssize_t vtd_accel_prq_read_some(VTDAccel *accel)
             return -1;
         }
     }
+    vtd_accel_spend(&accel->work, VTD_ACCEL_IOCTL_WORK);
     n = RETRY_ON_EINTR(read(prq->fd, records, sizeof(prq->buffers->records)));
     if (n <= 0) {
         return n;
     }
     trace_vtd_accel_prq_read(n / sizeof(*records));
+    vtd_accel_spend(&accel->work, n / sizeof(*records));
     vtd_accel_prq_deliver(accel, n / sizeof(*records));
     if (vtd_accel_prq_has_answers(accel)) {
         vtd_accel_prq_flush(accel);

@@ -49,6 +49,9 @@ void vtd_accel_prq_flush(VTDAccel *accel);
  */
 void vtd_accel_prq_forget(const VTDAccelBinding *b);
 
+/* vtd_accel_prq_forget_device: @dev goes, and its id may be given to another */
+void vtd_accel_prq_forget_device(VTDAccelDevice *dev);
+
 /* vtd_accel_prq_has_answers: is there something for vtd_accel_prq_flush()? */
 static inline bool vtd_accel_prq_has_answers(const VTDAccel *accel)
 {

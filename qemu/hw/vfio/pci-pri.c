@@ -70,6 +70,8 @@ void vfio_pci_add_pri(VFIOPCIDevice *vdev)
     memset(vdev->emulated_config_bits + vdev->pri_cap + PCI_PRI_CTRL, 0xff, 4);
     memset(vdev->emulated_config_bits + vdev->pri_cap + PCI_PRI_ALLOC_REQ,
            0xff, 4);
+    /* A guest that has enabled them may come from elsewhere */
+    pci_set_word(pdev->cmask + vdev->pri_cap + PCI_PRI_STATUS, 0);
     vfio_pci_reset_pri(vdev);
 }
 

@@ -641,6 +641,35 @@ static void test_others_stay(void)
     end(&q);
 }
 
+/* The host treats a request with PASID 0 as one without: so do we */
+static void test_pasid_0(void)
+{
+    VtdPasidEntry other = vtd_accel_fs_entry(20);
+    struct fh_pgfault r;
+    Test q;
+
+    if (!start(&q)) {
+        return;
+    }
+    r = request(&q, 0, 0, 1, 0x5000, true);
+    r.flags |= FH_PGFAULT_PASID_VALID;
+    send_all(&q, &r, 1);
+    wait_tail(&q, 1);
+    vtd_guest_write_pasid(&q.t.guest, q.dir[0], 0, &other);
+    vtd_guest_flush_pasid_cache(&q.t.guest);
+    g_assert_cmpuint(page(&q)->answers_by_kernel, ==, 1);
+
+    /* Its index is free again */
+    r.cookie = q.cookie++;
+    send_all(&q, &r, 1);
+    wait_tail(&q, 2);
+    vtd_guest_post(&q.t.guest, 9 | 1 << 4 | SUCCESS << 12 |
+                   (uint64_t)fakehost_sid(0) << 16, 1 << 3);
+    vtd_guest_sync(&q.t.guest);
+    g_assert_cmpuint(page(&q)->answers[0], ==, 1);
+    end(&q);
+}
+
 static void test_stopped(void)
 {
     Test q;
@@ -784,10 +813,11 @@ static void test_offer(const void *opaque)
     fakehost_free(q.t.host);
 }
 
-/* The host finds out at attach that it cannot */
-static void test_enodev(void)
+/* The host finds out at attach that it cannot, or does not want to */
+static void test_refused(const void *opaque)
 {
-    g_autofree char *host = describe(HOST_PRI, 2);
+    const int *err = opaque;
+    g_autofree char *host = describe(HOST_PRI, *err == ENODEV ? 2 : 1);
     VtdAccelSetup setup = {
         .iommu_props = PROPS, .host = host, .devices = 1,
     };
@@ -796,10 +826,45 @@ static void test_enodev(void)
     if (!vtd_accel_start(&q.t, &setup)) {
         return;
     }
+    if (*err != ENODEV) {
+        fakehost_fail_next(q.t.host, "ATTACH_IOMMUFD_PT", *err);
+    }
     bind_device(&q, 0, CE_PASIDE | CE_PRE);
     vtd_accel_expect_s1(&q.t, 0);
     g_assert_cmpuint(fakehost_device(q.t.host, "dev0")->pasids, ==, 1);
     g_assert_cmpuint(lines(&q, "does not get its page requests"), ==, 1);
+    fakehost_free(q.t.host);
+}
+
+/* The queue goes with the iommufd that it is of */
+static void test_other_iommufd(void)
+{
+    g_autofree char *host = describe(HOST_PRI, 1);
+    VtdAccelSetup setup = {
+        .iommu_props = PROPS, .host = host, .devices = 1, .iommufds = 2,
+    };
+    VtdPasidEntry pt = vtd_accel_pt_entry(30);
+    Test q = { 0 };
+    uint64_t dir;
+
+    if (!vtd_accel_start(&q.t, &setup)) {
+        return;
+    }
+    bind_device(&q, 0, CE_PASIDE | CE_PRE);
+    g_assert_null(fakehost_try_plug(q.t.host, 1, ", 'iommufd': 'iommufd1'"));
+    dir = vtd_guest_add_context(&q.t.guest, fakehost_sid(1), 0);
+    vtd_guest_write_pasid(&q.t.guest, dir, 0, &pt);
+    vtd_guest_flush_pasid_cache(&q.t.guest);
+    g_assert_cmpuint(fakehost_objects(q.t.host, FAKEHOST_OBJ_FAULT), ==, 1);
+    fakehost_unplug(q.t.host, 0);
+    g_assert_cmpuint(fakehost_objects(q.t.host, FAKEHOST_OBJ_FAULT), ==, 0);
+
+    /* One of its own, on its own */
+    bind_device(&q, 1, CE_PASIDE | CE_PRE);
+    g_assert_cmpuint(fakehost_objects(q.t.host, FAKEHOST_OBJ_FAULT), ==, 1);
+    g_assert_cmpuint(lines(&q, "does not get its page requests"), ==, 0);
+    fakehost_unplug(q.t.host, 1);
+    fakehost_expect_empty(q.t.host);
     fakehost_free(q.t.host);
 }
 
@@ -902,6 +967,10 @@ static void test_properties(void)
 
 static void add_cases(void)
 {
+    static const int enodev = ENODEV, einval = EINVAL;
+
+    qtest_add_data_func("/vtd-accel-prq/refused/enodev", &enodev, test_refused);
+    qtest_add_data_func("/vtd-accel-prq/refused/einval", &einval, test_refused);
     for (size_t i = 0; i < ARRAY_SIZE(end_cases); i++) {
         g_autofree char *path = g_strdup_printf("/vtd-accel-prq/end/%s",
                                                 end_cases[i].name);
@@ -933,10 +1002,11 @@ int main(int argc, char **argv)
         { "not-enabled", test_not_enabled },
         { "end/answered-first", test_answered_then_gone },
         { "end/others-stay", test_others_stay },
+        { "end/pasid-0", test_pasid_0 },
         { "stopped", test_stopped },
         { "drain", test_drain },
         { "index-twice", test_index_twice },
-        { "enodev", test_enodev },
+        { "other-iommufd", test_other_iommufd },
         { "host/no-queue", test_no_queue },
         { "host/read-fails", test_read_fails },
         { "host/write-fails", test_write_fails },

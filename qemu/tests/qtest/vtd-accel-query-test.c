@@ -639,7 +639,7 @@ static void test_reasons_in_pieces(void)
     fakehost_free(t.host);
 }
 
-#define PDTS            (7ull << 9)     /* of a context entry: log2(tables) - 7 */
+#define PDTS            (7ull << 9)     /* size of a directory */
 
 typedef struct Gone {
     const char *name;

@@ -40,7 +40,9 @@ class Control(ctypes.Structure):
                 ("ioctls", U64), ("objects", U32 * len(OBJECTS)), ("areas", U32),
                 ("mapped_bytes", U64), ("executed", U64), ("unrepeated", U64),
                 ("heap_wanted", U64), ("heap", U64), ("queue_reads", U64),
-                ("queue_polls", U64), ("dma", Dma),
+                ("requests_waiting", U64), ("answers", U64 * 2),
+                ("answers_by_kernel", U64), ("answers_refused", U64),
+                ("answer_writes", U64), ("queue_polls", U64), ("dma", Dma),
                 ("rules", Rule * 16), ("counts", CallCount * 64),
                 ("devices", Device * 128)]
 

@@ -25,6 +25,9 @@ const ViommuCounter viommu_counters[] = {
     COUNTER("retries", retries),
     COUNTER("refused", refused),
     COUNTER("events", events),
+    COUNTER("page-requests", page_requests),
+    COUNTER("page-responses", page_responses),
+    COUNTER("page-refusals", page_refusals),
     { NULL },
 };
 

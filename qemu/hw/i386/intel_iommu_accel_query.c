@@ -23,6 +23,7 @@ static void vtd_accel_query_capabilities(ViommuCapabilityList **list,
         { "pass-through", ecap & VTD_ECAP_PT },
         { "snoop-control", ecap & VTD_ECAP_SC },
         { "supervisor-requests", ecap & VTD_ECAP_SRS },
+        { "page-requests", ecap & VTD_ECAP_PRS },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(bits); i++) {
@@ -152,6 +153,11 @@ void vtd_accel_query(IntelIOMMUState *s, ViommuQuery *query)
             vtd_accel_query_shadow(query, dev->rid.hwpt);
         }
     }
+    if (accel->prq.buffers) {
+        viommu_query_add_object(query, iommufd_query_name(accel->prq.iommufd),
+                                VIOMMU_OBJECT_TYPE_FAULT_QUEUE,
+                                accel->prq.fault_id, 0);
+    }
     vtd_accel_s1_foreach(&accel->s1s, vtd_accel_query_s1, query);
 
     query->info->accelerated = true;
@@ -163,6 +169,9 @@ void vtd_accel_query(IntelIOMMUState *s, ViommuQuery *query)
         .attaches = accel->bindings.attaches,
         .retries = accel->bindings.retries,
         .refused = accel->bindings.refused + accel->s1s.refused,
+        .page_requests = accel->prq.requests,
+        .page_responses = accel->prq.responses,
+        .page_refusals = accel->prq.refused,
     };
     if (accel->legacy) {
         query->info->counters->shadow_calls = accel->legacy->calls;

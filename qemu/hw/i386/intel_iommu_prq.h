@@ -26,7 +26,7 @@ typedef struct VTDPageRequest {
 typedef enum VTDPrqResult {
     VTD_PRQ_POSTED,
     VTD_PRQ_OFF,                /* there is no queue that requests could use */
-    VTD_PRQ_FULL,               /* it has overflowed, software has to clear it */
+    VTD_PRQ_FULL,               /* overflow, which software has to clear */
 } VTDPrqResult;
 
 /* Response codes (VT-d 7.7.1) */

@@ -36,7 +36,9 @@ static const char host[] =
     "device five iommu=five\n"
     "device none iommu=none reset=0\n"
     "device unsafe iommu=full isolated-msi=0\n"
-    "device moves iommu=full migrate=1\n";
+    "device moves iommu=full migrate=1\n"
+    "iommu pages type=vtd cap=0x9000008c002f0606 ecap=0x1c998a40000cb errata=1\n"
+    "device asks iommu=pages pri=1\n";
 
 static void *ram;
 
@@ -476,6 +478,60 @@ static void test_no_pri(DirectHost *f)
     close(fault.out_fault_fd);
 }
 
+/* Each group is answered once: by us, or by the kernel if the table goes */
+static void test_page_requests(DirectHost *f)
+{
+    struct fh_iommu_fault_alloc fault = { .size = sizeof(fault) };
+    uint32_t s2 = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
+                                 FH_HWPT_NEST_PARENT, NULL);
+    struct fh_iommu_hwpt_alloc cmd = {
+        .size = sizeof(cmd), .dev_id = f->dev_id, .pt_id = s2,
+        .flags = FH_HWPT_FAULT_ID_VALID, .data_type = FH_DATA_VTD_S1,
+        .data_len = sizeof(s1), .data_uptr = (uintptr_t)&s1,
+    };
+    struct fh_pgfault in[3] = {
+        { .dev_id = f->dev_id, .cookie = 1 },
+        { .dev_id = f->dev_id, .cookie = 1, .flags = FH_PGFAULT_LAST_PAGE },
+        { .dev_id = f->dev_id, .cookie = 2, .flags = FH_PGFAULT_LAST_PAGE },
+    }, out[4];
+    struct fh_page_response a[2] = { { 1, 0 }, { 9, 0 } };
+    g_autofree char *fifo = NULL;
+    int fd;
+
+    direct_ok(f->iommufd, FH_IOMMU_FAULT_QUEUE_ALLOC, &fault);
+    cmd.fault_id = fault.out_fault_id;
+    direct_ok(f->iommufd, FH_IOMMU_HWPT_ALLOC, &cmd);
+    g_assert_cmpint(direct_raw_attach(f->dev, cmd.out_hwpt_id), ==, 0);
+    fifo = g_strdup_printf("%s/fault-%u", g_getenv("FAKEHOST_EVENTS"),
+                           fault.out_fault_id);
+    fd = open(fifo, O_WRONLY | O_CLOEXEC);
+    g_assert_cmpint(write(fd, in, sizeof(in)), ==, sizeof(in));
+    g_assert_cmpint(read(fault.out_fault_fd, out, sizeof(out)), ==,
+                    sizeof(in));
+    g_assert_cmpmem(in, sizeof(in), out, sizeof(in));
+    g_assert_cmpuint(direct_page->requests_waiting, ==, 2);
+
+    /* What comes before an answer to nothing has been done */
+    g_assert_cmpint(write(fault.out_fault_fd, a, sizeof(a)), ==, sizeof(*a));
+    g_assert_cmpint(write(fault.out_fault_fd, a, sizeof(a)), ==, -1);
+    g_assert_cmpint(errno, ==, EINVAL);
+    a[0] = (struct fh_page_response) { 2, 2 };
+    g_assert_cmpint(write(fault.out_fault_fd, a, sizeof(*a)), ==, -1);
+    g_assert_cmpint(errno, ==, EINVAL);
+    g_assert_cmpint(write(fault.out_fault_fd, a, 7), ==, -1);
+    g_assert_cmpint(errno, ==, ESPIPE);
+    g_assert_cmpint(direct_raw_attach(f->dev, s2), ==, 0);
+    g_assert_cmpuint(direct_page->answers_by_kernel, ==, 1);
+    g_assert_cmpuint(direct_page->requests_waiting, ==, 0);
+    /* And those that nobody has read */
+    g_assert_cmpint(write(fd, in, sizeof(in)), ==, sizeof(in));
+    g_assert_cmpint(read(fault.out_fault_fd, out, sizeof(out)), ==, -1);
+    g_assert_cmpuint(direct_page->answers_by_kernel, ==, 3);
+    close(fd);
+    close(fault.out_fault_fd);
+    g_unlink(fifo);
+}
+
 /* What is mapped and reserved decides, not what the old table was */
 static void test_replace(DirectHost *f)
 {
@@ -886,6 +942,8 @@ int main(int argc, char **argv)
         { "pasid_checked", "dev0", VTD, test_pasid },
         { "pasid_moves", "dev0", VTD, test_pasid_moves },
         { "fault-queue_needs-pri", "dev0", VTD, test_no_pri },
+        { "page-requests_answered-once", "asks", VTD, test_page_requests,
+          .fake_only = "a test cannot have a device send requests" },
         { "replace_reserves", "dev0", VTD, test_replace },
         { "invalidate_checked", "dev0", VTD, test_invalidate },
         { "rules_act", "dev0", ANY, test_injection, .fake_only = NO_CONTROL },

@@ -5,6 +5,9 @@
  */
 
 #include "qemu/osdep.h"
+#include <glib/gstdio.h>
+#include "qobject/qdict.h"
+#include "libqos/await.h"
 #include "libqos/intel-iommu.h"
 
 #define REG_ECAP        0x10
@@ -158,6 +161,66 @@ static void test_descriptor(const void *opaque)
     qtest_quit(qts);
 }
 
+/* --- migration --- */
+
+static bool has_migrated(QTestState *qts)
+{
+    QDict *rsp = qtest_qmp_assert_success_ref(qts, "{ 'execute': "
+                                              "'query-migrate' }");
+    bool done = !g_strcmp0(qdict_get_try_str(rsp, "status"), "completed");
+
+    qobject_unref(rsp);
+    return done;
+}
+
+/* A guest that was told of page requests comes to a QEMU with @props */
+static QTestState *migrate(VtdGuest *g, const char *props, const char *uri)
+{
+    QTestState *qts = start(g, ON, 32);
+
+    vtd_guest_writeq(g, REG_PQA, QUEUE | 3);
+    vtd_guest_writeq(g, REG_PQH, 0x40);
+    vtd_guest_writel(g, REG_PECTL, 0);
+    vtd_guest_writel(g, REG_PEDATA, 0x1234);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'migrate', "
+                             "'arguments': { 'uri': %s } }", uri);
+    QTEST_AWAIT(has_migrated(qts));
+    qtest_quit(qts);
+
+    qts = qtest_initf("-M q35 -m %u -nodefaults -device intel-iommu,%s "
+                      "-incoming defer", VTD_GUEST_RAM_MB, props);
+    vtd_guest_init(g, qts, VTD_GUEST_TABLES, 32);
+    qtest_qmp_assert_success(qts, "{ 'execute': 'migrate-incoming', "
+                             "'arguments': { 'uri': %s } }", uri);
+    return qts;
+}
+
+static void test_migration(void)
+{
+    g_autofree char *path = g_strdup_printf("%s/prq-%d", g_get_tmp_dir(),
+                                            getpid());
+    g_autofree char *uri = g_strdup_printf("file:%s", path);
+    VtdGuest g;
+    QTestState *qts = migrate(&g, ON, uri);
+
+    QTEST_AWAIT(has_migrated(qts));
+    g_assert_cmphex(vtd_guest_readq(&g, REG_PQA), ==, QUEUE | 3);
+    g_assert_cmphex(vtd_guest_readq(&g, REG_PQH), ==, 0x40);
+    g_assert_cmphex(vtd_guest_readl(&g, REG_PECTL), ==, 0);
+    g_assert_cmphex(vtd_guest_readl(&g, REG_PEDATA), ==, 0x1234);
+    /* The registers are there as well as their values */
+    vtd_guest_writeq(&g, REG_PQH, 0x60);
+    g_assert_cmphex(vtd_guest_readq(&g, REG_PQH), ==, 0x60);
+    qtest_quit(qts);
+
+    /* What it was told is not true there */
+    qts = migrate(&g, OFF, uri);
+    qtest_set_expected_status(qts, EXIT_FAILURE);
+    qtest_wait_qemu(qts);
+    qtest_quit(qts);
+    g_unlink(path);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -166,6 +229,7 @@ int main(int argc, char **argv)
     qtest_add_func("/intel-iommu-prq/registers/not-offered",
                    test_registers_off);
     qtest_add_func("/intel-iommu-prq/registers/eim", test_registers_eim);
+    qtest_add_func("/intel-iommu-prq/migration", test_migration);
     for (size_t i = 0; i < G_N_ELEMENTS(desc_cases); i++) {
         g_autofree char *path =
             g_strdup_printf("/intel-iommu-prq/descriptor/%s",

@@ -9,6 +9,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "viommu/query.h"
 #include "vtd-accel-common.h"
 #include "standard-headers/linux/pci_regs.h"
 #include "tests/qtest/fakehost/fakehost-uapi.h"
@@ -943,6 +944,43 @@ static void test_unplug(void)
     end(&q);
 }
 
+static void expect_counter(Test *q, const char *name, int64_t value)
+{
+    QDict *info = viommu_query(q->t.host);
+
+    g_assert_cmpint(qdict_get_int(qdict_get_qdict(info, "counters"), name), ==,
+                    value);
+    qobject_unref(info);
+}
+
+static void test_query(void)
+{
+    struct fh_pgfault r[3];
+    QDict *info;
+    Test q;
+
+    if (!start(&q)) {
+        return;
+    }
+    info = viommu_query(q.t.host);
+    g_assert_cmpint(viommu_capability(info, "page-requests"), ==, 1);
+    g_assert_cmpint(viommu_capability(viommu_device(info, 0), "page-requests"),
+                    ==, 1);
+    qobject_unref(info);
+    viommu_expect_objects(q.t.host);
+    r[0] = request(&q, 0, PASID, 1, 0x1000, false);
+    r[1] = request(&q, 0, PASID, 1, 0x2000, true);
+    r[2] = request(&q, 0, PASID, 1, 0x3000, true);
+    send_all(&q, r, 3);
+    wait_tail(&q, 2);
+    respond(&q, 0, PASID, 1, SUCCESS);
+    expect_counter(&q, "page-requests", 3);
+    expect_counter(&q, "page-responses", 1);
+    expect_counter(&q, "page-refusals", 1);
+    viommu_expect_stats(q.t.host);
+    end(&q);
+}
+
 static void test_properties(void)
 {
     static const struct { const char *props, *what; } bad[] = {
@@ -1011,6 +1049,7 @@ int main(int argc, char **argv)
         { "host/read-fails", test_read_fails },
         { "host/write-fails", test_write_fails },
         { "unplug", test_unplug },
+        { "query", test_query },
         { "properties", test_properties },
     };
 

@@ -150,6 +150,7 @@ static const struct {
     { "viommu", FAKEHOST_OBJ_VIOMMU },
     { "vdevice", FAKEHOST_OBJ_VDEVICE },
     { "veventq", FAKEHOST_OBJ_VEVENTQ },
+    { "fault-queue", FAKEHOST_OBJ_FAULT },
 };
 
 static unsigned kind_of(const char *type)
@@ -196,7 +197,8 @@ void viommu_expect_objects(FakeHost *host)
 
         g_assert_cmpstr(qdict_get_str(object, "iommufd"), ==, "iommufd0");
         g_assert_true(g_hash_table_add(seen, GINT_TO_POINTER(id)));
-        g_assert_cmpint(!parent, ==, !strcmp(type, "ioas"));
+        g_assert_cmpint(!parent, ==, !strcmp(type, "ioas") ||
+                                     !strcmp(type, "fault-queue"));
         g_assert_true(!parent ||
                       g_hash_table_contains(seen, GINT_TO_POINTER(parent)));
         found[kind_of(type)]++;

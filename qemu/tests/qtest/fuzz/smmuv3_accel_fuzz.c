@@ -126,14 +126,19 @@ static uint32_t readl(Smmuv3Fuzz *f, uint32_t reg)
     return smmuv3_guest_readl(&f->guest, reg);
 }
 
+/*
+ * What wraps around is not counted: at which size it does, the register may not
+ * say, if it was written at the wrong time.
+ */
 static void ring(Smmuv3Fuzz *f)
 {
     unsigned log2size = MIN(readl(f, SMMUV3_CMDQ_BASE) & 31, 19);
-    uint32_t cons = readl(f, SMMUV3_CMDQ_CONS);
+    uint32_t mask = MAKE_64BIT_MASK(0, log2size + 1);
+    uint32_t was = readl(f, SMMUV3_CMDQ_CONS) & mask, now;
 
     smmuv3_guest_ring(&f->guest);
-    fakehost_fuzz_taken((readl(f, SMMUV3_CMDQ_CONS) - cons) &
-                        MAKE_64BIT_MASK(0, log2size + 1));
+    now = readl(f, SMMUV3_CMDQ_CONS) & mask;
+    fakehost_fuzz_taken(now > was ? now - was : 0);
 }
 
 /* --- steps: tables --- */

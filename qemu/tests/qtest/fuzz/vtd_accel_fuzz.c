@@ -150,17 +150,16 @@ static void step_clear_pasid(void *opaque, FuzzInput *in)
 
 /* --- steps: queue --- */
 
-/* What is done after it, in pieces, is not counted */
+/* Not counted is what wraps around, and what is done after it, in pieces */
 static void write_tail(VtdFuzz *f, uint64_t tail)
 {
     VtdGuest *g = &f->guest;
     uint64_t iqa = vtd_guest_readq(g, DMAR_IQA_REG);
-    uint64_t width = iqa & IQA_DW ? 32 : 16, size = PAGE << (iqa & 7);
-    uint64_t head = vtd_guest_readq(g, DMAR_IQH_REG);
+    uint64_t was = vtd_guest_readq(g, DMAR_IQH_REG), now;
 
     vtd_guest_writeq(g, DMAR_IQT_REG, tail);
-    head = vtd_guest_readq(g, DMAR_IQH_REG) - head;
-    fakehost_fuzz_taken((head & (size - 1)) / width);
+    now = vtd_guest_readq(g, DMAR_IQH_REG);
+    fakehost_fuzz_taken(now > was ? (now - was) / (iqa & IQA_DW ? 32 : 16) : 0);
 }
 
 static void ring(VtdFuzz *f)

@@ -61,8 +61,9 @@ class Page:
         return self.control.magic == MAGIC
 
     def calls(self):
-        """All calls to the host: ioctls, and reads of its queues."""
-        return self.control.ioctls + self.control.queue_reads
+        """All calls to the host: ioctls, reads of its queues, and answers to these."""
+        control = self.control
+        return control.ioctls + control.queue_reads + control.answer_writes
 
     def counts(self):
         """Name of each call that was made: how often."""

@@ -190,3 +190,22 @@ def smmuv3(rows, drained):
         cheap("CFGI_ALL, unchanged, 32 devices", find(rows, "cfgi-all-unchanged", 32, 1),
               6000, 4),
     ]
+
+
+def few_calls(found):
+    text = "100 page requests that wait: at most 2 reads, their responses in one write"
+    if found is None:
+        return Limit(text, "not measured", None)
+    return Limit(text, f"reads: {found.reads}, writes: {found.writes}",
+                 1 <= found.reads <= 2 and found.writes == 1)
+
+
+def requests(rows, drained):
+    """All limits of page requests for one QEMU."""
+    one, many = (find(rows, "page-request-drain", devices, 100) for devices in (1, 64))
+    return [
+        few_calls(drained),
+        at_most("page request and response, 100 that wait, 1 device", one, 2500),
+        growth(f"instructions per page request and response, 64 devices: within {GROWTH} × of 1",
+               one, many),
+    ]

@@ -103,8 +103,8 @@ def place(number):
     return f"bus=pcie.0,addr={slot:#x}.{function}{',multifunction=on' if not function else ''}"
 
 
-def host(shape):
-    """A VT-d that can nest, and devices behind it."""
+def host(shape, more=0, of_devices=""):
+    """A VT-d that can nest, and devices behind it; more bits of ECAP, more to say of each."""
     cap = (6 | 1 << 9 | 1 << 10         # domains; 39 and 48 bits wide
            | 47 << 16                   # 48 bits of guest address
            | 3 << 34 | 1 << 39          # large pages, page-selective invalidation
@@ -113,10 +113,11 @@ def host(shape):
             | 1 << 26                   # NEST
             | 1 << 31                   # SRS
             | 1 << 40 | 19 << 35        # PASID, 20 bits
-            | 1 << 43 | 1 << 46 | 1 << 47 | 1 << 48)  # SMTS, SSTS, FSTS, SMPWC
+            | 1 << 43 | 1 << 46 | 1 << 47 | 1 << 48   # SMTS, SSTS, FSTS, SMPWC
+            | more)
     bits = f" pasid-bits={PASID_BITS}" if shape.pasids > 1 else ""
     lines = [f"iommu iommu0 type=vtd cap={cap:#x} ecap={ecap:#x} errata=1"]
-    lines += [f"device dev{number} iommu=iommu0{bits}" for number in range(shape.devices)]
+    lines += [f"device dev{number} iommu=iommu0{bits}{of_devices}" for number in range(shape.devices)]
     return "\n".join(lines) + "\n"
 
 
@@ -158,7 +159,10 @@ class Guest:
         self.write_words(self.root, self.contexts | 1, 0)
         self.write_words(self.contexts + source_id * 32,
                          directory | PASID_DIRECTORY_SIZE << 9 | 1 |
-                         (PASIDS_ENABLED if pasids > 1 else 0), 0)
+                         self.context_flags(pasids), 0)
+
+    def context_flags(self, pasids):
+        return PASIDS_ENABLED if pasids > 1 else 0
 
     def pasid_entry(self, source_id, pasid):
         """Its address."""

@@ -7,11 +7,13 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from types import SimpleNamespace
 
 BENCH = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, BENCH)
 import fakehost  # noqa: E402
 import machine  # noqa: E402
+import requests_workloads  # noqa: E402
 import smmuv3  # noqa: E402
 import smmuv3_workloads  # noqa: E402
 import vtd  # noqa: E402
@@ -20,6 +22,15 @@ import workloads  # noqa: E402
 from workloads import Shape  # noqa: E402
 
 HEADER = os.path.join(os.path.dirname(BENCH), "qemu/tests/qtest/fakehost/fakehost-control.h")
+
+
+class Devices:
+    """Takes the place of fakehost's control page: device dev0 is 7, dev1 is 8."""
+
+    def __init__(self):
+        self.devices = [SimpleNamespace(name=name, dev_id=number)
+                        for name, number in ((b"dev0", 7), (b"dev1", 8))]
+        self.requests_waiting = self.answers_refused = 0
 
 
 class Memory:
@@ -277,6 +288,64 @@ class Workloads(unittest.TestCase):
         with_pasids = workloads.units(vtd_workloads.MODEL, Shape(1, 64))
         self.assertLess(len(list(with_pasids)),
                         len(list(workloads.units(vtd_workloads.MODEL, Shape(1)))))
+
+
+class Requests(unittest.TestCase):
+    def guest(self, events):
+        memory = Memory()
+        memory.events, memory.page = events, SimpleNamespace(control=Devices())
+        guest = requests_workloads.Guest(memory)
+        guest.add_device(vtd.devfn(0))
+        guest.enable()
+        return guest, memory
+
+    def ask(self, guest, *numbers):
+        """Requests that are in the guest's queue at once."""
+        tail = (guest.request_tail + 32 * len(numbers)) % (vtd.PAGE << 3)
+        guest.machine.write_memory(vtd.BASE + requests_workloads.PQT, struct.pack("<Q", tail))
+        guest.request([vtd.devfn(number) for number in numbers])
+
+    def test_the_device_may_ask(self):
+        with tempfile.TemporaryDirectory() as events:
+            guest, memory = self.guest(events)
+        context = memory.word(guest.contexts + vtd.devfn(0) * 32)
+        self.assertEqual(context & 0x1f, 0x11)
+
+    def test_requests_are_what_the_kernel_would_write(self):
+        with tempfile.TemporaryDirectory() as events:
+            guest, memory = self.guest(events)
+            path = os.path.join(events, "fault-3")
+            with open(path, "wb"):
+                pass
+            self.ask(guest, 1, 0)
+            with open(path, "rb") as file:
+                records = list(struct.iter_unpack("<6IQ2I", file.read()))
+            self.assertEqual(records, [(2, 8, 0, 0, 1, 0, 0, 0, 0),
+                                       (2, 7, 0, 1, 1, 0, vtd.PAGE, 0, 1)])
+            self.ask(guest, 1)
+            with open(path, "rb") as file:
+                self.assertEqual(struct.unpack("<6IQ2I", file.read(40))[-1], 2)
+        self.assertEqual(memory.registers[requests_workloads.PQH], 3 * 32)
+
+    def test_no_queue_and_no_arrival_are_seen(self):
+        with tempfile.TemporaryDirectory() as events:
+            guest, _ = self.guest(events)
+            with self.assertRaisesRegex(machine.QueueError, "0 fault queues"):
+                self.ask(guest, 0)
+            with open(os.path.join(events, "fault-3"), "wb"):
+                pass
+            guest.machine.patience = 0
+            with self.assertRaisesRegex(machine.QueueError, "do not reach"):
+                guest.request([vtd.devfn(0)] * 2)
+
+    def test_an_answer_that_is_missing_is_seen(self):
+        with tempfile.TemporaryDirectory() as events:
+            guest, memory = self.guest(events)
+        memory.page.control.requests_waiting = 1
+        guest.post_with_wait([requests_workloads.response(vtd.devfn(0), 0)])
+        guest.ring()
+        with self.assertRaisesRegex(machine.QueueError, "1 page requests are not answered"):
+            guest.check()
 
 
 class Shared(unittest.TestCase):

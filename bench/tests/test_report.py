@@ -12,6 +12,7 @@ import limits  # noqa: E402
 import measure  # noqa: E402
 import plot  # noqa: E402
 import report  # noqa: E402
+import requests_workloads  # noqa: E402
 import smmuv3_workloads  # noqa: E402
 
 
@@ -130,6 +131,31 @@ class Limits(unittest.TestCase):
                "8 iommufd0 IOMMU_HWPT_INVALIDATE hwpt_id=4 [0x9000:1:0x0] = -1 EIO injected\n"
                "9 dev0 VFIO_DEVICE_RESET = 0\n")
         self.assertEqual(measure.logged_entries(log), [(1, 1), (2, 2)])
+
+
+class RequestLimits(unittest.TestCase):
+    def judge(self, rows=(), drained=None):
+        return [limit.holds for limit in limits.requests(
+            [row(model="vtd-requests", workload="page-request-drain", burst=100, descriptors=100,
+                 **changes) for changes in rows], drained)]
+
+    def test_without_rows_nothing_holds_and_nothing_fails(self):
+        self.assertEqual(self.judge(), [None] * 3)
+
+    def test_calls_are_few(self):
+        for reads, writes, holds in ((1, 1, True), (2, 1, True), (3, 1, False), (1, 2, False),
+                                     (0, 0, False)):
+            drained = requests_workloads.Drained(reads, writes)
+            self.assertIs(self.judge(drained=drained)[0], holds)
+
+    def test_request_and_response_are_one(self):
+        for instructions, holds in ((250000, True), (250100, False)):
+            self.assertIs(self.judge([{"instructions": instructions}])[1], holds)
+
+    def test_other_devices_cost_little(self):
+        for instructions, holds in ((130000, True), (130100, False)):
+            self.assertIs(self.judge([{"instructions": 100000}, {
+                "instructions": instructions, "devices": 64}])[2], holds)
 
 
 class SmmuLimits(unittest.TestCase):

@@ -128,7 +128,7 @@ typedef struct VTDAccelPrq {
     int epoll_fd;           /* that watches it */
     bool polled;            /* it is read when there is something */
     QEMUTimer *retry;
-    GHashTable *groups;     /* that the guest has to answer: their cookies */
+    GHashTable *groups;     /* that the guest has to answer */
     uint32_t num_answers;   /* that wait to be given to the host */
 
     /* Since the start, for query-viommu */

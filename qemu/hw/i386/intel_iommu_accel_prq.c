@@ -37,6 +37,7 @@
 
 typedef struct VTDAccelPrqGroup {
     uint64_t key;
+    uint32_t dev_id;
     uint32_t cookie;
     uint32_t end;           /* after its last request */
 } VTDAccelPrqGroup;
@@ -52,10 +53,11 @@ struct VTDAccelPrqBuffers {
                                             VTD_ACCEL_PRQ_RECORDS];
 };
 
-static uint64_t vtd_accel_prq_key(uint32_t dev_id, bool has_pasid,
-                                  uint32_t pasid, uint16_t prgi)
+/* What a response names: the requester as the guest was told */
+static uint64_t vtd_accel_prq_key(uint16_t sid, bool has_pasid, uint32_t pasid,
+                                  uint16_t prgi)
 {
-    return (uint64_t)dev_id << 32 | (uint32_t)has_pasid << 31 |
+    return (uint64_t)sid << 32 | (uint32_t)has_pasid << 31 |
            (has_pasid ? (pasid & 0xfffff) << 9 : 0) | (prgi & VTD_PRGI_MASK);
 }
 
@@ -134,30 +136,18 @@ static bool vtd_accel_prq_response(IntelIOMMUState *s, uint16_t sid,
                                    uint16_t prgi, VTDPrqCode code)
 {
     VTDAccelPrq *prq = &s->accel->prq;
-    VTDAccelDevice *dev;
-    gpointer cookie;
-    uint64_t key;
+    uint64_t key = vtd_accel_prq_key(sid, has_pasid, pasid, prgi);
+    VTDAccelPrqGroup *group;
 
-    if (!prq->buffers) {
+    group = prq->buffers ? g_hash_table_lookup(prq->groups, &key) : NULL;
+    if (!group) {
         return false;
     }
-    QLIST_FOREACH(dev, &s->accel->devices, next) {
-        if (vtd_accel_source_id(dev) == sid) {
-            break;
-        }
-    }
-    if (!dev) {
-        return false;
-    }
-    key = vtd_accel_prq_key(dev->host.hiodi->devid, has_pasid, pasid, prgi);
-    if (g_hash_table_lookup_extended(prq->groups, &key, NULL, &cookie)) {
-        g_hash_table_remove(prq->groups, &key);
-        prq->responses++;
-        vtd_accel_prq_answer(prq, GPOINTER_TO_UINT(cookie),
-                             code == VTD_PRQ_SUCCESS);
-        if (prq->num_answers >= VTD_ACCEL_PRQ_BATCH) {
-            vtd_accel_prq_flush(s->accel);
-        }
+    prq->responses++;
+    vtd_accel_prq_answer(prq, group->cookie, code == VTD_PRQ_SUCCESS);
+    g_hash_table_remove(prq->groups, &key);
+    if (prq->num_answers >= VTD_ACCEL_PRQ_BATCH) {
+        vtd_accel_prq_flush(s->accel);
     }
     return true;
 }
@@ -165,9 +155,10 @@ static bool vtd_accel_prq_response(IntelIOMMUState *s, uint16_t sid,
 static gboolean vtd_accel_prq_is_of_device(gpointer key, gpointer value,
                                            gpointer opaque)
 {
+    const VTDAccelPrqGroup *group = value;
     VTDAccelDevice *dev = opaque;
 
-    return *(uint64_t *)key >> 32 == dev->host.hiodi->devid;
+    return group->dev_id == dev->host.hiodi->devid;
 }
 
 static gboolean vtd_accel_prq_is_of(gpointer key, gpointer value,
@@ -247,28 +238,31 @@ static void vtd_accel_prq_take(VTDAccel *accel,
     struct VTDAccelPrqBuffers *buf = prq->buffers;
     VTDAccelDevice *dev = vtd_accel_prq_device(accel, r->dev_id);
     const struct iommu_hwpt_pgfault *last = r + num - 1;
-    uint64_t key = vtd_accel_prq_key(last->dev_id, last->flags &
-                                     IOMMU_PGFAULT_FLAGS_PASID_VALID,
-                                     last->pasid, last->grpid);
-    uint16_t sid;
+    uint16_t sid = dev ? vtd_accel_source_id(dev) : 0;
+    VTDAccelPrqGroup group = {
+        .key = vtd_accel_prq_key(sid, last->flags &
+                                 IOMMU_PGFAULT_FLAGS_PASID_VALID,
+                                 last->pasid, last->grpid),
+        .dev_id = last->dev_id,
+        .cookie = last->cookie,
+        .end = buf->num_requests + num,
+    };
+    VTDAccelPrqGroup *kept;
 
     prq->requests += num;
     if (!dev || !dev->context_valid || !dev->requests_enabled ||
         g_hash_table_size(prq->groups) >= VTD_ACCEL_PRQ_GROUPS ||
-        g_hash_table_contains(prq->groups, &key)) {
+        g_hash_table_contains(prq->groups, &group.key)) {
         trace_vtd_accel_prq_refuse(last->dev_id, last->cookie);
         vtd_accel_prq_refuse(prq, last->cookie, false);
         return;
     }
-    g_hash_table_insert(prq->groups, g_memdup2(&key, sizeof(key)),
-                        GUINT_TO_POINTER(last->cookie));
-    sid = vtd_accel_source_id(dev);
+    kept = g_memdup2(&group, sizeof(group));
+    g_hash_table_insert(prq->groups, &kept->key, kept);
     for (uint32_t i = 0; i < num; i++) {
         buf->requests[buf->num_requests++] = vtd_accel_prq_decode(sid, &r[i]);
     }
-    buf->groups[buf->num_groups++] = (VTDAccelPrqGroup) {
-        .key = key, .cookie = last->cookie, .end = buf->num_requests,
-    };
+    buf->groups[buf->num_groups++] = group;
 }
 
 /* One write of the guest's queue, and one interrupt, for all of them */
@@ -458,8 +452,8 @@ bool vtd_accel_prq_start(VTDAccelDevice *dev)
         return false;
     }
     prq->buffers = g_new(struct VTDAccelPrqBuffers, 1);
-    prq->groups = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
-                                        NULL);
+    prq->groups = g_hash_table_new_full(g_int64_hash, g_int64_equal, NULL,
+                                        g_free);
     prq->retry = timer_new_ms(QEMU_CLOCK_REALTIME, vtd_accel_prq_retry, accel);
     accel->s1s.fault_id = prq->fault_id;
     vtd_prq_set_host(dev->s, &vtd_accel_prq_host);

@@ -10,7 +10,6 @@
 
 #include "qemu/osdep.h"
 #include "intel_iommu_accel.h"
-#include "intel_iommu_accel_prq.h"
 #include "intel_iommu_accel_walk.h"
 #include "trace.h"
 
@@ -186,8 +185,9 @@ void vtd_accel_queue_end(IntelIOMMUState *s)
         if (!vtd_accel_is_idle(accel)) {
             vtd_accel_finish(accel);
         }
-        if (accel->s1s.num_pending || accel->bindings.num_stuck ||
-            vtd_accel_prq_has_answers(accel)) {
+        /* One branch for what is rare */
+        if (accel->s1s.num_pending | accel->bindings.num_stuck |
+            accel->prq.num_answers) {
             vtd_accel_sync(s);
         }
         accel->queue.num = 0;

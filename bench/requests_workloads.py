@@ -9,6 +9,7 @@ import limits
 import vtd
 from machine import QueueError, Unusable
 from vtd import BASE, PAGE, WAIT_SECONDS, devfn
+from vtd_workloads import fetches
 from workloads import Doorbell, Model, Shape, Workload, properties_of, run
 
 DOMAIN = 5
@@ -125,11 +126,6 @@ def set_up(machine, shape):
     if machine.page.objects("fault") != 1:
         raise Unusable("it makes no fault queue for its devices")
     return guest
-
-
-def fetches(_, number):
-    """A doorbell for one wait descriptor reads it, and nothing else is read for it."""
-    return [Doorbell()] * number
 
 
 def drained(subject):

@@ -97,7 +97,7 @@ static char *describe(uint64_t ecap, unsigned pri)
     return g_string_free(s, false);
 }
 
-/* Let the guest bind a first stage to device @n, page requests enabled or not */
+/* Let the guest bind a first stage to device @n, perhaps with page requests */
 static void bind_device(Test *q, unsigned n, uint64_t ce)
 {
     VtdGuest *g = &q->t.guest;

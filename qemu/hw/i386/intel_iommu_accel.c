@@ -216,14 +216,13 @@ bool vtd_accel_can_request(IntelIOMMUState *s, PCIDevice *pdev)
     return dev && dev->can_request;
 }
 
-/* The fault queue goes with the last device that can use it */
+/* The fault queue goes with the last device that has used it */
 static void vtd_accel_stop_requests(VTDAccel *accel)
 {
     VTDAccelDevice *dev;
 
     QLIST_FOREACH(dev, &accel->devices, next) {
-        if (dev->can_request &&
-            dev->host.hiodi->iommufd == accel->prq.iommufd) {
+        if (dev->queued) {
             return;
         }
     }

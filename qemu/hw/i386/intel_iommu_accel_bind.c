@@ -299,6 +299,7 @@ static void vtd_accel_attach_tables(VTDAccelBinding *b, const VTDAccelKey *key)
 {
     VTDAccelDevice *dev = vtd_accel_device(b);
     VTDAccelKey plain = *key;
+    bool refused = false;
     int ret;
 
     /* One that does not follow the guest makes room for the next one */
@@ -315,9 +316,12 @@ static void vtd_accel_attach_tables(VTDAccelBinding *b, const VTDAccelKey *key)
         if (ret != -ENODEV && ret != -EINVAL) {
             return;
         }
-        vtd_accel_prq_give_up(dev, "the host takes none of it");
+        refused = true;
     }
     vtd_accel_try_tables(b, &plain);
+    if (refused && b->state == VTD_ACCEL_TABLES) {
+        vtd_accel_prq_give_up(dev, "the host takes none of it");
+    }
 }
 
 /* Bring the host in line; what agrees already costs nothing */

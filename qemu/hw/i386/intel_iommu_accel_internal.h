@@ -74,6 +74,7 @@ struct VTDAccelDevice {
     dma_addr_t pasid_dir;
     VTDAccelWindow dir_window;
     bool can_request;       /* it can send page requests, as the guest knows */
+    bool queued;            /* those come by the fault queue */
     void *legacy;           /* of VTDAccelLegacy: a block from g_malloc() */
 
     VTDAccelBinding rid;    /* requests without PASID */

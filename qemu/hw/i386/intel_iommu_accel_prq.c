@@ -83,7 +83,8 @@ void vtd_accel_prq_flush(VTDAccel *accel)
     VTDAccelPrq *prq = &accel->prq;
     struct iommu_hwpt_page_response *answers = prq->buffers->answers;
     uint32_t done = 0;
-    ssize_t n = 0;
+    int err = 0;
+    ssize_t n;
 
     if (timer_pending(prq->retry)) {
         return;
@@ -93,10 +94,11 @@ void vtd_accel_prq_flush(VTDAccel *accel)
         n = RETRY_ON_EINTR(write(prq->fd, answers + done,
                                  (prq->num_answers - done) *
                                  sizeof(*answers)));
+        err = n < 0 ? errno : 0;
         trace_vtd_accel_prq_answer(prq->num_answers - done, n);
         if (n >= (ssize_t)sizeof(*answers)) {
             done += n / sizeof(*answers);
-        } else if (n < 0 && errno == EINVAL) {
+        } else if (err == EINVAL) {
             /* The host has no such group any more */
             done++;
         } else {
@@ -107,7 +109,7 @@ void vtd_accel_prq_flush(VTDAccel *accel)
         memmove(answers, answers + done,
                 (prq->num_answers - done) * sizeof(*answers));
         warn_report_once("intel-iommu: cannot answer page requests: %s; "
-                         "trying again", strerror(errno));
+                         "trying again", strerror(err));
         timer_mod(prq->retry, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
                   VTD_ACCEL_PRQ_RETRY_MS);
     }
@@ -177,7 +179,7 @@ void vtd_accel_prq_forget(const VTDAccelBinding *b)
     VTDAccelDevice *dev = container_of(b->host.dev, VTDAccelDevice, host);
     VTDAccelPrq *prq = &dev->s->accel->prq;
 
-    if (prq->buffers && g_hash_table_size(prq->groups)) {
+    if (dev->queued && g_hash_table_size(prq->groups)) {
         g_hash_table_foreach_remove(prq->groups, vtd_accel_prq_is_of,
                                     (gpointer)b);
     }
@@ -187,7 +189,7 @@ void vtd_accel_prq_forget_device(VTDAccelDevice *dev)
 {
     VTDAccelPrq *prq = &dev->s->accel->prq;
 
-    if (prq->buffers) {
+    if (dev->queued) {
         g_hash_table_foreach_remove(prq->groups, vtd_accel_prq_is_of_device,
                                     dev);
     }
@@ -202,7 +204,8 @@ static VTDAccelDevice *vtd_accel_prq_device(VTDAccel *accel, uint32_t dev_id)
     VTDAccelDevice *dev;
 
     QLIST_FOREACH(dev, &accel->devices, next) {
-        if (dev->host.hiodi->devid == dev_id) {
+        /* One of another iommufd may have the same id */
+        if (dev->queued && dev->host.hiodi->devid == dev_id) {
             return dev;
         }
     }
@@ -444,6 +447,7 @@ bool vtd_accel_prq_start(VTDAccelDevice *dev)
                                   "devices that send some");
             return false;
         }
+        dev->queued = true;
         return true;
     }
     if (!vtd_accel_prq_alloc(prq, dev->host.hiodi->iommufd, &err)) {
@@ -457,6 +461,7 @@ bool vtd_accel_prq_start(VTDAccelDevice *dev)
     prq->retry = timer_new_ms(QEMU_CLOCK_REALTIME, vtd_accel_prq_retry, accel);
     accel->s1s.fault_id = prq->fault_id;
     vtd_prq_set_host(dev->s, &vtd_accel_prq_host);
+    dev->queued = true;
     vtd_accel_prq_poll(accel);
     return true;
 }

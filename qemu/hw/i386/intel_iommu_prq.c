@@ -242,6 +242,7 @@ VTDPrqResult vtd_prq_post(IntelIOMMUState *s, const VTDPageRequest *req,
     uint32_t head = VTD_PQ_INDEX(vtd_prq_get(s, DMAR_PQH_REG)) & (entries - 1);
     uint32_t tail = VTD_PQ_INDEX(vtd_prq_get(s, DMAR_PQT_REG)) & (entries - 1);
     uint32_t room = (head - tail - 1) & (entries - 1);
+    uint32_t status;
     unsigned fits = MIN(n, room), num;
 
     *posted = 0;
@@ -262,9 +263,10 @@ VTDPrqResult vtd_prq_post(IntelIOMMUState *s, const VTDPageRequest *req,
     }
     trace_vtd_prq_post(n, *posted, head, tail);
     vtd_prq_change(s, DMAR_PQT_REG, VTD_PQ_OFFSET_MASK, tail << VTD_PQ_SHIFT);
-    if (*posted || n > fits) {
-        vtd_prq_event(s, (*posted ? VTD_PRS_PPR : 0) |
-                         (*posted == fits && n > fits ? VTD_PRS_PRO : 0));
+    status = (*posted ? VTD_PRS_PPR : 0) |
+             (*posted == fits && n > fits ? VTD_PRS_PRO : 0);
+    if (status) {
+        vtd_prq_event(s, status);
     }
     return *posted < fits ? VTD_PRQ_OFF :
            n > fits ? VTD_PRQ_FULL : VTD_PRQ_POSTED;

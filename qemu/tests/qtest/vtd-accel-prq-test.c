@@ -699,10 +699,14 @@ static void test_drain(void)
         return;
     }
     g = &q.t.guest;
+    /* Nobody else reads it meanwhile */
+    qtest_qmp_assert_success(g->qts, "{ 'execute': 'stop' }");
     send_one(&q, 0, PASID, 1);
     vtd_guest_post(g, 5 | 1 << 5 | 1 << 7 | 0x77ull << 32, g->status);
+    g_assert_cmpuint(tail(&q), ==, 0);
     vtd_guest_ring(g);
     g_assert_cmpuint(tail(&q), ==, 1);
+    qtest_qmp_assert_success(g->qts, "{ 'execute': 'cont' }");
     respond(&q, 0, PASID, 1, SUCCESS);
     end(&q);
 }
@@ -867,6 +871,38 @@ static void test_other_iommufd(void)
     fakehost_unplug(q.t.host, 1);
     fakehost_expect_empty(q.t.host);
     fakehost_free(q.t.host);
+}
+
+/* Devices of two iommufds have the same id there */
+static void test_two_iommufds(void)
+{
+    g_autofree char *host = describe(HOST_PRI, 1);
+    VtdAccelSetup setup = {
+        .iommu_props = PROPS, .host = host, .devices = 1, .iommufds = 2,
+    };
+    Test q = { .cookie = 100 };
+
+    if (!vtd_accel_start(&q.t, &setup)) {
+        return;
+    }
+    bind_device(&q, 0, CE_PASIDE | CE_PRE);
+    set_up_queue(&q);
+    q.fd = open_queue(&q.t);
+    g_assert_null(fakehost_try_plug(q.t.host, 1, ", 'iommufd': 'iommufd1'"));
+    g_assert_cmpuint(fakehost_device(q.t.host, "dev0")->dev_id, ==,
+                     fakehost_device(q.t.host, "dev1")->dev_id);
+    bind_device(&q, 1, CE_PASIDE);
+    g_assert_cmpuint(lines(&q, "does not get its page requests"), ==, 1);
+    send_one(&q, 0, PASID, 1);
+    wait_tail(&q, 1);
+    g_assert_cmphex(qtest_readq(q.t.guest.qts, QUEUE) >> 16 & 0xffff, ==,
+                    fakehost_sid(0));
+
+    /* What goes is none of the other one's */
+    fakehost_unplug(q.t.host, 1);
+    respond(&q, 0, PASID, 1, SUCCESS);
+    g_assert_cmpuint(page(&q)->answers[0], ==, 1);
+    end(&q);
 }
 
 /* --- a host that fails --- */
@@ -1045,6 +1081,7 @@ int main(int argc, char **argv)
         { "drain", test_drain },
         { "index-twice", test_index_twice },
         { "other-iommufd", test_other_iommufd },
+        { "two-iommufds", test_two_iommufds },
         { "host/no-queue", test_no_queue },
         { "host/read-fails", test_read_fails },
         { "host/write-fails", test_write_fails },

@@ -61,7 +61,6 @@
 #define VTD_SM_CONTEXT_ENTRY_DTE        (1ULL << 2)
 #define VTD_SM_CONTEXT_ENTRY_PRE        (1ULL << 4)
 #define VTD_SM_CONTEXT_ENTRY_PASIDE     (1ULL << 3)
-#define VTD_SM_CONTEXT_ENTRY_PRE        (1ULL << 4)
 #define VTD_SM_CONTEXT_ENTRY_PDTS(val)  (((val) >> 9) & 7)
 
 /* PASID directory entry (VT-d 9.5) */

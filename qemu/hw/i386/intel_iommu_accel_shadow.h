@@ -70,7 +70,8 @@ bool vtd_accel_shadow_continue(VTDAccelShadowTable *t);
 /**
  * vtd_accel_shadow_free_dead: free what QEMU had for shadows that are gone
  *
- * Nobody waits for it, so it is done in pieces of work only.
+ * The host has let go of them already.  This takes pieces of work, and the
+ * guest's queue goes on after the last one.
  *
  * Returns: false if something is left, for the next piece.
  */

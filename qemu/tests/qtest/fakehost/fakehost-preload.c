@@ -52,6 +52,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,34 @@ typedef struct FhFile {
 #define FH_FILE_SUFFIX      " (deleted)"
 
 static pthread_mutex_t fh_lock = PTHREAD_MUTEX_INITIALIZER;
+static sigset_t fh_signals;     /* those that the lock's owner had blocked */
+
+/*
+ * QEMU's handler of SIGTERM writes into an eventfd.  It comes by write() here,
+ * and must not find that its own thread has the lock.
+ */
+static void fh_enter(void)
+{
+    sigset_t signals, old;
+
+    sigfillset(&signals);
+    sigdelset(&signals, SIGABRT);
+    sigdelset(&signals, SIGBUS);
+    sigdelset(&signals, SIGFPE);
+    sigdelset(&signals, SIGILL);
+    sigdelset(&signals, SIGSEGV);
+    pthread_sigmask(SIG_BLOCK, &signals, &old);
+    pthread_mutex_lock(&fh_lock);
+    fh_signals = old;
+}
+
+static void fh_leave(void)
+{
+    sigset_t old = fh_signals;
+
+    pthread_mutex_unlock(&fh_lock);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
 static FhMode fh_mode;
 static FhFile *fh_files;
 
@@ -394,9 +423,9 @@ static int fh_real_ioctl(int fd, const FhCall *call, void *arg)
     int ret = 0, err = 0;
 
     snprintf(target, sizeof(target), "fd%d", fd);
-    pthread_mutex_lock(&fh_lock);
+    fh_enter();
     rule = fh_rule_take(call);
-    pthread_mutex_unlock(&fh_lock);
+    fh_leave();
 
     if (fh_log_enabled()) {
         fh_call_print(&in, call, arg, FH_FIELD_IN);
@@ -413,9 +442,9 @@ static int fh_real_ioctl(int fd, const FhCall *call, void *arg)
         err = ret < 0 ? errno : 0;
     }
 
-    pthread_mutex_lock(&fh_lock);
+    fh_enter();
     fh_log_call(call, target, &in, arg, ret, err, via);
-    pthread_mutex_unlock(&fh_lock);
+    fh_leave();
     fh_text_free(&in);
     if (ret < 0) {
         errno = err;
@@ -504,12 +533,12 @@ int ioctl(int fd, unsigned long cmd, ...)
         return fh_real_ioctl(fd, call, arg);
     }
     if (mode == FH_MODE_FAKE) {
-        pthread_mutex_lock(&fh_lock);
+        fh_enter();
         file = fh_file_get(fd);
         if (file) {
             ret = fh_fake_ioctl(file, fd, call, arg);
         }
-        pthread_mutex_unlock(&fh_lock);
+        fh_leave();
     }
     if (!file) {
         return ioctl_next(fd, cmd, arg);
@@ -529,12 +558,12 @@ int close(int fd)
     if (fh_mode == FH_MODE_FAKE) {
         FhFile *file;
 
-        pthread_mutex_lock(&fh_lock);
+        fh_enter();
         file = fh_files ? fh_file_get(fd) : NULL;
         if (file && fh_file_is_last(file, fd)) {
             fh_file_release(file);
         }
-        pthread_mutex_unlock(&fh_lock);
+        fh_leave();
     }
     return fh_close(fd);
 }
@@ -554,7 +583,7 @@ static bool fh_fake_rw(int fd, void *buf, size_t *n, off64_t at, bool is_write,
     if (fh_mode != FH_MODE_FAKE) {
         return false;
     }
-    pthread_mutex_lock(&fh_lock);
+    fh_enter();
     file = fh_file_get(fd);
     ours = file && file->dev;
     if (ours && !file->granted) {
@@ -570,7 +599,7 @@ static bool fh_fake_rw(int fd, void *buf, size_t *n, off64_t at, bool is_write,
         errno = EINVAL;
         *ret = -1;
     }
-    pthread_mutex_unlock(&fh_lock);
+    fh_leave();
     return ours;
 }
 
@@ -640,7 +669,7 @@ ssize_t read(int fd, void *buf, size_t n)
     int err = 0;
 
     if (fh_mode == FH_MODE_FAKE) {
-        pthread_mutex_lock(&fh_lock);
+        fh_enter();
         if (fh_is_queue(fd)) {
             const struct FakehostRule *rule;
 
@@ -648,7 +677,7 @@ ssize_t read(int fd, void *buf, size_t n)
             fh_control()->queue_reads++;
             err = rule ? rule->err : 0;
         }
-        pthread_mutex_unlock(&fh_lock);
+        fh_leave();
     }
     if (err) {
         errno = err;
@@ -658,10 +687,10 @@ ssize_t read(int fd, void *buf, size_t n)
     if (fh_mode == FH_MODE_FAKE && ret > 0) {
         int saved = errno;
 
-        pthread_mutex_lock(&fh_lock);
+        fh_enter();
         errno = saved;
         ret = fh_fault_read(fd, buf, ret);
-        pthread_mutex_unlock(&fh_lock);
+        fh_leave();
     }
     return ret;
 }
@@ -674,9 +703,9 @@ ssize_t write(int fd, const void *buf, size_t n)
 
     if (fh_mode == FH_MODE_FAKE &&
         fh_control()->objects[FAKEHOST_OBJ_FAULT]) {
-        pthread_mutex_lock(&fh_lock);
+        fh_enter();
         ours = fh_fault_write(fd, buf, n, &ret);
-        pthread_mutex_unlock(&fh_lock);
+        fh_leave();
     }
     return ours ? ret : fh_write(fd, buf, n);
 }
@@ -702,13 +731,13 @@ int ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
     static FhPpollFn *next;
 
     if (fh_mode == FH_MODE_FAKE) {
-        pthread_mutex_lock(&fh_lock);
+        fh_enter();
         for (nfds_t i = 0; i < n; i++) {
             fh_control()->queue_polls += fds[i].events &&
                                          fh_is_queue(fds[i].fd);
         }
         fh_heap_at_rest();
-        pthread_mutex_unlock(&fh_lock);
+        fh_leave();
     }
     if (!next) {
         next = fh_next("ppoll");
@@ -735,12 +764,12 @@ void *mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t at)
     if (fd >= 0 && p != MAP_FAILED && fh_mode == FH_MODE_FAKE) {
         FhFile *file;
 
-        pthread_mutex_lock(&fh_lock);
+        fh_enter();
         file = fh_files ? fh_file_get(fd) : NULL;
         if (file && file->dev) {
             fh_bar_mapped(p, len);
         }
-        pthread_mutex_unlock(&fh_lock);
+        fh_leave();
     }
     return p;
 }
@@ -755,9 +784,9 @@ __attribute__((visibility("default")))
 int munmap(void *addr, size_t len)
 {
     if (fh_mode == FH_MODE_FAKE) {
-        pthread_mutex_lock(&fh_lock);
+        fh_enter();
         fh_bar_unmapped(addr, len);
-        pthread_mutex_unlock(&fh_lock);
+        fh_leave();
     }
     return munmap_next(addr, len);
 }
@@ -768,12 +797,12 @@ static void fh_exit(void)
     if (fh_mode != FH_MODE_REAL && fh_mode != FH_MODE_FAKE) {
         return;
     }
-    pthread_mutex_lock(&fh_lock);
+    fh_enter();
     if (fh_mode == FH_MODE_FAKE) {
         fh_obj_log_left();
     }
     fh_log_totals();
-    pthread_mutex_unlock(&fh_lock);
+    fh_leave();
 }
 
 /* --- sysfs: from the file of a device to its IOMMU group --- */
@@ -782,13 +811,13 @@ static void fh_fake_stat(int fd, struct stat64 *st)
 {
     FhFile *file;
 
-    pthread_mutex_lock(&fh_lock);
+    fh_enter();
     file = fh_file_get(fd);
     if (file && file->dev) {
         st->st_mode = S_IFCHR | (st->st_mode & ~S_IFMT);
         st->st_rdev = makedev(FH_DEVICE_MAJOR, fh_config_index(file->dev));
     }
-    pthread_mutex_unlock(&fh_lock);
+    fh_leave();
 }
 
 __attribute__((visibility("default")))

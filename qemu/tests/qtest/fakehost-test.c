@@ -10,6 +10,7 @@
 
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include "viommu/direct-calls.h"
 
@@ -532,6 +533,62 @@ static void test_page_requests(DirectHost *f)
     g_unlink(fifo);
 }
 
+static int interrupted_fd;
+static volatile sig_atomic_t interruptions;
+
+static void on_alarm(int sig)
+{
+    uint64_t one = 1;
+    int err = errno;
+    ssize_t ret = write(interrupted_fd, &one, sizeof(one));
+
+    interruptions += ret == sizeof(one);
+    errno = err;
+}
+
+static void read_while_interrupted(void)
+{
+    struct sigaction action = { .sa_handler = on_alarm };
+    struct itimerval often = { { 0, 100 }, { 0, 100 } };
+    uint64_t count;
+
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &often, NULL);
+    while (interruptions < 1000) {
+        if (read(interrupted_fd, &count, sizeof(count)) < 0 &&
+            errno != EAGAIN && errno != EINTR) {
+            _exit(1);
+        }
+    }
+    _exit(0);
+}
+
+/* A handler may write while its own thread is in read(), as QEMU's does */
+static void test_interrupted(DirectHost *f)
+{
+    struct fh_iommu_fault_alloc fault = { .size = sizeof(fault) };
+    pid_t child;
+    int status;
+
+    direct_ok(f->iommufd, FH_IOMMU_FAULT_QUEUE_ALLOC, &fault);
+    interrupted_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    g_assert_cmpint(interrupted_fd, >=, 0);
+    child = fork();
+    g_assert_cmpint(child, >=, 0);
+    if (!child) {
+        read_while_interrupted();
+    }
+    for (unsigned i = 0; waitpid(child, &status, WNOHANG) == 0; i++) {
+        if (i == 1200) {
+            kill(child, SIGKILL);
+        }
+        g_usleep(100 * 1000);
+    }
+    g_assert_cmphex(status, ==, 0);
+    close(interrupted_fd);
+    close(fault.out_fault_fd);
+}
+
 /* What is mapped and reserved decides, not what the old table was */
 static void test_replace(DirectHost *f)
 {
@@ -944,6 +1001,8 @@ int main(int argc, char **argv)
         { "fault-queue_needs-pri", "dev0", VTD, test_no_pri },
         { "page-requests_answered-once", "asks", VTD, test_page_requests,
           .fake_only = "a test cannot have a device send requests" },
+        { "signal-handler_may-write", "asks", VTD, test_interrupted,
+          .fake_only = "a kernel has no such lock" },
         { "replace_reserves", "dev0", VTD, test_replace },
         { "invalidate_checked", "dev0", VTD, test_invalidate },
         { "rules_act", "dev0", ANY, test_injection, .fake_only = NO_CONTROL },

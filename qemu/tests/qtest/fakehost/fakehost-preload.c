@@ -112,6 +112,7 @@ static void fh_leave(void)
     pthread_mutex_unlock(&fh_lock);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
+
 static FhMode fh_mode;
 static FhFile *fh_files;
 

@@ -17,6 +17,8 @@
 #define INVALIDATE      "IOMMU_HWPT_INVALIDATE"
 #define ALLOC           "IOMMU_HWPT_ALLOC"
 #define VDEVICE         "IOMMU_VDEVICE_ALLOC"
+#define ATTACH          "VFIO_DEVICE_ATTACH_IOMMUFD_PT"
+#define DETACH          "VFIO_DEVICE_DETACH_IOMMUFD_PT"
 #define ASID(a)         ((uint64_t)(a) << 48)
 #define SID0            0x100u
 
@@ -405,13 +407,12 @@ static void test_device_in_reset(void)
     dev->flags |= FAKEHOST_DEV_IN_RESET;
     mark = fakehost_err_mark(t.host);
     operate_bind(&t);
-    failed = fakehost_failed_calls(t.host, "VFIO_DEVICE_ATTACH_IOMMUFD_PT");
-    QTEST_AWAIT(fakehost_failed_calls(t.host, "VFIO_DEVICE_ATTACH_IOMMUFD_PT") >
-                failed + 1);
+    failed = fakehost_failed_calls(t.host, ATTACH);
+    FAKEHOST_AWAIT(t.host, fakehost_failed_calls(t.host, ATTACH) > failed + 1);
     smmuv3_accel_expect_alive(&t);
     g_assert_cmpuint(fakehost_err_lines(t.host, mark, "aborts"), ==, 1);
     dev->flags &= ~FAKEHOST_DEV_IN_RESET;
-    QTEST_AWAIT(smmuv3_accel_state(&t, 0) == SMMUV3_IS_S1);
+    FAKEHOST_AWAIT(t.host, smmuv3_accel_state(&t, 0) == SMMUV3_IS_S1);
     g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==, 1);
     fakehost_free(t.host);
 }
@@ -441,13 +442,11 @@ static void test_stopped_in_reset(void)
     g_assert_cmpuint(fakehost_total_calls(t.host), ==, calls);
     g_assert_cmpint(smmuv3_accel_state(&t, 0), !=, SMMUV3_IS_S1);
     qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
-    QTEST_AWAIT(smmuv3_accel_state(&t, 0) == SMMUV3_IS_S1);
+    FAKEHOST_AWAIT(t.host, smmuv3_accel_state(&t, 0) == SMMUV3_IS_S1);
     fakehost_free(t.host);
 }
 
 /* --- a host that cannot even detach --- */
-
-#define DETACH          "VFIO_DEVICE_DETACH_IOMMUFD_PT"
 
 /*
  * Linux never fails a detach, so the sweeps leave it out.  The attach that came
@@ -473,7 +472,7 @@ static bool start_stuck(Smmuv3AccelTest *t)
 
 static void wait_for_state(Smmuv3AccelTest *t, Smmuv3AccelState state)
 {
-    QTEST_AWAIT(smmuv3_accel_state(t, 0) == state);
+    FAKEHOST_AWAIT(t->host, smmuv3_accel_state(t, 0) == state);
 }
 
 /* The host is asked again and again, and the log has one line of it */
@@ -481,7 +480,8 @@ static void expect_retries(Smmuv3AccelTest *t, size_t mark)
 {
     uint64_t failed = fakehost_failed_calls(t->host, DETACH);
 
-    QTEST_AWAIT(fakehost_failed_calls(t->host, DETACH) >= failed + 5);
+    FAKEHOST_AWAIT(t->host,
+                   fakehost_failed_calls(t->host, DETACH) >= failed + 5);
     g_assert_cmpuint(fakehost_err_lines(t->host, mark, "cannot block its DMA"),
                      ==, 1);
     smmuv3_accel_expect_alive(t);
@@ -548,11 +548,10 @@ static void test_stuck_entry(void)
 
     qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'stop' }");
     fakehost_clear_rules(t.host);
-    attached = fakehost_calls(t.host, "VFIO_DEVICE_ATTACH_IOMMUFD_PT");
+    attached = fakehost_calls(t.host, ATTACH);
     qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
     wait_for_state(&t, SMMUV3_IS_S1);
-    g_assert_cmpuint(fakehost_calls(t.host, "VFIO_DEVICE_ATTACH_IOMMUFD_PT"),
-                     ==, attached + 2);
+    g_assert_cmpuint(fakehost_calls(t.host, ATTACH), ==, attached + 2);
     smmuv3_guest_clear_error(g);
     smmuv3_guest_ring(g);
     g_assert_true(smmuv3_guest_consumed(g));
@@ -634,7 +633,7 @@ static void test_stuck_predecessor(void)
                      ==, 1);
 
     fakehost_clear_rules(t.host);
-    QTEST_AWAIT(smmuv3_accel_state(&t, 1) == SMMUV3_IS_S1);
+    FAKEHOST_AWAIT(t.host, smmuv3_accel_state(&t, 1) == SMMUV3_IS_S1);
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
     expect_allocs(&t, vdevs + 1, hwpts + 1);
     fakehost_free(t.host);

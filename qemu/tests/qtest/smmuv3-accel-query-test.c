@@ -111,7 +111,7 @@ static void test_stuck(void)
     viommu_expect_no_event(t.host);
     expect_blocked(&t, 1);
     fakehost_clear_rules(t.host);
-    QTEST_AWAIT(smmuv3_accel_state(&t, 0) == SMMUV3_IS_ABORT);
+    FAKEHOST_AWAIT(t.host, smmuv3_accel_state(&t, 0) == SMMUV3_IS_ABORT);
     viommu_expect(t.host, 0, NO_PASID, "blocked", NULL);
     viommu_expect_event(t.host, 0, NULL, NO_PASID, STUCK);
     expect_blocked(&t, 0);

@@ -342,7 +342,7 @@ static void test_device_in_reset(void)
     vtd_accel_expect_s1_hwpts(&t, 0);
 
     dev->flags &= ~FAKEHOST_DEV_IN_RESET;
-    QTEST_AWAIT(!fakehost_is_blocked(t.host, "dev0"));
+    FAKEHOST_AWAIT(t.host, !fakehost_is_blocked(t.host, "dev0"));
     vtd_accel_expect_s1(&t, 0);
     vtd_accel_expect_s1_hwpts(&t, 1);
     fakehost_free(t.host);
@@ -418,11 +418,11 @@ static void test_stuck(void)
     if (!start_stuck(&t, &mark)) {
         return;
     }
-    QTEST_AWAIT(has_tried_5_times(&t));
+    FAKEHOST_AWAIT(t.host, has_tried_5_times(&t));
     g_assert_cmpuint(fakehost_err_lines(t.host, mark, "cannot block its DMA"),
                      ==, 1);
     fakehost_clear_rules(t.host);
-    QTEST_AWAIT(is_blocked(&t));
+    FAKEHOST_AWAIT(t.host, is_blocked(&t));
     vtd_accel_expect_s1_hwpts(&t, 0);
     fakehost_free(t.host);
 }
@@ -444,7 +444,7 @@ static void test_stuck_stopped(void)
     g_assert_cmpuint(fakehost_total_calls(t.host), ==, calls);
     g_assert_false(is_blocked(&t));
     qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
-    QTEST_AWAIT(is_blocked(&t));
+    FAKEHOST_AWAIT(t.host, is_blocked(&t));
     vtd_accel_expect_s1_hwpts(&t, 0);
     fakehost_free(t.host);
 }
@@ -469,7 +469,7 @@ static void test_in_reset_stopped(void)
     g_assert_cmpuint(fakehost_total_calls(t.host), ==, calls);
     g_assert_true(is_blocked(&t));
     qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
-    QTEST_AWAIT(!is_blocked(&t));
+    FAKEHOST_AWAIT(t.host, !is_blocked(&t));
     vtd_accel_expect_s1(&t, 0);
     fakehost_free(t.host);
 }
@@ -508,7 +508,7 @@ static void test_stuck_register(const void *data)
     fakehost_fail(t.host, "HWPT_ALLOC", 1, 0, EIO, 0);
     fakehost_fail(t.host, "DETACH_IOMMUFD_PT", 1, 0, EIO, 0);
     vtd_guest_writeq(&t.guest, c->reg, c->command);
-    QTEST_AWAIT(has_tried_5_times(&t));
+    FAKEHOST_AWAIT(t.host, has_tried_5_times(&t));
     g_assert_cmphex(vtd_guest_readq(&t.guest, c->reg) & c->busy, ==, c->busy);
     g_assert_false(is_blocked(&t));
 
@@ -516,7 +516,7 @@ static void test_stuck_register(const void *data)
     QTEST_AWAIT(!(vtd_guest_readq(&t.guest, c->reg) & c->busy));
     if (c->invalidates) {
         /* By tables without a stale entry */
-        QTEST_AWAIT(!is_blocked(&t));
+        FAKEHOST_AWAIT(t.host, !is_blocked(&t));
         vtd_accel_expect_s1(&t, 0);
     } else {
         vtd_accel_expect_blocked(&t, 0);
@@ -551,16 +551,15 @@ static void test_stuck_room(void)
     vtd_guest_post_wait(&t.guest);
     vtd_guest_ring(&t.guest);
     g_assert_true(vtd_guest_readl(&t.guest, DMAR_FSTS_REG) & VTD_FSTS_IQE);
-    QTEST_AWAIT(has_tried_5_times(&t));
+    FAKEHOST_AWAIT(t.host, has_tried_5_times(&t));
     g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_HWPT_ALLOC"), ==, allocs);
     vtd_accel_expect_s1_hwpts(&t, 1);
     g_assert_cmpuint(fakehost_err_lines(t.host, mark, "max-host-domains"), ==,
                      0);
 
     fakehost_clear_rules(t.host);
-    QTEST_AWAIT(fakehost_calls(t.host, "IOMMU_HWPT_ALLOC") == allocs + 1);
-    /* An answer means that the main loop is done with it */
-    vtd_guest_readl(&t.guest, DMAR_FSTS_REG);
+    FAKEHOST_AWAIT(t.host,
+                   fakehost_calls(t.host, "IOMMU_HWPT_ALLOC") == allocs + 1);
     vtd_accel_expect_s1(&t, 0);
     vtd_accel_expect_s1_hwpts(&t, 1);
     fakehost_free(t.host);
@@ -582,7 +581,7 @@ static void test_stuck_unplug(void)
     fakehost_fail(t.host, "DETACH_IOMMUFD_PT", 1, 0, EIO, 0);
     vtd_guest_writeq(&t.guest, DMAR_CCMD_REG,
                      VTD_CCMD_ICC | VTD_CCMD_GLOBAL_INVL);
-    QTEST_AWAIT(has_tried_5_times(&t));
+    FAKEHOST_AWAIT(t.host, has_tried_5_times(&t));
     g_assert_true(vtd_guest_readq(&t.guest, DMAR_CCMD_REG) & VTD_CCMD_ICC);
     fakehost_unplug(t.host, 0);
     QTEST_AWAIT(!(vtd_guest_readq(&t.guest, DMAR_CCMD_REG) & VTD_CCMD_ICC));
@@ -604,7 +603,7 @@ static void test_stuck_translation(void)
     vtd_accel_expect_s2(&t, 0);
     fakehost_fail(t.host, "DETACH_IOMMUFD_PT", 1, 0, EIO, 0);
     vtd_guest_writel(&t.guest, DMAR_GCMD_REG, VTD_GCMD_TE | VTD_GCMD_QIE);
-    QTEST_AWAIT(has_tried_5_times(&t));
+    FAKEHOST_AWAIT(t.host, has_tried_5_times(&t));
     g_assert_false(vtd_guest_translates(&t.guest));
     vtd_accel_expect_s2(&t, 0);
 

@@ -574,7 +574,7 @@ static void test_device_in_reset(void)
     qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'query-status' }");
     fakehost_device(t.host, "dev0")->flags &= ~FAKEHOST_DEV_IN_RESET;
     /* Its timer follows by itself */
-    QTEST_AWAIT(!fakehost_is_blocked(t.host, "dev0"));
+    FAKEHOST_AWAIT(t.host, !fakehost_is_blocked(t.host, "dev0"));
     vtd_accel_expect_s1(&t, 0);
     fakehost_free(t.host);
 }

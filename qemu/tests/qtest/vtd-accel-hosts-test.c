@@ -17,6 +17,8 @@
 #define ROUNDS          50
 #define SETTLE_MS       160     /* several times what a retry waits */
 
+#define ATTACH          "VFIO_DEVICE_ATTACH_IOMMUFD_PT"
+
 #define HOST_CAP_RWBF   (1ull << 4)
 #define HOST_CAP_57     (HOST_CAP_SAGAW_57 | HOST_CAP_FS5LP | \
                          HOST_CAP_MGAW(57) | \
@@ -534,8 +536,7 @@ static void busy_change(VtdAccelTest *t, const BusyCase *c, uint64_t dir)
     vtd_guest_flush_pasid_cache(&t->guest);
     vtd_accel_expect_blocked(t, 0);
     /* Still in reset, after several attempts, which are told once */
-    QTEST_AWAIT(fakehost_failed_calls(t->host, "VFIO_DEVICE_ATTACH_IOMMUFD_PT")
-                >= 3);
+    FAKEHOST_AWAIT(t->host, fakehost_failed_calls(t->host, ATTACH) >= 3);
     vtd_accel_expect_blocked(t, 0);
     g_assert_cmpuint(fakehost_err_lines(t->host, mark, "DMA blocked"), ==, 1);
 
@@ -579,7 +580,7 @@ static void test_busy(const void *data)
         g_usleep(SETTLE_MS * 1000);
         vtd_accel_expect_blocked(&t, 0);
     } else {
-        QTEST_AWAIT(!fakehost_is_blocked(t.host, "dev0"));
+        FAKEHOST_AWAIT(t.host, !fakehost_is_blocked(t.host, "dev0"));
         if (c->pass_through || c->off) {
             vtd_accel_expect_s2(&t, 0);
         } else {

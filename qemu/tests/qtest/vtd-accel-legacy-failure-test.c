@@ -315,7 +315,7 @@ static void test_device_in_reset(void)
     expect_shadows(&l, 0);
 
     dev->flags &= ~FAKEHOST_DEV_IN_RESET;
-    QTEST_AWAIT(vtd_legacy_state(&l, 0) != BLOCKED);
+    FAKEHOST_AWAIT(l.t.host, vtd_legacy_state(&l, 0) != BLOCKED);
     expect_maps(&l, 0, MAPS_ONE);
     fakehost_free(l.t.host);
 }
@@ -820,7 +820,7 @@ static void test_leave_large(const void *data)
     mark = fakehost_err_mark(l.t.host);
     c->leave(&l);
     g_assert_cmpint(vtd_legacy_state(&l, 0), ==, c->state);
-    QTEST_AWAIT(pieces(&l, mark) >= 2);
+    FAKEHOST_AWAIT(l.t.host, pieces(&l, mark) >= 2);
     fakehost_free(l.t.host);
 }
 

@@ -693,7 +693,7 @@ static void test_busy(void)
     }
     fakehost_fail_next(t.host, "VFIO_DEVICE_ATTACH_IOMMUFD_PT", EBUSY);
     bind_pasid(&t, dir, PASID, TABLE);
-    QTEST_AWAIT(attached(&t, 0));
+    FAKEHOST_AWAIT(t.host, attached(&t, 0));
     end(&t, 1);
 }
 

@@ -451,7 +451,7 @@ static void test_full(void)
     /* Nothing is queued until software has seen that, room or not */
     vtd_guest_writeq(g, REG_PQH, (QUEUE_LEN - 1) * DESC_SIZE);
     send_one(&q, 0, PASID, 200);
-    QTEST_AWAIT(answers(&q, SUCCESS) == 2);
+    FAKEHOST_AWAIT(q.t.host, answers(&q, SUCCESS) == 2);
     vtd_guest_writel(g, REG_PRS, PRS_PPR | PRS_PRO);
     send_one(&q, 0, PASID, 201);
     wait_tail(&q, 0);
@@ -488,7 +488,7 @@ static void test_part_fits(void)
 static void expect_refused(Test *q)
 {
     send_one(q, 0, PASID, 9);
-    QTEST_AWAIT(answers(q, INVALID) == 1);
+    FAKEHOST_AWAIT(q->t.host, answers(q, INVALID) == 1);
     g_assert_cmpuint(tail(q), ==, 0);
 }
 
@@ -512,7 +512,7 @@ static void test_queue_outside_memory(void)
         /* Nor does the queue reach registers */
         vtd_guest_writeq(&q.t.guest, REG_PQA, 0xfed90000);
         send_one(&q, 0, PASID, 10);
-        QTEST_AWAIT(answers(&q, INVALID) == 2);
+        FAKEHOST_AWAIT(q.t.host, answers(&q, INVALID) == 2);
         end(&q);
     }
 }
@@ -537,7 +537,7 @@ static void test_hostile_registers(void)
     vtd_guest_writeq(&q.t.guest, REG_PQT, 128 * DESC_SIZE);
     vtd_guest_writeq(&q.t.guest, REG_PQH, 0);
     send_one(&q, 0, PASID, 2);
-    QTEST_AWAIT(answers(&q, INVALID) == 1);
+    FAKEHOST_AWAIT(q.t.host, answers(&q, INVALID) == 1);
     respond(&q, 0, PASID, 1, SUCCESS);
     end(&q);
 }
@@ -597,7 +597,8 @@ static void test_end(const void *opaque)
     send_one(&q, 0, PASID, 1);
     wait_tail(&q, 1);
     c->act(&q);
-    QTEST_AWAIT(answers(&q, SUCCESS) + page(&q)->answers_by_kernel == 1);
+    FAKEHOST_AWAIT(q.t.host,
+                   answers(&q, SUCCESS) + page(&q)->answers_by_kernel == 1);
     g_assert_cmpuint(page(&q)->answers_by_kernel, ==, 1);
     if (c->act != act_reset && c->act != act_te_off) {
         /* The guest's response comes too late */
@@ -722,7 +723,7 @@ static void test_index_twice(void)
     send_one(&q, 0, PASID, 1);
     wait_tail(&q, 1);
     send_one(&q, 0, PASID, 1);
-    QTEST_AWAIT(answers(&q, INVALID) == 1);
+    FAKEHOST_AWAIT(q.t.host, answers(&q, INVALID) == 1);
     g_assert_cmpuint(tail(&q), ==, 1);
     respond(&q, 0, PASID, 1, SUCCESS);
     end(&q);
@@ -958,7 +959,7 @@ static void test_write_fails(void)
     respond(&q, 0, PASID, 1, SUCCESS);
     g_assert_cmpuint(page(&q)->requests_waiting, ==, 1);
     send_one(&q, 0, PASID, 1);
-    QTEST_AWAIT(answers(&q, SUCCESS) == 1);
+    FAKEHOST_AWAIT(q.t.host, answers(&q, SUCCESS) == 1);
     wait_tail(&q, 2);
     respond(&q, 0, PASID, 1, SUCCESS);
     end(&q);

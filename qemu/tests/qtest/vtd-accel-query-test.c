@@ -238,7 +238,7 @@ static void test_stuck(void)
     expect_blocked(&t, 1);
     viommu_expect_no_event(t.host);
     fakehost_clear_rules(t.host);
-    QTEST_AWAIT(fakehost_is_blocked(t.host, fakehost_dev(0)));
+    FAKEHOST_AWAIT(t.host, fakehost_is_blocked(t.host, fakehost_dev(0)));
     /* The guest wanted that */
     viommu_expect(t.host, 0, NO_PASID, "blocked", NULL);
     viommu_expect_event(t.host, 0, NULL, NO_PASID, STUCK);

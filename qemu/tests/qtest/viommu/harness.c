@@ -353,6 +353,12 @@ uint64_t fakehost_total_calls(FakeHost *host)
     return host->page->ioctls;
 }
 
+void fakehost_settle(FakeHost *host)
+{
+    /* It answers between two of its tasks */
+    qtest_readb(host->qts, 0);
+}
+
 struct FakehostDevice *fakehost_device(FakeHost *host, const char *name)
 {
     for (uint32_t i = 0; i < host->page->devices_used; i++) {

@@ -123,6 +123,23 @@ uint64_t fakehost_entries(FakeHost *host);
 /* All calls of any kind */
 uint64_t fakehost_total_calls(FakeHost *host);
 
+/* Returns when QEMU's main loop is done with what it was at */
+void fakehost_settle(FakeHost *host);
+
+/**
+ * FAKEHOST_AWAIT: wait until something is true of what the host was told
+ * @host: of the QEMU that makes it true, which has not ended
+ * @cond: as that of QTEST_AWAIT
+ *
+ * The host is told one thing after the other.  What goes with the one that was
+ * waited for has been done as well when this ends.
+ */
+#define FAKEHOST_AWAIT(host, cond)                                      \
+    do {                                                                \
+        QTEST_AWAIT(cond);                                              \
+        fakehost_settle(host);                                          \
+    } while (0)
+
 /* The state of a device: see FakehostDevice */
 struct FakehostDevice *fakehost_device(FakeHost *host, const char *name);
 /* Is the device's DMA blocked, in the hardware and in the kernel's books? */

@@ -25,6 +25,7 @@
 #define PAGES           32
 #define FIRST_PAGE      VTD_GUEST_TABLES
 #define FIRST_SLOT      4               /* device number of root port 0 */
+#define BURSTS          16              /* after the steps of an input */
 #define SLOW_STEPS      4
 #define RCU_INPUTS      16              /* memory is freed after so many */
 #define OUTSIDE         0x7ff000000000ull
@@ -150,16 +151,17 @@ static void step_clear_pasid(void *opaque, FuzzInput *in)
 
 /* --- steps: queue --- */
 
-/* Not counted is what wraps around, and what is done after it, in pieces */
+/* Not counted is what is done after it, in pieces */
 static void write_tail(VtdFuzz *f, uint64_t tail)
 {
     VtdGuest *g = &f->guest;
     uint64_t iqa = vtd_guest_readq(g, DMAR_IQA_REG);
     uint64_t was = vtd_guest_readq(g, DMAR_IQH_REG), now;
+    uint64_t size = PAGE << (iqa & 7);
 
     vtd_guest_writeq(g, DMAR_IQT_REG, tail);
     now = vtd_guest_readq(g, DMAR_IQH_REG);
-    fakehost_fuzz_taken(now > was ? (now - was) / (iqa & IQA_DW ? 32 : 16) : 0);
+    fakehost_fuzz_taken((now + size - was) % size / (iqa & IQA_DW ? 32 : 16));
 }
 
 static void ring(VtdFuzz *f)
@@ -273,6 +275,52 @@ static void step_repeat(void *opaque, FuzzInput *in)
         vtd_guest_post(g, lo, hi);
     }
     ring(f);
+}
+
+/* Most are what drivers send most, for what set_up() has bound */
+static void burst_desc(VtdGuest *g, uint32_t val)
+{
+    static const uint8_t pc[] = { VTD_PC_DOMAIN, VTD_PC_PASID, VTD_PC_GLOBAL };
+    unsigned choice = val >> 8 & 3, pasid = val >> 10 & 1;
+    unsigned domain = 1 + (val >> 11 & 1), order = val >> 12 & 7;
+    uint64_t addr = (uint64_t)(val >> 16) * PAGE;
+
+    switch (val & 15) {
+    case 0:
+        vtd_guest_post_pc(g, pc[choice % 3], domain, pasid);
+        break;
+    case 1:
+        vtd_guest_post_iotlb(g, 1 + choice % 3, domain, addr, order);
+        break;
+    case 2:
+        vtd_guest_post_wait(g);
+        break;
+    case 3:
+        vtd_guest_post(g, VTD_INV_DESC_IEC | (val & 0x100) >> 4, 0);
+        break;
+    default:
+        vtd_guest_post_piotlb(g, 2 + (choice & 1), domain, pasid, addr,
+                              order, val >> 15 & 1);
+        break;
+    }
+}
+
+/* Well-formed descriptors that follow from @val, one doorbell for them */
+static void burst(VtdFuzz *f, unsigned num, uint32_t val)
+{
+    for (unsigned i = 0; i < num; i++) {
+        val = val * 1664525 + 1013904223;
+        burst_desc(&f->guest, val ^ val >> 16);
+    }
+    ring(f);
+}
+
+static void step_burst(void *opaque, FuzzInput *in)
+{
+    VtdFuzz *f = opaque;
+    unsigned num = 1 + fuzz_u8(in) % (f->guest.queue_slots - 1);
+
+    burst(f, num, fuzz_u16(in));
 }
 
 static void step_ring(void *opaque, FuzzInput *in)
@@ -403,6 +451,21 @@ static void step_enable(void *opaque, FuzzInput *in)
         vtd_guest_writel(g, DMAR_GCMD_REG, gsts | VTD_GCMD_SRTP);
         vtd_guest_writel(g, DMAR_GCMD_REG, gsts | VTD_GCMD_TE);
     }
+}
+
+/* One that an error has stopped starts anew */
+static void restart_queue(VtdFuzz *f)
+{
+    VtdGuest *g = &f->guest;
+
+    if (vtd_guest_readl(g, DMAR_FSTS_REG) & VTD_FSTS_IQE) {
+        uint32_t gsts = vtd_guest_readl(g, DMAR_GSTS_REG);
+
+        vtd_guest_writel(g, DMAR_GCMD_REG,
+                         gsts & (VTD_GSTS_TES | VTD_GSTS_IRES));
+        vtd_guest_writel(g, DMAR_FSTS_REG, -1);
+    }
+    step_enable(f, NULL);
 }
 
 /* What has stopped the queue is in the way until something else is there */
@@ -541,7 +604,7 @@ static FuzzStep *const steps[] = {
     step_root_pointer, step_invalidate_register, step_enable,
     step_clear_errors, step_fail, step_recover, step_device_in_reset,
     step_number_bus, step_plug, step_unplug, step_reset, step_main_loop,
-    step_pasid, step_pasid_cache, step_piotlb, step_enable, step_clear_errors,
+    step_pasid, step_burst, step_piotlb, step_enable, step_clear_errors,
 };
 
 /* --- the target --- */
@@ -606,6 +669,13 @@ static void vtd_fuzz_run(QTestState *s, const unsigned char *data, size_t size)
     set_up(f, s, data[0] & 1 ? 16 : 32);
     fuzz_run_steps(steps, ARRAY_SIZE(steps), f, data + 1, size - 1,
                    check_step);
+
+    /* Wherever that has led to: an input is dear, descriptors are not */
+    for (unsigned i = 0; i < BURSTS; i++) {
+        restart_queue(f);
+        burst(f, f->guest.queue_slots - 1, size << 16 | data[size / 2] << 8 | i);
+        check_step(f);
+    }
 
     fakehost_fuzz_recover();
     gsts = vtd_guest_readl(&f->guest, DMAR_GSTS_REG) &

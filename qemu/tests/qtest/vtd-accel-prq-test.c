@@ -10,36 +10,8 @@
 
 #include "qemu/osdep.h"
 #include "viommu/query.h"
-#include "vtd-accel-common.h"
+#include "vtd-accel-prq.h"
 #include "standard-headers/linux/pci_regs.h"
-#include "tests/qtest/fakehost/fakehost-uapi.h"
-
-#define REG_ECAP        0x10
-#define REG_PQH         0xc0
-#define REG_PQT         0xc8
-#define REG_PQA         0xd0
-#define REG_PRS         0xdc
-#define REG_PECTL       0xe0
-#define REG_PEDATA      0xe4
-#define REG_PEADDR      0xe8
-
-#define ECAP_DT         (1ull << 2)
-#define ECAP_PRS        (1ull << 29)
-#define ECAP_PDS        (1ull << 42)
-#define PRS_PPR         1u
-#define PRS_PRO         2u
-#define PECTL_IP        (1u << 30)
-#define PECTL_IM        (1u << 31)
-
-#define CE_PASIDE       (1ull << 3)
-#define CE_PRE          (1ull << 4)
-
-#define HOST_PRI        (HOST_ECAP | ECAP_PRS | ECAP_PDS)
-#define PROPS           VTD_ACCEL_PROPS ",pasid-bits=20,pri=on"
-#define PASID           7
-#define QUEUE           0x100000ull
-#define QUEUE_LEN       128u
-#define DESC_SIZE       32
 
 #define ECAM_BASE            0xb0000000ull
 
@@ -50,180 +22,7 @@
 #define PRI_ENABLED     ((uint32_t)PCI_PRI_STATUS_PASID << 16 | \
                          PCI_PRI_CTRL_ENABLE)
 
-#define READ            1
-#define WRITE           2
-#define SUCCESS         0
-#define INVALID         1
-#define FAILURE         15
-
-typedef struct Test {
-    VtdAccelTest t;
-    int fd;                     /* the host's end of the fault queue */
-    uint64_t dir[2];
-    uint32_t cookie;
-} Test;
-
-static struct FakehostControl *page(Test *q)
-{
-    return q->t.host->page;
-}
-
-static int open_queue(VtdAccelTest *t)
-{
-    g_autofree char *line = fakehost_log_last(t->host, 0, "FAULT_QUEUE_ALLOC",
-                                              "out_fault_id=");
-    g_autofree char *path = NULL;
-    int fd;
-
-    g_assert_nonnull(line);
-    path = g_strdup_printf("%s/fault-%d", t->host->events,
-                           atoi(strstr(line, "out_fault_id=") +
-                                strlen("out_fault_id=")));
-    fd = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
-    g_assert_cmpint(fd, >=, 0);
-    return fd;
-}
-
-static char *describe(uint64_t ecap, unsigned pri)
-{
-    GString *s = g_string_new(NULL);
-
-    g_string_printf(s, "iommu iommu0 type=vtd cap=0x%" PRIx64 " ecap=0x%" PRIx64
-                    " errata=1\n", (uint64_t)HOST_CAP, ecap);
-    for (unsigned i = 0; i < 4; i++) {
-        g_string_append_printf(s, "device %s iommu=iommu0 pasid-bits=20 "
-                               "pri=%u\n", fakehost_dev(i), pri);
-    }
-    return g_string_free(s, false);
-}
-
-/* Let the guest bind a first stage to device @n, perhaps with page requests */
-static void bind_device(Test *q, unsigned n, uint64_t ce)
-{
-    VtdGuest *g = &q->t.guest;
-    VtdPasidEntry rid = vtd_accel_fs_entry(5 + 2 * n);
-    VtdPasidEntry pasid = vtd_accel_fs_entry(6 + 2 * n);
-    uint64_t addr;
-
-    q->dir[n] = vtd_guest_add_context(g, fakehost_sid(n), 0);
-    addr = vtd_guest_context(g, fakehost_sid(n));
-    qtest_writeq(g->qts, addr, qtest_readq(g->qts, addr) | ce);
-    vtd_guest_write_pasid(g, q->dir[n], 0, &rid);
-    vtd_guest_write_pasid(g, q->dir[n], PASID, &pasid);
-    if (!vtd_guest_translates(g)) {
-        vtd_guest_enable(g);
-    }
-    vtd_guest_post_cc(g, VTD_CC_DEVICE, 0, fakehost_sid(n));
-    vtd_guest_post_pc(g, VTD_PC_GLOBAL, 0, 0);
-    vtd_guest_sync(g);
-}
-
-static void set_up_queue(Test *q)
-{
-    vtd_guest_writeq(&q->t.guest, REG_PQH, 0);
-    vtd_guest_writeq(&q->t.guest, REG_PQT, 0);
-    vtd_guest_writeq(&q->t.guest, REG_PQA, QUEUE);
-    vtd_guest_writel(&q->t.guest, REG_PEDATA, 0x30);
-    vtd_guest_writel(&q->t.guest, REG_PEADDR, 0xfee00000);
-    vtd_guest_writel(&q->t.guest, REG_PECTL, 0);
-}
-
-static bool start_with(Test *q, unsigned devices, uint64_t ce,
-                       const char *args)
-{
-    g_autofree char *host = describe(HOST_PRI, 1);
-    VtdAccelSetup setup = {
-        .iommu_props = PROPS, .host = host, .devices = devices, .args = args,
-    };
-
-    *q = (Test) { .cookie = 100 };
-    if (!vtd_accel_start(&q->t, &setup)) {
-        return false;
-    }
-    for (unsigned i = 0; i < devices; i++) {
-        bind_device(q, i, ce);
-    }
-    set_up_queue(q);
-    q->fd = open_queue(&q->t);
-    return true;
-}
-
-static bool start(Test *q)
-{
-    return start_with(q, 1, CE_PASIDE | CE_PRE, "-trace vtd_irq_generate "
-                      "-trace vtd_accel_prq_read ");
-}
-
-/* Nothing is left unanswered, and nothing was answered twice */
-static void end(Test *q)
-{
-    g_assert_cmpuint(page(q)->requests_waiting, ==, 0);
-    g_assert_cmpuint(page(q)->answers_refused, ==, 0);
-    close(q->fd);
-    fakehost_free(q->t.host);
-}
-
-static struct fh_pgfault request(Test *q, unsigned n, uint32_t pasid,
-                                 unsigned prgi, uint64_t addr, bool last)
-{
-    return (struct fh_pgfault) {
-        .flags = (pasid ? FH_PGFAULT_PASID_VALID : 0) |
-                 (last ? FH_PGFAULT_LAST_PAGE : 0),
-        .dev_id = fakehost_device(q->t.host, fakehost_dev(n))->dev_id,
-        .pasid = pasid,
-        .grpid = prgi,
-        .perm = READ | WRITE,
-        .addr = addr,
-        .cookie = last ? q->cookie++ : q->cookie,
-    };
-}
-
-static void send_all(Test *q, const struct fh_pgfault *r, unsigned num)
-{
-    g_assert_cmpint(write(q->fd, r, num * sizeof(*r)), ==, num * sizeof(*r));
-}
-
-static void send_one(Test *q, unsigned n, uint32_t pasid, unsigned prgi)
-{
-    struct fh_pgfault r = request(q, n, pasid, prgi, 0x5000 + prgi * 0x1000,
-                                  true);
-
-    send_all(q, &r, 1);
-}
-
-static uint32_t tail(Test *q)
-{
-    return vtd_guest_readl(&q->t.guest, REG_PQT) / DESC_SIZE;
-}
-
-static void wait_tail(Test *q, uint32_t wanted)
-{
-    QTEST_AWAIT(tail(q) == wanted);
-}
-
-static uint64_t answers(Test *q, unsigned code)
-{
-    /* Each look lets QEMU's main loop run */
-    vtd_guest_readl(&q->t.guest, REG_PRS);
-    return page(q)->answers[code];
-}
-
-static void post_response(Test *q, unsigned n, uint32_t pasid, unsigned prgi,
-                          unsigned code)
-{
-    vtd_guest_post(&q->t.guest, 9 | (pasid ? 1 << 4 : 0) | code << 12 |
-                   (uint64_t)fakehost_sid(n) << 16 | (uint64_t)pasid << 32,
-                   (uint64_t)prgi << 3);
-}
-
-static void respond(Test *q, unsigned n, uint32_t pasid, unsigned prgi,
-                    unsigned code)
-{
-    post_response(q, n, pasid, prgi, code);
-    vtd_guest_sync(&q->t.guest);
-}
-
-static void expect_desc(Test *q, unsigned index, uint64_t lo, uint64_t hi)
+static void expect_desc(PrqTest *q, unsigned index, uint64_t lo, uint64_t hi)
 {
     uint64_t addr = QUEUE + index * DESC_SIZE;
 
@@ -233,15 +32,9 @@ static void expect_desc(Test *q, unsigned index, uint64_t lo, uint64_t hi)
     g_assert_cmphex(qtest_readq(q->t.guest.qts, addr + 24), ==, 0);
 }
 
-/* Interrupts and reads of the host's queue are seen as trace events */
-static unsigned lines(Test *q, const char *what)
+static unsigned interrupts(PrqTest *q)
 {
-    return fakehost_err_lines(q->t.host, 0, what);
-}
-
-static unsigned interrupts(Test *q)
-{
-    return lines(q, "vtd_irq_generate");
+    return prq_lines(q, "vtd_irq_generate");
 }
 
 /* --- what a guest sees --- */
@@ -249,82 +42,82 @@ static unsigned interrupts(Test *q)
 static void test_request(void)
 {
     struct fh_pgfault r;
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
-    r = request(&q, 0, PASID, 0x1ff, 0xabcdef123000, true);
+    r = prq_request(&q, 0, PASID, 0x1ff, 0xabcdef123000, true);
     r.perm = 0xf;
-    send_all(&q, &r, 1);
-    wait_tail(&q, 1);
+    prq_send_all(&q, &r, 1);
+    prq_wait_tail(&q, 1);
     expect_desc(&q, 0, 1 | 1 << 8 | 0x100 << 16 | (uint64_t)PASID << 32 |
                 3ull << 52, 0xabcdef123000 | 0x1ff << 3 | 7);
     g_assert_cmphex(vtd_guest_readl(&q.t.guest, REG_PRS), ==, PRS_PPR);
-    g_assert_cmpuint(page(&q)->requests_waiting, ==, 1);
-    respond(&q, 0, PASID, 0x1ff, SUCCESS);
-    g_assert_cmpuint(page(&q)->answers[0], ==, 1);
-    end(&q);
+    g_assert_cmpuint(prq_page(&q)->requests_waiting, ==, 1);
+    prq_respond(&q, 0, PASID, 0x1ff, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->answers[0], ==, 1);
+    prq_end(&q);
 }
 
 static void test_without_pasid(void)
 {
     struct fh_pgfault r;
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
-    r = request(&q, 0, 0, 3, 0x7000, true);
+    r = prq_request(&q, 0, 0, 3, 0x7000, true);
     r.perm = WRITE;
-    send_all(&q, &r, 1);
-    wait_tail(&q, 1);
+    prq_send_all(&q, &r, 1);
+    prq_wait_tail(&q, 1);
     expect_desc(&q, 0, 1 | 0x100 << 16, 0x7000 | 3 << 3 | 6);
     /* Those of other PASIDs, groups and devices are responses to nothing */
-    respond(&q, 0, PASID, 3, SUCCESS);
-    respond(&q, 0, 0, 4, SUCCESS);
-    respond(&q, 1, 0, 3, SUCCESS);
-    g_assert_cmpuint(page(&q)->requests_waiting, ==, 1);
-    respond(&q, 0, 0, 3, INVALID);
-    g_assert_cmpuint(page(&q)->answers[1], ==, 1);
+    prq_respond(&q, 0, PASID, 3, SUCCESS);
+    prq_respond(&q, 0, 0, 4, SUCCESS);
+    prq_respond(&q, 1, 0, 3, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->requests_waiting, ==, 1);
+    prq_respond(&q, 0, 0, 3, INVALID);
+    g_assert_cmpuint(prq_page(&q)->answers[1], ==, 1);
     /* And so is a second one */
-    respond(&q, 0, 0, 3, SUCCESS);
-    g_assert_cmpuint(page(&q)->answer_writes, ==, 1);
-    end(&q);
+    prq_respond(&q, 0, 0, 3, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->answer_writes, ==, 1);
+    prq_end(&q);
 }
 
 /* The host knows two codes */
 static void test_failure(void)
 {
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
-    send_one(&q, 0, PASID, 1);
-    send_one(&q, 0, PASID, 2);
-    wait_tail(&q, 2);
-    respond(&q, 0, PASID, 1, FAILURE);
-    respond(&q, 0, PASID, 2, 5);
-    g_assert_cmpuint(page(&q)->answers[1], ==, 2);
-    end(&q);
+    prq_send(&q, 0, PASID, 1);
+    prq_send(&q, 0, PASID, 2);
+    prq_wait_tail(&q, 2);
+    prq_respond(&q, 0, PASID, 1, FAILURE);
+    prq_respond(&q, 0, PASID, 2, 5);
+    g_assert_cmpuint(prq_page(&q)->answers[1], ==, 2);
+    prq_end(&q);
 }
 
 static void test_groups(void)
 {
     struct fh_pgfault r[5];
-    Test q;
+    PrqTest q;
 
-    if (!start_with(&q, 2, CE_PASIDE | CE_PRE, NULL)) {
+    if (!prq_start_with(&q, 2, CE_PASIDE | CE_PRE, NULL)) {
         return;
     }
-    r[0] = request(&q, 0, PASID, 1, 0x1000, false);
-    r[1] = request(&q, 0, PASID, 1, 0x2000, false);
-    r[2] = request(&q, 0, PASID, 1, 0x3000, true);
-    r[3] = request(&q, 1, PASID, 1, 0x1000, true);
-    r[4] = request(&q, 1, 0, 1, 0x9000, true);
-    send_all(&q, r, ARRAY_SIZE(r));
-    wait_tail(&q, 5);
+    r[0] = prq_request(&q, 0, PASID, 1, 0x1000, false);
+    r[1] = prq_request(&q, 0, PASID, 1, 0x2000, false);
+    r[2] = prq_request(&q, 0, PASID, 1, 0x3000, true);
+    r[3] = prq_request(&q, 1, PASID, 1, 0x1000, true);
+    r[4] = prq_request(&q, 1, 0, 1, 0x9000, true);
+    prq_send_all(&q, r, ARRAY_SIZE(r));
+    prq_wait_tail(&q, 5);
     for (unsigned i = 0; i < 3; i++) {
         expect_desc(&q, i, 1 | 1 << 8 | 0x100 << 16 | (uint64_t)PASID << 32,
                     0x1000 * (i + 1) | 1 << 3 | 3 | (i == 2 ? 4 : 0));
@@ -332,55 +125,55 @@ static void test_groups(void)
     expect_desc(&q, 3, 1 | 1 << 8 | 0x200 << 16 | (uint64_t)PASID << 32,
                 0x1000 | 1 << 3 | 7);
     /* Out of order */
-    respond(&q, 1, 0, 1, SUCCESS);
-    respond(&q, 1, PASID, 1, INVALID);
-    g_assert_cmpuint(page(&q)->requests_waiting, ==, 1);
-    respond(&q, 0, PASID, 1, SUCCESS);
-    g_assert_cmpuint(page(&q)->answers[0], ==, 2);
-    g_assert_cmpuint(page(&q)->answers[1], ==, 1);
-    end(&q);
+    prq_respond(&q, 1, 0, 1, SUCCESS);
+    prq_respond(&q, 1, PASID, 1, INVALID);
+    g_assert_cmpuint(prq_page(&q)->requests_waiting, ==, 1);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->answers[0], ==, 2);
+    g_assert_cmpuint(prq_page(&q)->answers[1], ==, 1);
+    prq_end(&q);
 }
 
 static void test_many(void)
 {
     struct fh_pgfault r[100];
     uint64_t reads;
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
     for (unsigned i = 0; i < ARRAY_SIZE(r); i++) {
-        r[i] = request(&q, 0, PASID, i, i * 0x1000, true);
+        r[i] = prq_request(&q, 0, PASID, i, i * 0x1000, true);
     }
-    reads = page(&q)->queue_reads;
-    send_all(&q, r, ARRAY_SIZE(r));
-    wait_tail(&q, 100);
-    g_assert_cmpuint(page(&q)->queue_reads - reads, ==, 1);
+    reads = prq_page(&q)->queue_reads;
+    prq_send_all(&q, r, ARRAY_SIZE(r));
+    prq_wait_tail(&q, 100);
+    g_assert_cmpuint(prq_page(&q)->queue_reads - reads, ==, 1);
     g_assert_cmpuint(interrupts(&q), ==, 1);
     for (unsigned i = 0; i < ARRAY_SIZE(r); i++) {
-        post_response(&q, 0, PASID, i, SUCCESS);
+        prq_post_response(&q, 0, PASID, i, SUCCESS);
     }
     vtd_guest_sync(&q.t.guest);
-    g_assert_cmpuint(page(&q)->answers[0], ==, 100);
-    g_assert_cmpuint(page(&q)->answer_writes, ==, 1);
-    end(&q);
+    g_assert_cmpuint(prq_page(&q)->answers[0], ==, 100);
+    g_assert_cmpuint(prq_page(&q)->answer_writes, ==, 1);
+    prq_end(&q);
 }
 
 /* Responses that no wait descriptor follows are not kept either */
 static void test_no_wait(void)
 {
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
-    send_one(&q, 0, PASID, 1);
-    wait_tail(&q, 1);
-    post_response(&q, 0, PASID, 1, SUCCESS);
+    prq_send(&q, 0, PASID, 1);
+    prq_wait_tail(&q, 1);
+    prq_post_response(&q, 0, PASID, 1, SUCCESS);
     vtd_guest_ring(&q.t.guest);
-    g_assert_cmpuint(page(&q)->answers[0], ==, 1);
-    end(&q);
+    g_assert_cmpuint(prq_page(&q)->answers[0], ==, 1);
+    prq_end(&q);
 }
 
 /* --- interrupt --- */
@@ -388,25 +181,25 @@ static void test_no_wait(void)
 static void test_interrupt(void)
 {
     VtdGuest *g;
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
     g = &q.t.guest;
-    send_one(&q, 0, PASID, 1);
-    wait_tail(&q, 1);
+    prq_send(&q, 0, PASID, 1);
+    prq_wait_tail(&q, 1);
     g_assert_cmpuint(interrupts(&q), ==, 1);
     /* Software has not served the first one */
-    send_one(&q, 0, PASID, 2);
-    wait_tail(&q, 2);
+    prq_send(&q, 0, PASID, 2);
+    prq_wait_tail(&q, 2);
     g_assert_cmpuint(interrupts(&q), ==, 1);
     /* Masked: it is kept, and comes when that ends */
     vtd_guest_writel(g, REG_PRS, PRS_PPR);
     g_assert_cmphex(vtd_guest_readl(g, REG_PRS), ==, 0);
     vtd_guest_writel(g, REG_PECTL, PECTL_IM);
-    send_one(&q, 0, PASID, 3);
-    wait_tail(&q, 3);
+    prq_send(&q, 0, PASID, 3);
+    prq_wait_tail(&q, 3);
     g_assert_cmphex(vtd_guest_readl(g, REG_PECTL), ==, PECTL_IM | PECTL_IP);
     g_assert_cmpuint(interrupts(&q), ==, 1);
     vtd_guest_writel(g, REG_PECTL, 0);
@@ -415,16 +208,16 @@ static void test_interrupt(void)
     /* Or not, when it was served meanwhile */
     vtd_guest_writel(g, REG_PRS, PRS_PPR);
     vtd_guest_writel(g, REG_PECTL, PECTL_IM);
-    send_one(&q, 0, PASID, 4);
-    wait_tail(&q, 4);
+    prq_send(&q, 0, PASID, 4);
+    prq_wait_tail(&q, 4);
     vtd_guest_writel(g, REG_PRS, PRS_PPR);
     g_assert_cmphex(vtd_guest_readl(g, REG_PECTL), ==, PECTL_IM);
     vtd_guest_writel(g, REG_PECTL, 0);
     g_assert_cmpuint(interrupts(&q), ==, 2);
     for (unsigned i = 1; i <= 4; i++) {
-        respond(&q, 0, PASID, i, SUCCESS);
+        prq_respond(&q, 0, PASID, i, SUCCESS);
     }
-    end(&q);
+    prq_end(&q);
 }
 
 /* --- a queue that takes nothing --- */
@@ -433,102 +226,102 @@ static void test_full(void)
 {
     struct fh_pgfault r[QUEUE_LEN];
     VtdGuest *g;
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
     g = &q.t.guest;
     for (unsigned i = 0; i < QUEUE_LEN; i++) {
-        r[i] = request(&q, 0, PASID, i, i * 0x1000, true);
+        r[i] = prq_request(&q, 0, PASID, i, i * 0x1000, true);
     }
-    send_all(&q, r, QUEUE_LEN);
-    wait_tail(&q, QUEUE_LEN - 1);
+    prq_send_all(&q, r, QUEUE_LEN);
+    prq_wait_tail(&q, QUEUE_LEN - 1);
     /* The device is to ask again for the one that did not fit */
     g_assert_cmphex(vtd_guest_readl(g, REG_PRS), ==, PRS_PPR | PRS_PRO);
-    g_assert_cmpuint(answers(&q, SUCCESS), ==, 1);
-    g_assert_cmpuint(page(&q)->requests_waiting, ==, QUEUE_LEN - 1);
+    g_assert_cmpuint(prq_answers(&q, SUCCESS), ==, 1);
+    g_assert_cmpuint(prq_page(&q)->requests_waiting, ==, QUEUE_LEN - 1);
     /* Nothing is queued until software has seen that, room or not */
     vtd_guest_writeq(g, REG_PQH, (QUEUE_LEN - 1) * DESC_SIZE);
-    send_one(&q, 0, PASID, 200);
-    FAKEHOST_AWAIT(q.t.host, answers(&q, SUCCESS) == 2);
+    prq_send(&q, 0, PASID, 200);
+    FAKEHOST_AWAIT(q.t.host, prq_answers(&q, SUCCESS) == 2);
     vtd_guest_writel(g, REG_PRS, PRS_PPR | PRS_PRO);
-    send_one(&q, 0, PASID, 201);
-    wait_tail(&q, 0);
+    prq_send(&q, 0, PASID, 201);
+    prq_wait_tail(&q, 0);
     for (unsigned i = 0; i < QUEUE_LEN - 1; i++) {
-        post_response(&q, 0, PASID, i, SUCCESS);
+        prq_post_response(&q, 0, PASID, i, SUCCESS);
         if (i % 32 == 31) {
             vtd_guest_sync(g);
         }
     }
-    respond(&q, 0, PASID, 201, SUCCESS);
-    end(&q);
+    prq_respond(&q, 0, PASID, 201, SUCCESS);
+    prq_end(&q);
 }
 
 /* A group of which only a part fits is answered here */
 static void test_part_fits(void)
 {
     struct fh_pgfault r[4];
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
     vtd_guest_writeq(&q.t.guest, REG_PQH, 3 * DESC_SIZE);
     for (unsigned i = 0; i < 4; i++) {
-        r[i] = request(&q, 0, PASID, 1, i * 0x1000, i == 3);
+        r[i] = prq_request(&q, 0, PASID, 1, i * 0x1000, i == 3);
     }
-    send_all(&q, r, 4);
-    wait_tail(&q, 2);
-    g_assert_cmpuint(answers(&q, SUCCESS), ==, 1);
-    respond(&q, 0, PASID, 1, SUCCESS);
-    end(&q);
+    prq_send_all(&q, r, 4);
+    prq_wait_tail(&q, 2);
+    g_assert_cmpuint(prq_answers(&q, SUCCESS), ==, 1);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    prq_end(&q);
 }
 
-static void expect_refused(Test *q)
+static void expect_refused(PrqTest *q)
 {
-    send_one(q, 0, PASID, 9);
-    FAKEHOST_AWAIT(q->t.host, answers(q, INVALID) == 1);
-    g_assert_cmpuint(tail(q), ==, 0);
+    prq_send(q, 0, PASID, 9);
+    FAKEHOST_AWAIT(q->t.host, prq_answers(q, INVALID) == 1);
+    g_assert_cmpuint(prq_tail(q), ==, 0);
 }
 
 static void test_not_enabled(void)
 {
-    Test q;
+    PrqTest q;
 
-    if (start_with(&q, 1, CE_PASIDE, NULL)) {
+    if (prq_start_with(&q, 1, CE_PASIDE, NULL)) {
         expect_refused(&q);
-        end(&q);
+        prq_end(&q);
     }
 }
 
 static void test_queue_outside_memory(void)
 {
-    Test q;
+    PrqTest q;
 
-    if (start(&q)) {
+    if (prq_start(&q)) {
         vtd_guest_writeq(&q.t.guest, REG_PQA, 0xfffffffff000);
         expect_refused(&q);
         /* Nor does the queue reach registers */
         vtd_guest_writeq(&q.t.guest, REG_PQA, 0xfed90000);
-        send_one(&q, 0, PASID, 10);
-        FAKEHOST_AWAIT(q.t.host, answers(&q, INVALID) == 2);
-        end(&q);
+        prq_send(&q, 0, PASID, 10);
+        FAKEHOST_AWAIT(q.t.host, prq_answers(&q, INVALID) == 2);
+        prq_end(&q);
     }
 }
 
 /* Head and tail that are beyond a queue of its size */
 static void test_hostile_registers(void)
 {
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
     vtd_guest_writeq(&q.t.guest, REG_PQH, ~0ull);
     vtd_guest_writeq(&q.t.guest, REG_PQT, ~0ull);
-    send_one(&q, 0, PASID, 1);
-    wait_tail(&q, 0);
+    prq_send(&q, 0, PASID, 1);
+    prq_wait_tail(&q, 0);
     expect_desc(&q, QUEUE_LEN - 1, 1 | 1 << 8 | 0x100 << 16 |
                 (uint64_t)PASID << 32, 0x6000 | 1 << 3 | 7);
     /* The largest size, and a queue that ends outside memory */
@@ -536,26 +329,26 @@ static void test_hostile_registers(void)
                                            0x1000) | 7);
     vtd_guest_writeq(&q.t.guest, REG_PQT, 128 * DESC_SIZE);
     vtd_guest_writeq(&q.t.guest, REG_PQH, 0);
-    send_one(&q, 0, PASID, 2);
-    FAKEHOST_AWAIT(q.t.host, answers(&q, INVALID) == 1);
-    respond(&q, 0, PASID, 1, SUCCESS);
-    end(&q);
+    prq_send(&q, 0, PASID, 2);
+    FAKEHOST_AWAIT(q.t.host, prq_answers(&q, INVALID) == 1);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    prq_end(&q);
 }
 
 /* --- what ends a request without a response --- */
 
 typedef struct EndCase {
     const char *name;
-    void (*act)(Test *q);
+    void (*act)(PrqTest *q);
 } EndCase;
 
-static void act_pasid_gone(Test *q)
+static void act_pasid_gone(PrqTest *q)
 {
     vtd_guest_clear_pasid(&q->t.guest, q->dir[0], PASID);
     vtd_guest_flush_pasid_cache(&q->t.guest);
 }
 
-static void act_pasid_other_table(Test *q)
+static void act_pasid_other_table(PrqTest *q)
 {
     VtdPasidEntry entry = vtd_accel_fs_entry(40);
 
@@ -563,17 +356,17 @@ static void act_pasid_other_table(Test *q)
     vtd_guest_flush_pasid_cache(&q->t.guest);
 }
 
-static void act_te_off(Test *q)
+static void act_te_off(PrqTest *q)
 {
     vtd_guest_set_translation(&q->t.guest, false);
 }
 
-static void act_reset(Test *q)
+static void act_reset(PrqTest *q)
 {
     fakehost_reset(q->t.host);
 }
 
-static void act_unplug(Test *q)
+static void act_unplug(PrqTest *q)
 {
     fakehost_unplug(q->t.host, 0);
 }
@@ -589,58 +382,58 @@ static const EndCase end_cases[] = {
 static void test_end(const void *opaque)
 {
     const EndCase *c = opaque;
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
-    send_one(&q, 0, PASID, 1);
-    wait_tail(&q, 1);
+    prq_send(&q, 0, PASID, 1);
+    prq_wait_tail(&q, 1);
     c->act(&q);
-    FAKEHOST_AWAIT(q.t.host,
-                   answers(&q, SUCCESS) + page(&q)->answers_by_kernel == 1);
-    g_assert_cmpuint(page(&q)->answers_by_kernel, ==, 1);
+    FAKEHOST_AWAIT(q.t.host, prq_answers(&q, SUCCESS) +
+                   prq_page(&q)->answers_by_kernel == 1);
+    g_assert_cmpuint(prq_page(&q)->answers_by_kernel, ==, 1);
     if (c->act != act_reset && c->act != act_te_off) {
         /* The guest's response comes too late */
-        respond(&q, 0, PASID, 1, SUCCESS);
+        prq_respond(&q, 0, PASID, 1, SUCCESS);
     }
-    g_assert_cmpuint(page(&q)->answer_writes, ==, 0);
-    end(&q);
+    g_assert_cmpuint(prq_page(&q)->answer_writes, ==, 0);
+    prq_end(&q);
 }
 
 /* A response that was given counts, though the PASID goes next */
 static void test_answered_then_gone(void)
 {
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
-    send_one(&q, 0, PASID, 1);
-    wait_tail(&q, 1);
-    post_response(&q, 0, PASID, 1, SUCCESS);
+    prq_send(&q, 0, PASID, 1);
+    prq_wait_tail(&q, 1);
+    prq_post_response(&q, 0, PASID, 1, SUCCESS);
     act_pasid_gone(&q);
-    g_assert_cmpuint(page(&q)->answers[0], ==, 1);
-    g_assert_cmpuint(page(&q)->answers_by_kernel, ==, 0);
-    end(&q);
+    g_assert_cmpuint(prq_page(&q)->answers[0], ==, 1);
+    g_assert_cmpuint(prq_page(&q)->answers_by_kernel, ==, 0);
+    prq_end(&q);
 }
 
 /* Requests without PASID are none of those of the PASID that goes */
 static void test_others_stay(void)
 {
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
-    send_one(&q, 0, PASID, 1);
-    send_one(&q, 0, 0, 1);
-    wait_tail(&q, 2);
+    prq_send(&q, 0, PASID, 1);
+    prq_send(&q, 0, 0, 1);
+    prq_wait_tail(&q, 2);
     act_pasid_gone(&q);
-    g_assert_cmpuint(page(&q)->requests_waiting, ==, 1);
-    respond(&q, 0, 0, 1, SUCCESS);
-    g_assert_cmpuint(page(&q)->answers[0], ==, 1);
-    end(&q);
+    g_assert_cmpuint(prq_page(&q)->requests_waiting, ==, 1);
+    prq_respond(&q, 0, 0, 1, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->answers[0], ==, 1);
+    prq_end(&q);
 }
 
 /* The host treats a request with PASID 0 as one without: so do we */
@@ -648,85 +441,85 @@ static void test_pasid_0(void)
 {
     VtdPasidEntry other = vtd_accel_fs_entry(20);
     struct fh_pgfault r;
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
-    r = request(&q, 0, 0, 1, 0x5000, true);
+    r = prq_request(&q, 0, 0, 1, 0x5000, true);
     r.flags |= FH_PGFAULT_PASID_VALID;
-    send_all(&q, &r, 1);
-    wait_tail(&q, 1);
+    prq_send_all(&q, &r, 1);
+    prq_wait_tail(&q, 1);
     vtd_guest_write_pasid(&q.t.guest, q.dir[0], 0, &other);
     vtd_guest_flush_pasid_cache(&q.t.guest);
-    g_assert_cmpuint(page(&q)->answers_by_kernel, ==, 1);
+    g_assert_cmpuint(prq_page(&q)->answers_by_kernel, ==, 1);
 
     /* Its index is free again */
     r.cookie = q.cookie++;
-    send_all(&q, &r, 1);
-    wait_tail(&q, 2);
+    prq_send_all(&q, &r, 1);
+    prq_wait_tail(&q, 2);
     vtd_guest_post(&q.t.guest, 9 | 1 << 4 | SUCCESS << 12 |
                    (uint64_t)fakehost_sid(0) << 16, 1 << 3);
     vtd_guest_sync(&q.t.guest);
-    g_assert_cmpuint(page(&q)->answers[0], ==, 1);
-    end(&q);
+    g_assert_cmpuint(prq_page(&q)->answers[0], ==, 1);
+    prq_end(&q);
 }
 
 static void test_stopped(void)
 {
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
     qtest_qmp_assert_success(q.t.guest.qts, "{ 'execute': 'stop' }");
-    send_one(&q, 0, PASID, 1);
+    prq_send(&q, 0, PASID, 1);
     for (unsigned i = 0; i < 20; i++) {
-        g_assert_cmpuint(tail(&q), ==, 0);
+        g_assert_cmpuint(prq_tail(&q), ==, 0);
     }
     qtest_qmp_assert_success(q.t.guest.qts, "{ 'execute': 'cont' }");
-    wait_tail(&q, 1);
-    respond(&q, 0, PASID, 1, SUCCESS);
-    end(&q);
+    prq_wait_tail(&q, 1);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    prq_end(&q);
 }
 
 /* A wait descriptor that drains brings what the host has */
 static void test_drain(void)
 {
     VtdGuest *g;
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
     g = &q.t.guest;
     /* Nobody else reads it meanwhile */
     qtest_qmp_assert_success(g->qts, "{ 'execute': 'stop' }");
-    send_one(&q, 0, PASID, 1);
+    prq_send(&q, 0, PASID, 1);
     vtd_guest_post(g, 5 | 1 << 5 | 1 << 7 | 0x77ull << 32, g->status);
-    g_assert_cmpuint(tail(&q), ==, 0);
+    g_assert_cmpuint(prq_tail(&q), ==, 0);
     vtd_guest_ring(g);
-    g_assert_cmpuint(tail(&q), ==, 1);
+    g_assert_cmpuint(prq_tail(&q), ==, 1);
     qtest_qmp_assert_success(g->qts, "{ 'execute': 'cont' }");
-    respond(&q, 0, PASID, 1, SUCCESS);
-    end(&q);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    prq_end(&q);
 }
 
 /* An index that is used again before it is answered */
 static void test_index_twice(void)
 {
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
-    send_one(&q, 0, PASID, 1);
-    wait_tail(&q, 1);
-    send_one(&q, 0, PASID, 1);
-    FAKEHOST_AWAIT(q.t.host, answers(&q, INVALID) == 1);
-    g_assert_cmpuint(tail(&q), ==, 1);
-    respond(&q, 0, PASID, 1, SUCCESS);
-    end(&q);
+    prq_send(&q, 0, PASID, 1);
+    prq_wait_tail(&q, 1);
+    prq_send(&q, 0, PASID, 1);
+    FAKEHOST_AWAIT(q.t.host, prq_answers(&q, INVALID) == 1);
+    g_assert_cmpuint(prq_tail(&q), ==, 1);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    prq_end(&q);
 }
 
 /* --- what is offered --- */
@@ -758,7 +551,7 @@ static const OfferCase offer_cases[] = {
  * Enable bits of ATS and PRI are the guest's if it gets page requests, and what
  * the kernel shows otherwise
  */
-static void expect_enable_bits(Test *q, bool ours)
+static void expect_enable_bits(PrqTest *q, bool ours)
 {
     FakeHost *host = q->t.host;
     uint16_t ats = PCI_CFG_SPACE_SIZE, pri = ats + 0x10;
@@ -795,13 +588,13 @@ static void test_offer(const void *opaque)
 {
     static const char *const cold[] = { "bus=rp0", NULL };
     const OfferCase *c = opaque;
-    g_autofree char *host = describe(c->ecap, c->pri);
+    g_autofree char *host = prq_describe(c->ecap, c->pri);
     VtdAccelSetup setup = {
         .iommu_props = c->props, .host = host, .devices = !c->cold,
         .cold = c->cold ? cold : NULL,
     };
     uint64_t ecap;
-    Test q = { 0 };
+    PrqTest q = { 0 };
 
     if (!vtd_accel_start(&q.t, &setup)) {
         return;
@@ -809,7 +602,7 @@ static void test_offer(const void *opaque)
     ecap = vtd_guest_readq(&q.t.guest, REG_ECAP);
     g_assert_cmphex(ecap & (ECAP_PRS | ECAP_PDS | ECAP_DT), ==,
                     c->offered ? ECAP_PRS | ECAP_PDS | ECAP_DT : 0);
-    bind_device(&q, 0, CE_PASIDE | CE_PRE);
+    prq_bind_device(&q, 0, CE_PASIDE | CE_PRE);
     vtd_accel_expect_s1(&q.t, 0);
     g_assert_cmpuint(fakehost_objects(q.t.host, FAKEHOST_OBJ_FAULT), ==,
                      c->queue);
@@ -823,11 +616,11 @@ static void test_offer(const void *opaque)
 static void test_refused(const void *opaque)
 {
     const int *err = opaque;
-    g_autofree char *host = describe(HOST_PRI, *err == ENODEV ? 2 : 1);
+    g_autofree char *host = prq_describe(HOST_PRI, *err == ENODEV ? 2 : 1);
     VtdAccelSetup setup = {
         .iommu_props = PROPS, .host = host, .devices = 1,
     };
-    Test q = { 0 };
+    PrqTest q = { 0 };
 
     if (!vtd_accel_start(&q.t, &setup)) {
         return;
@@ -835,28 +628,28 @@ static void test_refused(const void *opaque)
     if (*err != ENODEV) {
         fakehost_fail_next(q.t.host, "ATTACH_IOMMUFD_PT", *err);
     }
-    bind_device(&q, 0, CE_PASIDE | CE_PRE);
+    prq_bind_device(&q, 0, CE_PASIDE | CE_PRE);
     vtd_accel_expect_s1(&q.t, 0);
     g_assert_cmpuint(fakehost_device(q.t.host, "dev0")->pasids, ==, 1);
-    g_assert_cmpuint(lines(&q, "does not get its page requests"), ==, 1);
+    g_assert_cmpuint(prq_lines(&q, "does not get its page requests"), ==, 1);
     fakehost_free(q.t.host);
 }
 
 /* The queue goes with the iommufd that it is of */
 static void test_other_iommufd(void)
 {
-    g_autofree char *host = describe(HOST_PRI, 1);
+    g_autofree char *host = prq_describe(HOST_PRI, 1);
     VtdAccelSetup setup = {
         .iommu_props = PROPS, .host = host, .devices = 1, .iommufds = 2,
     };
     VtdPasidEntry pt = vtd_accel_pt_entry(30);
-    Test q = { 0 };
+    PrqTest q = { 0 };
     uint64_t dir;
 
     if (!vtd_accel_start(&q.t, &setup)) {
         return;
     }
-    bind_device(&q, 0, CE_PASIDE | CE_PRE);
+    prq_bind_device(&q, 0, CE_PASIDE | CE_PRE);
     g_assert_null(fakehost_try_plug(q.t.host, 1, ", 'iommufd': 'iommufd1'"));
     dir = vtd_guest_add_context(&q.t.guest, fakehost_sid(1), 0);
     vtd_guest_write_pasid(&q.t.guest, dir, 0, &pt);
@@ -866,9 +659,9 @@ static void test_other_iommufd(void)
     g_assert_cmpuint(fakehost_objects(q.t.host, FAKEHOST_OBJ_FAULT), ==, 0);
 
     /* One of its own, on its own */
-    bind_device(&q, 1, CE_PASIDE | CE_PRE);
+    prq_bind_device(&q, 1, CE_PASIDE | CE_PRE);
     g_assert_cmpuint(fakehost_objects(q.t.host, FAKEHOST_OBJ_FAULT), ==, 1);
-    g_assert_cmpuint(lines(&q, "does not get its page requests"), ==, 0);
+    g_assert_cmpuint(prq_lines(&q, "does not get its page requests"), ==, 0);
     fakehost_unplug(q.t.host, 1);
     fakehost_expect_empty(q.t.host);
     fakehost_free(q.t.host);
@@ -877,52 +670,52 @@ static void test_other_iommufd(void)
 /* Devices of two iommufds have the same id there */
 static void test_two_iommufds(void)
 {
-    g_autofree char *host = describe(HOST_PRI, 1);
+    g_autofree char *host = prq_describe(HOST_PRI, 1);
     VtdAccelSetup setup = {
         .iommu_props = PROPS, .host = host, .devices = 1, .iommufds = 2,
     };
-    Test q = { .cookie = 100 };
+    PrqTest q = { .cookie = 100 };
 
     if (!vtd_accel_start(&q.t, &setup)) {
         return;
     }
-    bind_device(&q, 0, CE_PASIDE | CE_PRE);
-    set_up_queue(&q);
-    q.fd = open_queue(&q.t);
+    prq_bind_device(&q, 0, CE_PASIDE | CE_PRE);
+    prq_set_up_queue(&q);
+    q.fd = prq_open_queue(&q.t);
     g_assert_null(fakehost_try_plug(q.t.host, 1, ", 'iommufd': 'iommufd1'"));
     g_assert_cmpuint(fakehost_device(q.t.host, "dev0")->dev_id, ==,
                      fakehost_device(q.t.host, "dev1")->dev_id);
-    bind_device(&q, 1, CE_PASIDE);
-    g_assert_cmpuint(lines(&q, "does not get its page requests"), ==, 1);
-    send_one(&q, 0, PASID, 1);
-    wait_tail(&q, 1);
+    prq_bind_device(&q, 1, CE_PASIDE);
+    g_assert_cmpuint(prq_lines(&q, "does not get its page requests"), ==, 1);
+    prq_send(&q, 0, PASID, 1);
+    prq_wait_tail(&q, 1);
     g_assert_cmphex(qtest_readq(q.t.guest.qts, QUEUE) >> 16 & 0xffff, ==,
                     fakehost_sid(0));
 
     /* What goes is none of the other one's */
     fakehost_unplug(q.t.host, 1);
-    respond(&q, 0, PASID, 1, SUCCESS);
-    g_assert_cmpuint(page(&q)->answers[0], ==, 1);
-    end(&q);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->answers[0], ==, 1);
+    prq_end(&q);
 }
 
 /* --- a host that fails --- */
 
 static void test_no_queue(void)
 {
-    g_autofree char *host = describe(HOST_PRI, 1);
+    g_autofree char *host = prq_describe(HOST_PRI, 1);
     VtdAccelSetup setup = {
         .iommu_props = PROPS, .host = host, .devices = 1,
     };
-    Test q = { 0 };
+    PrqTest q = { 0 };
 
     if (!vtd_accel_start(&q.t, &setup)) {
         return;
     }
     fakehost_fail(q.t.host, "IOMMU_FAULT_QUEUE_ALLOC", 1, 0, ENOTTY, 0);
-    bind_device(&q, 0, CE_PASIDE | CE_PRE);
+    prq_bind_device(&q, 0, CE_PASIDE | CE_PRE);
     vtd_accel_expect_s1(&q.t, 0);
-    g_assert_cmpuint(lines(&q, "does not get its page requests"), ==, 1);
+    g_assert_cmpuint(prq_lines(&q, "does not get its page requests"), ==, 1);
     fakehost_unplug(q.t.host, 0);
     fakehost_expect_empty(q.t.host);
     fakehost_free(q.t.host);
@@ -931,46 +724,46 @@ static void test_no_queue(void)
 static void test_read_fails(void)
 {
     const struct FakehostRule *rule;
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
     rule = fakehost_fail(q.t.host, "READ_EVENTS", 1, 1, EIO, 0);
-    send_one(&q, 0, PASID, 1);
-    QTEST_AWAIT(lines(&q, "cannot read the host's page requests") == 1);
-    wait_tail(&q, 1);
+    prq_send(&q, 0, PASID, 1);
+    QTEST_AWAIT(prq_lines(&q, "cannot read the host's page requests") == 1);
+    prq_wait_tail(&q, 1);
     g_assert_cmpuint(rule->hits, ==, 1);
-    respond(&q, 0, PASID, 1, SUCCESS);
-    end(&q);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    prq_end(&q);
 }
 
 /* Answers are not lost, and nothing is read until they are given */
 static void test_write_fails(void)
 {
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
     fakehost_fail(q.t.host, "WRITE_ANSWERS", 1, 1, EIO, 0);
-    send_one(&q, 0, PASID, 1);
-    wait_tail(&q, 1);
-    respond(&q, 0, PASID, 1, SUCCESS);
-    g_assert_cmpuint(page(&q)->requests_waiting, ==, 1);
-    send_one(&q, 0, PASID, 1);
-    FAKEHOST_AWAIT(q.t.host, answers(&q, SUCCESS) == 1);
-    wait_tail(&q, 2);
-    respond(&q, 0, PASID, 1, SUCCESS);
-    end(&q);
+    prq_send(&q, 0, PASID, 1);
+    prq_wait_tail(&q, 1);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->requests_waiting, ==, 1);
+    prq_send(&q, 0, PASID, 1);
+    FAKEHOST_AWAIT(q.t.host, prq_answers(&q, SUCCESS) == 1);
+    prq_wait_tail(&q, 2);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    prq_end(&q);
 }
 
 /* Unplugging the last device leaves nothing */
 static void test_unplug(void)
 {
-    Test q;
+    PrqTest q;
 
-    if (!start_with(&q, 2, CE_PASIDE | CE_PRE, NULL)) {
+    if (!prq_start_with(&q, 2, CE_PASIDE | CE_PRE, NULL)) {
         return;
     }
     g_assert_cmpuint(fakehost_objects(q.t.host, FAKEHOST_OBJ_FAULT), ==, 1);
@@ -978,10 +771,10 @@ static void test_unplug(void)
     g_assert_cmpuint(fakehost_objects(q.t.host, FAKEHOST_OBJ_FAULT), ==, 1);
     fakehost_unplug(q.t.host, 1);
     fakehost_expect_empty(q.t.host);
-    end(&q);
+    prq_end(&q);
 }
 
-static void expect_counter(Test *q, const char *name, int64_t value)
+static void expect_counter(PrqTest *q, const char *name, int64_t value)
 {
     QDict *info = viommu_query(q->t.host);
 
@@ -994,9 +787,9 @@ static void test_query(void)
 {
     struct fh_pgfault r[3];
     QDict *info;
-    Test q;
+    PrqTest q;
 
-    if (!start(&q)) {
+    if (!prq_start(&q)) {
         return;
     }
     info = viommu_query(q.t.host);
@@ -1005,17 +798,17 @@ static void test_query(void)
                     ==, 1);
     qobject_unref(info);
     viommu_expect_objects(q.t.host);
-    r[0] = request(&q, 0, PASID, 1, 0x1000, false);
-    r[1] = request(&q, 0, PASID, 1, 0x2000, true);
-    r[2] = request(&q, 0, PASID, 1, 0x3000, true);
-    send_all(&q, r, 3);
-    wait_tail(&q, 2);
-    respond(&q, 0, PASID, 1, SUCCESS);
+    r[0] = prq_request(&q, 0, PASID, 1, 0x1000, false);
+    r[1] = prq_request(&q, 0, PASID, 1, 0x2000, true);
+    r[2] = prq_request(&q, 0, PASID, 1, 0x3000, true);
+    prq_send_all(&q, r, 3);
+    prq_wait_tail(&q, 2);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
     expect_counter(&q, "page-requests", 3);
     expect_counter(&q, "page-responses", 1);
     expect_counter(&q, "page-refusals", 1);
     viommu_expect_stats(q.t.host);
-    end(&q);
+    prq_end(&q);
 }
 
 static void test_properties(void)

@@ -39,7 +39,11 @@ struct FakehostRule {
     uint32_t skip;              /* let so many matching calls pass first */
     uint32_t times;             /* then act on so many; 0: on all of them */
     int32_t err;
-    uint32_t handled;           /* HWPT_INVALIDATE: entries executed before */
+    /*
+     * HWPT_INVALIDATE: entries executed before.  READ_EVENTS of a fault queue,
+     * WRITE_ANSWERS: the call is short, and ends after so many
+     */
+    uint32_t handled;
     uint32_t hits;              /* out: how often the rule has acted */
 };
 

@@ -129,23 +129,40 @@ ssize_t fh_fault_read(int fd, void *buf, ssize_t len)
     return kept * sizeof(*r);
 }
 
-static bool fh_fault_answer(const FhFault *fault,
-                            const struct fh_page_response *a)
+static FhFaultGroup **fh_fault_find(const FhFault *fault,
+                                    const struct fh_page_response *a)
 {
     FhFaultGroup **link = &fh_groups;
 
-    if (a->code > 1) {
-        return false;
-    }
     while (*link && ((*link)->fault != fault || (*link)->cookie != a->cookie)) {
         link = &(*link)->next;
     }
-    if (!*link) {
+    return link;
+}
+
+static bool fh_fault_answer(const FhFault *fault,
+                            const struct fh_page_response *a)
+{
+    FhFaultGroup **link = fh_fault_find(fault, a);
+
+    if (a->code > 1 || !*link) {
         return false;
     }
     fh_fault_drop(link);
     fh_control()->answers[a->code]++;
     return true;
+}
+
+/* The kernel has answered it just before */
+static void fh_fault_forestall(const FhFault *fault,
+                               const struct fh_page_response *a)
+{
+    FhFaultGroup **link = fh_fault_find(fault, a);
+
+    if (*link) {
+        fh_fault_drop(link);
+        fh_control()->answers_by_kernel++;
+    }
 }
 
 bool fh_fault_write(int fd, const void *buf, size_t len, ssize_t *ret)
@@ -154,19 +171,25 @@ bool fh_fault_write(int fd, const void *buf, size_t len, ssize_t *ret)
     const struct fh_page_response *a = buf;
     FhFault *fault = fh_fault_get(fd);
     const struct FakehostRule *rule;
-    size_t done = 0;
+    size_t num = len / sizeof(*a), done = 0;
 
     if (!fault) {
         return false;
     }
     fh_control()->answer_writes++;
     rule = fh_rule_take(&call);
-    if (rule || len % sizeof(*a)) {
+    if ((rule && !rule->handled) || len % sizeof(*a)) {
+        if (num && rule && rule->err == EINVAL) {
+            fh_fault_forestall(fault, a);
+        }
         errno = rule ? rule->err : ESPIPE;
         *ret = -1;
         return true;
     }
-    while (done < len / sizeof(*a) && fh_fault_answer(fault, &a[done])) {
+    if (rule && rule->handled < num) {
+        num = rule->handled;
+    }
+    while (done < num && fh_fault_answer(fault, &a[done])) {
         done++;
     }
     *ret = done * sizeof(*a);

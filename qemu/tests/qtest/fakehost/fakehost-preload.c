@@ -676,7 +676,11 @@ ssize_t read(int fd, void *buf, size_t n)
 
             rule = fh_rule_take(&fh_call_read_events);
             fh_control()->queue_reads++;
-            err = rule ? rule->err : 0;
+            if (rule && !rule->handled) {
+                err = rule->err;
+            } else if (rule && n > rule->handled * sizeof(struct fh_pgfault)) {
+                n = rule->handled * sizeof(struct fh_pgfault);
+            }
         }
         fh_leave();
     }

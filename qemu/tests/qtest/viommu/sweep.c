@@ -23,7 +23,8 @@ unsigned sweep(FakeHost *host, const SweepOps *ops, int err, unsigned times,
             ops->prepare(opaque);
         }
         round.mark = fakehost_err_mark(host);
-        rule = fakehost_fail(host, "*", round.nth, times, err, 0);
+        rule = fakehost_fail(host, ops->call ?: "*", round.nth, times, err,
+                             ops->handled);
         ops->operate(opaque);
         round.hit = rule->hits;
         fakehost_clear_rules(host);

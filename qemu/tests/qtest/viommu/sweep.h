@@ -22,6 +22,8 @@ typedef struct SweepOps {
     void (*operate)(void *opaque);
     /* All calls succeed again. Afterwards the next round may begin */
     void (*check)(void *opaque, const SweepRound *round);
+    const char *call;           /* as FakehostRule.call; NULL: every one */
+    unsigned handled;           /* as FakehostRule.handled */
 } SweepOps;
 
 /**

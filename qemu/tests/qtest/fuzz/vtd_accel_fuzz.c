@@ -17,7 +17,9 @@
 #include "qapi/qapi-commands-qdev.h"
 #include "hw/pci/pci_regs.h"
 #include "hw/i386/intel_iommu_internal.h"
+#include "hw/i386/intel_iommu_accel_internal.h"
 #include "hw/i386/x86-iommu.h"
+#include "tests/qtest/fakehost/fakehost-uapi.h"
 #include "tests/qtest/vtd-accel-common.h"
 #include "vtd_accel_fuzz.h"
 
@@ -31,6 +33,13 @@
 #define OUTSIDE         0x7ff000000000ull
 #define IQA_DW          (1ull << 11)
 #define SM_CE_PASIDE    (1ull << 3)
+#define SM_CE_PRE       (1ull << 4)
+#define DESC_PAGE_GROUP 9
+#define DESC_DRAIN      (VTD_INV_DESC_WAIT | 1 << 6 | 1 << 7)   /* fence, PD */
+#define REG_PQH         0xc0
+#define REG_PECTL       0xe0
+#define GROUP_MAX       8       /* requests; a pipe takes them at once */
+#define HOST_PRI        (HOST_ECAP | 1ull << 29 | 1ull << 42)   /* PRS, PDS */
 
 const char *vtd_fuzz_dev(unsigned n)
 {
@@ -108,7 +117,8 @@ static void step_context(void *opaque, FuzzInput *in)
     writeq(f, f->context[n] + 8, choose_pasid(in) ^ fuzz_damage(in));
     writeq(f, f->context[n] + 16, fuzz_damage(in));
     writeq(f, f->context[n], (dir | fuzz_small(in, 3) << 9 |
-                              (val & 6 ? SM_CE_PASIDE : 0) | 1) ^
+                              (val & 6 ? SM_CE_PASIDE : 0) |
+                              (val & 24 ? SM_CE_PRE : 0) | 1) ^
            fuzz_damage(in));
 }
 
@@ -277,6 +287,14 @@ static void step_repeat(void *opaque, FuzzInput *in)
     ring(f);
 }
 
+/* To a group of page requests: see step_page_requests() (VT-d 7.7.1) */
+static void post_response(VtdGuest *g, unsigned n, uint32_t pasid,
+                          unsigned prgi, unsigned code)
+{
+    vtd_guest_post(g, DESC_PAGE_GROUP | (pasid ? 1 << 4 : 0) | code << 12 |
+                   (uint64_t)(n + 1) << 24 | (uint64_t)pasid << 32, prgi << 3);
+}
+
 /* Most are what drivers send most, for what set_up() has bound */
 static void burst_desc(VtdGuest *g, uint32_t val)
 {
@@ -296,7 +314,11 @@ static void burst_desc(VtdGuest *g, uint32_t val)
         vtd_guest_post_wait(g);
         break;
     case 3:
-        vtd_guest_post(g, VTD_INV_DESC_IEC | (val & 0x100) >> 4, 0);
+        vtd_guest_post(g, choice ? VTD_INV_DESC_IEC | (val & 0x400) >> 6
+                                 : DESC_DRAIN, 0);
+        break;
+    case 4:
+        post_response(g, domain - 1, pasid, order & 3, choice & 1);
         break;
     default:
         vtd_guest_post_piotlb(g, 2 + (choice & 1), domain, pasid, addr,
@@ -483,6 +505,89 @@ static void step_clear_errors(void *opaque, FuzzInput *in)
     vtd_guest_writel(g, DMAR_FSTS_REG, -1);
 }
 
+/* --- steps: page requests --- */
+
+static void step_page_queue(void *opaque, FuzzInput *in)
+{
+    VtdFuzz *f = opaque;
+    uint8_t val = fuzz_u8(in);
+    /* Three of 8 bytes, and six of 4 */
+    unsigned reg = val & 1 ? REG_PQH + (val >> 1) % 3 * 8
+                           : REG_PECTL - 4 + (val >> 1) % 5 * 4;
+
+    if (val & 1) {
+        vtd_guest_writeq(&f->guest, reg,
+                         val & 0x40 ? fuzz_u16(in) & 0xfe0
+                                    : choose_page(in) ^ fuzz_damage(in));
+    } else {
+        vtd_guest_writel(&f->guest, reg,
+                         val & 0x40 ? fuzz_u32(in) : fuzz_u8(in) & 3);
+    }
+}
+
+static void step_response(void *opaque, FuzzInput *in)
+{
+    VtdFuzz *f = opaque;
+    uint8_t val = fuzz_u8(in);
+
+    post_response(&f->guest, choose_device(in), choose_pasid(in), val & 7,
+                  val >> 4);
+    finish_desc(f, in);
+}
+
+/*
+ * Groups that the host reports, with few indices, so that some are in use. What
+ * is not read before the queue goes is the kernel's affair.
+ */
+static void step_page_requests(void *opaque, FuzzInput *in)
+{
+    VtdFuzz *f = opaque;
+    VTDAccelPrq *prq = &INTEL_IOMMU_DEVICE(x86_iommu_get_default())->accel->prq;
+    struct fh_pgfault r[GROUP_MAX];
+    unsigned groups = fuzz_small(in, 8);
+    uint8_t val = fuzz_u8(in);
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", prq->fd);
+    int fd = prq->buffers ? open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+
+    for (unsigned i = 0; fd >= 0 && i < groups; i++) {
+        unsigned num = 1 + (val + i) % GROUP_MAX;
+        unsigned n = (val >> 3 ^ i >> 1) % VTD_FUZZ_DEVICES;
+        uint32_t pasid = i & 1;
+
+        for (unsigned j = 0; j < num; j++) {
+            r[j] = (struct fh_pgfault) {
+                .flags = (pasid ? FH_PGFAULT_PASID_VALID : 0) |
+                         (j == num - 1 ? FH_PGFAULT_LAST_PAGE : 0),
+                .dev_id = fakehost_fuzz_device(vtd_fuzz_dev(n))->dev_id,
+                .pasid = pasid, .grpid = (val + i) & 7, .perm = val & 15,
+                .addr = (i + j) * PAGE, .cookie = f->cookie,
+            };
+        }
+        if (write(fd, r, num * sizeof(r[0])) < 0) {
+            break;
+        }
+        f->cookie++;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    main_loop_wait(true);
+}
+
+/* Not its allocation: without a queue it would be for good */
+static void step_fail_requests(void *opaque, FuzzInput *in)
+{
+    uint8_t val = fuzz_u8(in);
+    struct FakehostRule rule = {
+        .action = FAKEHOST_RULE_FAIL, .err = val & 2 ? EIO : EAGAIN,
+        .skip = val >> 2 & 3, .times = val >> 4,
+    };
+
+    g_strlcpy(rule.call, val & 1 ? "READ_EVENTS" : "WRITE_ANSWERS",
+              sizeof(rule.call));
+    fakehost_fuzz_page->rules[fuzz_u8(in) % FAKEHOST_RULES] = rule;
+}
+
 /* --- steps: host, devices, machine --- */
 
 static void step_fail(void *opaque, FuzzInput *in)
@@ -604,7 +709,8 @@ static FuzzStep *const steps[] = {
     step_root_pointer, step_invalidate_register, step_enable,
     step_clear_errors, step_fail, step_recover, step_device_in_reset,
     step_number_bus, step_plug, step_unplug, step_reset, step_main_loop,
-    step_pasid, step_burst, step_piotlb, step_enable, step_clear_errors,
+    step_page_queue, step_burst, step_response, step_page_requests,
+    step_fail_requests,
 };
 
 /* --- the target --- */
@@ -648,7 +754,7 @@ static void set_up(VtdFuzz *f, QTestState *s, unsigned width)
         number_bus(f, n, n + 1);
         f->dir[n] = vtd_guest_add_context(g, (n + 1) << 8, 0);
         f->context[n] = vtd_guest_context(g, (n + 1) << 8);
-        writeq(f, f->context[n], f->dir[n] | SM_CE_PASIDE | 1);
+        writeq(f, f->context[n], f->dir[n] | SM_CE_PASIDE | SM_CE_PRE | 1);
         vtd_guest_write_pasid(g, f->dir[n], 0, &entry);
         vtd_guest_write_pasid(g, f->dir[n], 1, &entry);
         f->table[n] = vtd_guest_pasid(g, f->dir[n], 0);
@@ -673,7 +779,8 @@ static void vtd_fuzz_run(QTestState *s, const unsigned char *data, size_t size)
     /* Wherever that has led to: an input is dear, descriptors are not */
     for (unsigned i = 0; i < BURSTS; i++) {
         restart_queue(f);
-        burst(f, f->guest.queue_slots - 1, size << 16 | data[size / 2] << 8 | i);
+        burst(f, f->guest.queue_slots - 1,
+              size << 16 | data[size / 2] << 8 | i);
         check_step(f);
     }
 
@@ -686,6 +793,8 @@ static void vtd_fuzz_run(QTestState *s, const unsigned char *data, size_t size)
         main_loop_wait(true);
     }
     vtd_fuzz_check(f);
+    /* What was requested is read before the devices go back */
+    main_loop_wait(true);
 
     /* Only the IOMMU: the whole machine would take most of the time */
     device_cold_reset(DEVICE(x86_iommu_get_default()));
@@ -706,10 +815,10 @@ static void vtd_fuzz_pre_vm_init(void)
     g_autofree char *host = g_strdup_printf(
         "iommu iommu0 type=vtd cap=0x%" PRIx64 " ecap=0x%" PRIx64 " errata=1\n"
         "iommu iommu1 type=vtd cap=0x%" PRIx64 " ecap=0x%" PRIx64 " errata=1\n"
-        "device dev0 iommu=iommu0 pasid-bits=20\n"
-        "device dev1 iommu=iommu0 pasid-bits=20\n"
+        "device dev0 iommu=iommu0 pasid-bits=20 pri=1\n"
+        "device dev1 iommu=iommu0 pasid-bits=20 pri=1\n"
         "device dev2 iommu=iommu1\n",
-        (uint64_t)HOST_CAP, (uint64_t)HOST_ECAP, (uint64_t)HOST_CAP,
+        (uint64_t)HOST_CAP, (uint64_t)HOST_PRI, (uint64_t)HOST_CAP,
         (uint64_t)HOST_ECAP);
 
     fakehost_fuzz_start(host);
@@ -720,7 +829,7 @@ static GString *vtd_fuzz_cmdline(FuzzTarget *t)
     GString *s = fakehost_fuzz_cmdline("q35");
 
     g_string_append_printf(s, " -m %uM -device intel-iommu,aw-bits=%u,"
-                           "x-scalable-mode=on,x-flts=on,pasid-bits=20"
+                           "x-scalable-mode=on,x-flts=on,pasid-bits=20,pri=on"
                            " -global ICH9-LPC."
                            "acpi-pci-hotplug-with-bridge-support=off",
                            VTD_GUEST_RAM_MB, VTD_FUZZ_AW_BITS);

@@ -24,6 +24,7 @@ typedef struct VtdFuzz {
     unsigned inputs;            /* so far */
     /* Slow steps that this input may still take */
     unsigned slow_steps;
+    uint32_t cookie;            /* of the next group of page requests */
     /* Calls that the host had seen before the step */
     uint64_t calls;
 } VtdFuzz;
@@ -42,7 +43,7 @@ void vtd_fuzz_check(VtdFuzz *f);
 
 /**
  * vtd_fuzz_check_reset: after a reset each device reaches guest memory, and
- * nothing else is left in the host
+ * nothing else is left in the host; each page request was answered, once
  */
 void vtd_fuzz_check_reset(VtdFuzz *f);
 

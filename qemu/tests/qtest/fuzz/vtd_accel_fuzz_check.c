@@ -265,4 +265,11 @@ void vtd_fuzz_check_reset(VtdFuzz *f)
         fakehost_fuzz_wrong("%u nested HWPTs after reset",
                             fakehost_fuzz_objects(FAKEHOST_OBJ_HWPT_NESTED));
     }
+    if (fakehost_fuzz_page->requests_waiting ||
+        fakehost_fuzz_page->answers_refused) {
+        fakehost_fuzz_wrong("%" PRIu64 " page requests without an answer, %"
+                            PRIu64 " answers to nothing",
+                            fakehost_fuzz_page->requests_waiting,
+                            fakehost_fuzz_page->answers_refused);
+    }
 }

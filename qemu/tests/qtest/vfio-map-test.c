@@ -1,7 +1,7 @@
 /*
  * QTest: how VFIO maps guest memory for devices with an iommufd: shared memory
- * of a file by that file where the host can, other memory by its address, and
- * all of it once whatever the number of devices
+ * of a file by that file where the host can, other memory by its address, all
+ * of it once whatever the number of devices, and what stays there once only
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -390,6 +390,255 @@ static void test_sweep(void)
     fakehost_free(t.host);
 }
 
+/* --- a firmware opens and locks ranges below 1 MiB, by PAM registers --- */
+
+#define PAM(n)          (0x90 + (n))    /* of the host bridge */
+#define PAM_RANGE(n)    (0xc0000ull + ((n) - 1) * 0x8000)
+#define PAM_HALF        0x4000          /* for each half of a register */
+#define PAM_F0000       0xf0000ull      /* the upper half of the first */
+#define UNMAP           "IOMMU_IOAS_UNMAP"
+
+static void set_pam(VtdAccelTest *t, unsigned n, uint8_t value)
+{
+    qtest_outl(t->host->qts, 0xcf8, 1u << 31 | (PAM(n) & ~3));
+    qtest_outb(t->host->qts, 0xcfc + (PAM(n) & 3), value);
+}
+
+/* A write of dev0. The calls of a plug carry it out */
+static int dma(VtdAccelTest *t, uint64_t addr, uint64_t value)
+{
+    struct FakehostDma *dma = &t->host->page->dma;
+
+    dma->iova = addr;
+    dma->gpa = addr;
+    dma->value = value;
+    dma->wanted = 1;
+    fakehost_plug(t->host, 1);
+    fakehost_unplug(t->host, 1);
+    g_assert_cmpuint(dma->wanted, ==, 0);
+    return dma->result;
+}
+
+/* 3: memory, 1: it is read-only, 0: what is on the bus */
+static void expect_range(VtdAccelTest *t, uint64_t addr, unsigned access)
+{
+    static uint64_t value = 0x1122334455667788;
+    /* Where the bus has nothing, memory is found all the same */
+    bool hole = addr >= 0xe0000 && addr < PAM_F0000;
+    bool reached = access == 3 || (!access && hole);
+
+    value++;
+    g_assert_cmpint(!dma(t, addr, value), ==, reached);
+    g_assert_cmpint(qtest_readq(t->host->qts, addr) == value, ==, reached);
+}
+
+static void expect_pam(VtdAccelTest *t, unsigned n, uint8_t value)
+{
+    if (n) {
+        expect_range(t, PAM_RANGE(n), value & 3);
+        expect_range(t, PAM_RANGE(n) + PAM_HALF, value >> 4);
+    } else {
+        expect_range(t, PAM_F0000, value >> 4);
+    }
+}
+
+/* Memory above 1 MiB stays as it is: mapped, pinned, and reached meanwhile */
+static void expect_above_left_alone(VtdAccelTest *t, size_t mark)
+{
+    g_autofree char *log = fakehost_log_since(t->host, mark);
+    g_auto(GStrv) lines = g_strsplit(log, "\n", -1);
+
+    for (unsigned i = 0; lines[i]; i++) {
+        const char *iova = strstr(lines[i], " iova=");
+        const char *length = strstr(lines[i], " length=");
+
+        if (strstr(lines[i], "IOMMU_IOAS_") && iova && length) {
+            g_assert_cmphex(g_ascii_strtoull(iova + 6, NULL, 0) +
+                            g_ascii_strtoull(length + 8, NULL, 0), <=, 1 * MiB);
+        }
+    }
+}
+
+/* As most hosts are: devices can have memory that they may only read */
+static bool start_readonly(VtdAccelTest *t, const char *args)
+{
+    g_autofree char *host =
+        g_strdup_printf("iommu iommu0 type=vtd cap=0x%" PRIx64
+                        " ecap=0x%" PRIx64 "\n"
+                        "device dev0 iommu=iommu0\n"
+                        "device dev1 iommu=iommu0\n",
+                        (uint64_t)HOST_CAP, (uint64_t)HOST_ECAP);
+    VtdAccelSetup setup = { .host = host, .args = args, .devices = 1 };
+
+    return vtd_accel_start(t, &setup);
+}
+
+static void test_pam(const void *args)
+{
+    static const uint8_t values[] = { 0x33, 0x11, 0x30, 0x03, 0x00, 0x33 };
+    uint64_t bytes;
+    VtdAccelTest t;
+
+    if (args ? !start_readonly(&t, args) : !start(&t, NULL, 1)) {
+        return;
+    }
+    for (unsigned i = 0; i < 2 * 7 * ARRAY_SIZE(values); i++) {
+        unsigned n = i / ARRAY_SIZE(values) % 7;
+        uint8_t value = values[i % ARRAY_SIZE(values)];
+        size_t mark = fakehost_log_mark(t.host);
+
+        /* In the end, lock them all */
+        value = i < 7 * ARRAY_SIZE(values) ? value : 0x11;
+        set_pam(&t, n, value);
+        expect_above_left_alone(&t, mark);
+        expect_pam(&t, n, value);
+    }
+    g_assert_cmpint(dma(&t, 1 * MiB, 1), ==, 0);
+
+    /* It is what a device finds that comes now */
+    bytes = t.host->page->mapped_bytes;
+    fakehost_unplug(t.host, 0);
+    fakehost_expect_empty(t.host);
+    fakehost_plug(t.host, 0);
+    g_assert_cmpuint(t.host->page->mapped_bytes, ==, bytes);
+    fakehost_free(t.host);
+}
+
+static void expect_pam_calls(VtdAccelTest *t, uint8_t value, unsigned maps,
+                             unsigned unmaps)
+{
+    uint64_t map = map_calls(t->host), unmap = fakehost_calls(t->host, UNMAP);
+
+    set_pam(t, 3, value);
+    g_assert_cmpuint(map_calls(t->host) - map, ==, maps);
+    g_assert_cmpuint(fakehost_calls(t->host, UNMAP) - unmap, ==, unmaps);
+    expect_pam(t, 3, value);
+}
+
+/* What comes is mapped, what goes is unmapped by one call, and nothing else */
+static void test_pam_calls(void)
+{
+    VtdAccelTest t;
+
+    if (!start(&t, NULL, 1)) {
+        return;
+    }
+    expect_pam_calls(&t, 0x03, 1, 0);
+    expect_pam_calls(&t, 0x33, 1, 0);
+    expect_pam_calls(&t, 0x00, 0, 1);
+    /* Neighbours that came one by one go one by one */
+    expect_pam_calls(&t, 0x03, 1, 0);
+    expect_pam_calls(&t, 0x33, 1, 0);
+    expect_pam_calls(&t, 0x13, 0, 1);
+    expect_pam_calls(&t, 0x33, 1, 0);
+    expect_pam_calls(&t, 0x03, 0, 1);
+    fakehost_free(t.host);
+}
+
+#define STILL_THERE     "does not unmap memory that the guest no longer has"
+
+/* What the host does not unmap is tried again, and comes back if wanted */
+static void test_unmap_refused(void)
+{
+    uint32_t areas;
+    uint64_t maps;
+    VtdAccelTest t;
+    size_t mark;
+
+    if (!start(&t, NULL, 1)) {
+        return;
+    }
+    areas = t.host->page->areas;
+    set_pam(&t, 3, 0x03);
+    set_pam(&t, 3, 0x33);
+    g_assert_cmpuint(t.host->page->areas, ==, areas + 2);
+    maps = map_calls(t.host);
+    mark = fakehost_err_mark(t.host);
+    fakehost_fail(t.host, UNMAP, 1, 0, EBUSY, 0);
+    set_pam(&t, 3, 0x00);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, STILL_THERE), ==, 1);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, g_strerror(EBUSY)), ==,
+                     1);
+    g_assert_cmpuint(t.host->page->areas, ==, areas + 2);
+    set_pam(&t, 3, 0x33);
+    g_assert_cmpuint(map_calls(t.host), ==, maps);
+    expect_pam(&t, 3, 0x33);
+
+    /* Whatever changes next takes it away, by the second call if need be */
+    set_pam(&t, 3, 0x00);
+    fakehost_clear_rules(t.host);
+    mark = fakehost_err_mark(t.host);
+    fakehost_fail_next(t.host, UNMAP, ENOMEM);
+    set_pam(&t, 4, 0x03);
+    g_assert_cmpuint(t.host->page->areas, ==, areas + 1);
+    expect_pam(&t, 3, 0x00);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, STILL_THERE), ==, 0);
+    set_pam(&t, 4, 0x00);
+    g_assert_cmpuint(t.host->page->areas, ==, areas);
+
+    /* Nothing is left of it when the devices are gone */
+    set_pam(&t, 3, 0x03);
+    fakehost_fail(t.host, UNMAP, 1, 0, EBUSY, 0);
+    set_pam(&t, 3, 0x00);
+    fakehost_unplug(t.host, 0);
+    fakehost_clear_rules(t.host);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
+}
+
+/* Where something cannot go nothing else comes: that is blocked, and is told */
+static void test_replace_refused(void)
+{
+    VtdAccelTest t;
+    size_t mark;
+
+    if (!start_readonly(&t, NULL)) {
+        return;
+    }
+    expect_pam(&t, 3, 0x00);
+    g_assert_cmpint(dma(&t, PAM_RANGE(3), 1), ==, -EACCES);
+    mark = fakehost_err_mark(t.host);
+    fakehost_fail(t.host, UNMAP, 1, 0, EBUSY, 0);
+    set_pam(&t, 3, 0x03);
+    fakehost_clear_rules(t.host);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "DMA to pc.ram"), ==, 1);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, STILL_THERE), ==, 1);
+    g_assert_cmpint(dma(&t, PAM_RANGE(3), 1), ==, -EACCES);
+    g_assert_cmpint(dma(&t, 1 * MiB, 1), ==, 0);
+    set_pam(&t, 3, 0x30);
+    expect_pam(&t, 3, 0x30);
+    fakehost_unplug(t.host, 0);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
+}
+
+/* A range that the host maps in part only is blocked as a whole */
+static void test_gap_refused(void)
+{
+    uint32_t areas;
+    VtdAccelTest t;
+    size_t mark;
+
+    if (!start(&t, NULL, 1)) {
+        return;
+    }
+    areas = t.host->page->areas;
+    set_pam(&t, 3, 0x03);
+    mark = fakehost_err_mark(t.host);
+    fakehost_fail_next(t.host, BY_ADDRESS, ENOMEM);
+    set_pam(&t, 3, 0x33);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "is blocked for"), ==,
+                     1);
+    g_assert_cmpuint(t.host->page->areas, ==, areas);
+    g_assert_cmpint(dma(&t, PAM_RANGE(3), 1), ==, -EFAULT);
+    g_assert_cmpint(dma(&t, 1 * MiB, 1), ==, 0);
+    set_pam(&t, 3, 0x03);
+    expect_pam(&t, 3, 0x03);
+    set_pam(&t, 3, 0x33);
+    expect_pam(&t, 3, 0x33);
+    fakehost_free(t.host);
+}
+
 /* --- cost --- */
 
 /* Calls, and what they pin, do not depend on the number of devices */
@@ -422,6 +671,13 @@ int main(int argc, char **argv)
     qtest_add_func("/vfio-map/virtio-mem_parts", test_parts);
     qtest_add_cases("/vfio-map/host", refusals, test_refusal);
     qtest_add_func("/vfio-map/sweep_all-or-none", test_sweep);
+    qtest_add_data_func("/vfio-map/pam_above-stays", NULL, test_pam);
+    qtest_add_data_func("/vfio-map/pam-readonly_above-stays",
+                        kinds[1].args, test_pam);
+    qtest_add_func("/vfio-map/pam_calls", test_pam_calls);
+    qtest_add_func("/vfio-map/unmap-refused_again", test_unmap_refused);
+    qtest_add_func("/vfio-map/replace-refused_blocked", test_replace_refused);
+    qtest_add_func("/vfio-map/gap-refused_blocked", test_gap_refused);
     qtest_add_data_func("/vfio-map/8-devices-memfd_once", "on", test_devices);
     qtest_add_data_func("/vfio-map/8-devices_once", "off", test_devices);
     return g_test_run();

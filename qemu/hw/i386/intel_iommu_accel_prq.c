@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include <poll.h>
 #include <sys/epoll.h>
 #include "qapi/error.h"
 #include "qemu/error-report.h"
@@ -25,6 +26,9 @@
 
 /* Groups that wait for an answer of the guest: others are refused */
 #define VTD_ACCEL_PRQ_GROUPS        4096
+
+/* To look at so many of them is about one unit of work */
+#define VTD_ACCEL_PRQ_GROUPS_PER_WORK   8
 
 /* Answers that are written at once, unless all are to be */
 #define VTD_ACCEL_PRQ_BATCH         256
@@ -174,25 +178,27 @@ static gboolean vtd_accel_prq_is_of(gpointer key, gpointer value,
            (*(uint64_t *)key >> 9 & 0xfffff) == b->host.pasid;
 }
 
+static void vtd_accel_prq_forget_those(VTDAccelDevice *dev, GHRFunc is_one,
+                                       gpointer opaque)
+{
+    VTDAccel *accel = dev->s->accel;
+
+    if (dev->queued) {
+        vtd_accel_spend(&accel->work, g_hash_table_size(accel->prq.groups) /
+                                      VTD_ACCEL_PRQ_GROUPS_PER_WORK);
+        g_hash_table_foreach_remove(accel->prq.groups, is_one, opaque);
+    }
+}
+
 void vtd_accel_prq_forget(const VTDAccelBinding *b)
 {
-    VTDAccelDevice *dev = container_of(b->host.dev, VTDAccelDevice, host);
-    VTDAccelPrq *prq = &dev->s->accel->prq;
-
-    if (dev->queued && g_hash_table_size(prq->groups)) {
-        g_hash_table_foreach_remove(prq->groups, vtd_accel_prq_is_of,
-                                    (gpointer)b);
-    }
+    vtd_accel_prq_forget_those(container_of(b->host.dev, VTDAccelDevice, host),
+                               vtd_accel_prq_is_of, (gpointer)b);
 }
 
 void vtd_accel_prq_forget_device(VTDAccelDevice *dev)
 {
-    VTDAccelPrq *prq = &dev->s->accel->prq;
-
-    if (dev->queued) {
-        g_hash_table_foreach_remove(prq->groups, vtd_accel_prq_is_of_device,
-                                    dev);
-    }
+    vtd_accel_prq_forget_those(dev, vtd_accel_prq_is_of_device, dev);
 }
 
 /*
@@ -230,9 +236,24 @@ static VTDPageRequest vtd_accel_prq_decode(uint16_t sid,
 }
 
 /*
+ * The index of a group is not used again before the group is answered, but by a
+ * device that was reset, which ends what it has requested (PCIe 10.4): the host
+ * still waits.  A response of the guest is for the one that comes now.
+ */
+static void vtd_accel_prq_supersede(VTDAccelPrq *prq, const uint64_t *key)
+{
+    VTDAccelPrqGroup *old = g_hash_table_lookup(prq->groups, key);
+
+    if (old) {
+        vtd_accel_prq_refuse(prq, old->cookie, false);
+        g_hash_table_remove(prq->groups, key);
+    }
+}
+
+/*
  * Take a group of @num records, the last of which says so.  It is refused if
- * the guest has not enabled page requests of the device (VT-d 7.4), if there
- * are too many groups, or if the device has used an index twice.
+ * the guest has not enabled page requests of the device (VT-d 7.4), or if there
+ * are too many groups.
  */
 static void vtd_accel_prq_take(VTDAccel *accel,
                                const struct iommu_hwpt_pgfault *r, uint32_t num)
@@ -254,12 +275,12 @@ static void vtd_accel_prq_take(VTDAccel *accel,
 
     prq->requests += num;
     if (!dev || !dev->context_valid || !dev->requests_enabled ||
-        g_hash_table_size(prq->groups) >= VTD_ACCEL_PRQ_GROUPS ||
-        g_hash_table_contains(prq->groups, &group.key)) {
+        g_hash_table_size(prq->groups) >= VTD_ACCEL_PRQ_GROUPS) {
         trace_vtd_accel_prq_refuse(last->dev_id, last->cookie);
         vtd_accel_prq_refuse(prq, last->cookie, false);
         return;
     }
+    vtd_accel_prq_supersede(prq, &group.key);
     kept = g_memdup2(&group, sizeof(group));
     g_hash_table_insert(prq->groups, &kept->key, kept);
     for (uint32_t i = 0; i < num; i++) {
@@ -273,6 +294,7 @@ static void vtd_accel_prq_deliver(VTDAccel *accel, uint32_t num)
 {
     VTDAccelPrq *prq = &accel->prq;
     struct VTDAccelPrqBuffers *buf = prq->buffers;
+    VTDAccelPrqGroup *kept;
     VTDPrqResult result;
     uint32_t first = 0;
     unsigned posted;
@@ -291,9 +313,14 @@ static void vtd_accel_prq_deliver(VTDAccel *accel, uint32_t num)
     for (uint32_t i = 0; i < buf->num_groups; i++) {
         VTDAccelPrqGroup *group = &buf->groups[i];
 
-        if (group->end > posted) {
-            g_hash_table_remove(prq->groups, &group->key);
+        if (group->end <= posted) {
+            continue;
+        }
+        kept = g_hash_table_lookup(prq->groups, &group->key);
+        /* Else it is superseded, and answered */
+        if (kept && kept->cookie == group->cookie) {
             vtd_accel_prq_refuse(prq, group->cookie, result == VTD_PRQ_FULL);
+            g_hash_table_remove(prq->groups, &group->key);
         }
     }
 }
@@ -327,12 +354,24 @@ static ssize_t vtd_accel_prq_read_some(VTDAccel *accel)
     return n;
 }
 
+/* The host gives no part of a group that is too large for the buffer */
+static bool vtd_accel_prq_is_too_large(const VTDAccelPrq *prq, ssize_t n)
+{
+    struct pollfd fd = { .fd = prq->fd, .events = POLLIN };
+
+    return !n && poll(&fd, 1, 0) == 1 && fd.revents & POLLIN;
+}
+
 /* One read only: the main loop does other work in between */
 static void vtd_accel_prq_read(void *opaque)
 {
     VTDAccel *accel = opaque;
     ssize_t n = vtd_accel_prq_read_some(accel);
 
+    if (vtd_accel_prq_is_too_large(&accel->prq, n)) {
+        n = -1;
+        errno = EMSGSIZE;
+    }
     if (n < 0 && errno != EAGAIN) {
         warn_report_once("intel-iommu: cannot read the host's page requests: "
                          "%s; trying again", strerror(errno));

@@ -101,9 +101,14 @@ static void vtd_accel_query_device(ViommuQuery *query, VTDAccelDevice *dev)
     HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(dev->host.hiodi);
     struct iommu_hw_info_vtd *vtd = &hiod->caps.vendor_caps.vtd;
     ViommuDevice *device = iommufd_binding_query_device(query, &dev->host);
+    uint64_t ecap = vtd->ecap_reg;
 
-    vtd_accel_query_capabilities(&device->capabilities, vtd->cap_reg,
-                                 vtd->ecap_reg, hiod->caps.max_pasid_log2);
+    if (!dev->can_request) {
+        /* It cannot itself, or the host has refused it */
+        ecap &= ~VTD_ECAP_PRS;
+    }
+    vtd_accel_query_capabilities(&device->capabilities, vtd->cap_reg, ecap,
+                                 hiod->caps.max_pasid_log2);
     vtd_accel_query_binding(device, &dev->rid, &dev->s->accel->s1s.table);
     vtd_accel_query_pasids(device, dev);
 }

@@ -505,7 +505,10 @@ static void test_drain(void)
     prq_end(&q);
 }
 
-/* An index that is used again before it is answered */
+/*
+ * An index that is used again before it is answered: the device was reset, and
+ * does not wait for the old answer any more
+ */
 static void test_index_twice(void)
 {
     PrqTest q;
@@ -517,9 +520,37 @@ static void test_index_twice(void)
     prq_wait_tail(&q, 1);
     prq_send(&q, 0, PASID, 1);
     FAKEHOST_AWAIT(q.t.host, prq_answers(&q, INVALID) == 1);
-    g_assert_cmpuint(prq_tail(&q), ==, 1);
+    g_assert_cmpuint(prq_tail(&q), ==, 2);
+    g_assert_cmpuint(prq_page(&q)->requests_waiting, ==, 1);
     prq_respond(&q, 0, PASID, 1, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->answers[SUCCESS], ==, 1);
+    /* The other response is to nothing */
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->answer_writes, ==, 2);
     prq_end(&q);
+}
+
+/* Both come in one read, and the queue takes neither, one, or both */
+static void test_index_twice_at_once(void)
+{
+    for (unsigned room = 0; room <= 2; room++) {
+        struct fh_pgfault r[2];
+        PrqTest q;
+
+        if (!prq_start(&q)) {
+            return;
+        }
+        vtd_guest_writeq(&q.t.guest, REG_PQH, (room + 1) * DESC_SIZE);
+        r[0] = prq_request(&q, 0, PASID, 1, 0x1000, true);
+        r[1] = prq_request(&q, 0, PASID, 1, 0x2000, true);
+        prq_send_all(&q, r, 2);
+        FAKEHOST_AWAIT(q.t.host, prq_answers(&q, INVALID) == 1);
+        g_assert_cmpuint(prq_tail(&q), ==, room);
+        g_assert_cmpuint(prq_page(&q)->answers[SUCCESS], ==, room < 2);
+        prq_respond(&q, 0, PASID, 1, SUCCESS);
+        g_assert_cmpuint(prq_page(&q)->answers[SUCCESS], ==, 1);
+        prq_end(&q);
+    }
 }
 
 /* --- what is offered --- */
@@ -612,6 +643,17 @@ static void test_offer(const void *opaque)
     fakehost_free(q.t.host);
 }
 
+/* What is said of the device, whatever the guest was told */
+static void expect_can_request(PrqTest *q, int64_t can)
+{
+    QDict *info = viommu_query(q->t.host);
+
+    g_assert_cmpint(viommu_capability(info, "page-requests"), ==, 1);
+    g_assert_cmpint(viommu_capability(viommu_device(info, 0), "page-requests"),
+                    ==, can);
+    qobject_unref(info);
+}
+
 /* The host finds out at attach that it cannot, or does not want to */
 static void test_refused(const void *opaque)
 {
@@ -632,6 +674,7 @@ static void test_refused(const void *opaque)
     vtd_accel_expect_s1(&q.t, 0);
     g_assert_cmpuint(fakehost_device(q.t.host, "dev0")->pasids, ==, 1);
     g_assert_cmpuint(prq_lines(&q, "does not get its page requests"), ==, 1);
+    expect_can_request(&q, 0);
     fakehost_free(q.t.host);
 }
 
@@ -738,6 +781,29 @@ static void test_read_fails(void)
     prq_end(&q);
 }
 
+/* A read that brings nothing, though there is something, is not tried soon */
+static void test_too_large(void)
+{
+    struct FakehostRule *rule;
+    uint64_t reads;
+    PrqTest q;
+
+    if (!prq_start(&q)) {
+        return;
+    }
+    rule = (void *)fakehost_fail(q.t.host, "READ_EVENTS", 1, 0, 0, 0);
+    rule->action = FAKEHOST_RULE_SWALLOW;
+    reads = prq_page(&q)->queue_reads;
+    prq_send(&q, 0, PASID, 1);
+    QTEST_AWAIT(prq_lines(&q, "cannot read the host's page requests") == 1);
+    g_usleep(200 * 1000);
+    g_assert_cmpuint(prq_page(&q)->queue_reads - reads, <=, 2);
+    fakehost_clear_rules(q.t.host);
+    prq_wait_tail(&q, 1);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    prq_end(&q);
+}
+
 /* Answers are not lost, and nothing is read until they are given */
 static void test_write_fails(void)
 {
@@ -786,23 +852,18 @@ static void expect_counter(PrqTest *q, const char *name, int64_t value)
 static void test_query(void)
 {
     struct fh_pgfault r[3];
-    QDict *info;
     PrqTest q;
 
     if (!prq_start(&q)) {
         return;
     }
-    info = viommu_query(q.t.host);
-    g_assert_cmpint(viommu_capability(info, "page-requests"), ==, 1);
-    g_assert_cmpint(viommu_capability(viommu_device(info, 0), "page-requests"),
-                    ==, 1);
-    qobject_unref(info);
+    expect_can_request(&q, 1);
     viommu_expect_objects(q.t.host);
     r[0] = prq_request(&q, 0, PASID, 1, 0x1000, false);
     r[1] = prq_request(&q, 0, PASID, 1, 0x2000, true);
     r[2] = prq_request(&q, 0, PASID, 1, 0x3000, true);
     prq_send_all(&q, r, 3);
-    prq_wait_tail(&q, 2);
+    prq_wait_tail(&q, 3);
     prq_respond(&q, 0, PASID, 1, SUCCESS);
     expect_counter(&q, "page-requests", 3);
     expect_counter(&q, "page-responses", 1);
@@ -874,10 +935,12 @@ int main(int argc, char **argv)
         { "stopped", test_stopped },
         { "drain", test_drain },
         { "index-twice", test_index_twice },
+        { "index-twice_at-once", test_index_twice_at_once },
         { "other-iommufd", test_other_iommufd },
         { "two-iommufds", test_two_iommufds },
         { "host/no-queue", test_no_queue },
         { "host/read-fails", test_read_fails },
+        { "host/too-large", test_too_large },
         { "host/write-fails", test_write_fails },
         { "unplug", test_unplug },
         { "query", test_query },

@@ -71,7 +71,8 @@ void vfio_pci_add_pri(VFIOPCIDevice *vdev)
     memset(vdev->emulated_config_bits + vdev->pri_cap + PCI_PRI_ALLOC_REQ,
            0xff, 4);
     /* A guest that has enabled them may come from elsewhere */
-    pci_set_word(pdev->cmask + vdev->pri_cap + PCI_PRI_STATUS, 0);
+    pci_word_test_and_clear_mask(pdev->cmask + vdev->pri_cap + PCI_PRI_STATUS,
+                                 PCI_PRI_STATUS_STOPPED);
     vfio_pci_reset_pri(vdev);
 }
 

@@ -11,12 +11,13 @@
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
 #include "qobject/qdict.h"
-#include "vtd-accel-common.h"
+#include "standard-headers/linux/pci_regs.h"
+#include "vtd-accel-prq.h"
 
 #define DID         5
 #define DEVICES     3
 #define DEADLINE    300     /* seconds: for what hangs, not for what is slow */
-#define CE_PASIDE   (1ull << 3)     /* of a context entry (VT-d 9.4) */
+#define ECAM_BASE   0xb0000000ull
 
 /* --- moving --- */
 
@@ -31,14 +32,14 @@ static char *query_status(QTestState *qts)
     return status;
 }
 
-static void await_completed(QTestState *qts, const char *side)
+static void await_status(QTestState *qts, const char *side, const char *wanted)
 {
     gint64 end = g_get_monotonic_time() + DEADLINE * G_USEC_PER_SEC;
 
     for (;;) {
         g_autofree char *status = query_status(qts);
 
-        if (!g_strcmp0(status, "completed")) {
+        if (!g_strcmp0(status, wanted)) {
             return;
         }
         if (!g_strcmp0(status, "failed") || g_get_monotonic_time() > end) {
@@ -49,8 +50,8 @@ static void await_completed(QTestState *qts, const char *side)
     }
 }
 
-/* From @src to @dst, which takes over what the guest knows */
-static void migrate(VtdAccelTest *src, VtdAccelTest *dst)
+/* From @src to @dst, which takes over what the guest knows; does it run? */
+static void migrate(VtdAccelTest *src, VtdAccelTest *dst, bool running)
 {
     g_autofree char *path = g_build_filename(src->host->dir, "migration",
                                              NULL);
@@ -60,9 +61,11 @@ static void migrate(VtdAccelTest *src, VtdAccelTest *dst)
                              " 'arguments': { 'uri': %s } }", uri);
     qtest_qmp_assert_success(src->host->qts, "{ 'execute': 'migrate',"
                              " 'arguments': { 'uri': %s } }", uri);
-    await_completed(src->host->qts, "sending");
-    await_completed(dst->host->qts, "receiving");
-    qtest_qmp_eventwait(dst->host->qts, "RESUME");
+    await_status(src->host->qts, "sending", "completed");
+    await_status(dst->host->qts, "receiving", "completed");
+    if (running) {
+        qtest_qmp_eventwait(dst->host->qts, "RESUME");
+    }
     g_unlink(path);
 
     dst->guest = src->guest;
@@ -133,7 +136,7 @@ static void test_case(const void *data)
     for (unsigned i = 0; i < DEVICES; i++) {
         vtd_accel_expect_s2(&dst, i);
     }
-    migrate(&src, &dst);
+    migrate(&src, &dst, true);
     fakehost_free(src.host);
     for (unsigned i = 0; i < DEVICES; i++) {
         expect(&dst, i, c->wanted[i]);
@@ -279,7 +282,7 @@ static void test_move(const void *data)
         g_assert_cmpuint(s2[i], !=, 0);
     }
     expect_pasids(&dst, c, 0);
-    migrate(&src, &dst);
+    migrate(&src, &dst, true);
     g_assert_cmpuint(fakehost_calls(src.host, "IOMMU_HWPT_SET_DIRTY_TRACKING"),
                      >, 0);
     g_assert_cmpuint(src.host->page->transfers, ==, c->devices);
@@ -294,6 +297,127 @@ static void test_move(const void *data)
     }
     fakehost_expect_empty(dst.host);
     fakehost_free(dst.host);
+}
+
+/* --- with page requests that wait for answers --- */
+
+static bool start_asking(PrqTest *q, bool incoming)
+{
+    g_autofree char *host =
+        g_strdup_printf("iommu iommu0 type=vtd cap=0x%" PRIx64 " ecap=0x%"
+                        PRIx64 " errata=1\ndevice dev0 iommu=iommu0 "
+                        "pasid-bits=20 pri=1 migrate=1\n", (uint64_t)HOST_CAP,
+                        (uint64_t)(HOST_PRI | HOST_ECAP_SSADS));
+    VtdAccelSetup setup = {
+        .iommu_props = PROPS, .host = host, .devices = 1,
+        .incoming = incoming, .args = "-trace vtd_irq_generate ",
+    };
+
+    *q = (PrqTest) { .cookie = 100, .fd = -1 };
+    return vtd_accel_start(&q->t, &setup);
+}
+
+static uint32_t pri_control(PrqTest *q)
+{
+    return fakehost_cfg_readl(q->t.host, fakehost_sid(0),
+                              PCI_CFG_SPACE_SIZE + 0x10 + PCI_PRI_CTRL);
+}
+
+/*
+ * Two groups are in the guest's queue, whose interrupt is masked, and a third
+ * one comes when the guest is stopped
+ */
+static bool start_asked(PrqTest *q)
+{
+    FakeHost *host;
+
+    if (!start_asking(q, false)) {
+        return false;
+    }
+    host = q->t.host;
+    prq_bind_device(q, 0, CE_PASIDE | CE_PRE);
+    prq_set_up_queue(q);
+    vtd_guest_writel(&q->t.guest, REG_PECTL, PECTL_IM);
+    q->fd = prq_open_queue(&q->t);
+    fakehost_set_power(host, 0, true);
+    fakehost_cfg_writel(host, 0, 0x60, ECAM_BASE | 1);
+    host->ecam = ECAM_BASE;
+    fakehost_cfg_writew(host, fakehost_sid(0),
+                        PCI_CFG_SPACE_SIZE + 0x10 + PCI_PRI_CTRL,
+                        PCI_PRI_CTRL_ENABLE);
+    prq_send(q, 0, PASID, 1);
+    prq_send(q, 0, 0, 2);
+    prq_wait_tail(q, 2);
+    qtest_qmp_assert_success(host->qts, "{ 'execute': 'stop' }");
+    prq_send(q, 0, PASID, 3);
+    return true;
+}
+
+static void test_requests_move(void)
+{
+    PrqTest src, dst;
+    VtdGuest *g = &dst.t.guest;
+    uint32_t control;
+
+    if (!start_asked(&src)) {
+        return;
+    }
+    control = pri_control(&src);
+    g_assert_cmphex(control, ==, (uint32_t)PCI_PRI_STATUS_PASID << 16 |
+                    PCI_PRI_CTRL_ENABLE);
+    g_assert_true(start_asking(&dst, true));
+    migrate(&src.t, &dst.t, false);
+    qtest_qmp_assert_success(dst.t.host->qts, "{ 'execute': 'cont' }");
+    dst.fd = prq_open_queue(&dst.t);
+    dst.t.host->ecam = ECAM_BASE;
+    /* The old host does not bring it to a guest that has left */
+    g_assert_cmpuint(prq_page(&src)->requests_waiting, ==, 2);
+    close(src.fd);
+    fakehost_free(src.t.host);
+
+    g_assert_cmphex(pri_control(&dst), ==, control);
+    g_assert_cmpuint(prq_tail(&dst), ==, 2);
+    g_assert_cmphex(vtd_guest_readq(g, REG_PQH), ==, 0);
+    g_assert_cmphex(vtd_guest_readq(g, REG_PQA), ==, QUEUE);
+    g_assert_cmphex(vtd_guest_readl(g, REG_PRS), ==, PRS_PPR);
+    g_assert_cmphex(vtd_guest_readl(g, REG_PECTL), ==, PECTL_IM | PECTL_IP);
+    g_assert_cmpuint(prq_lines(&dst, "vtd_irq_generate"), ==, 0);
+    vtd_guest_writel(g, REG_PECTL, 0);
+    g_assert_cmpuint(prq_lines(&dst, "vtd_irq_generate"), ==, 1);
+    vtd_guest_writel(g, REG_PRS, ~0u);
+    g_assert_cmphex(vtd_guest_readl(g, REG_PRS), ==, 0);
+
+    /* The new host has never asked, until it does */
+    prq_respond(&dst, 0, PASID, 1, SUCCESS);
+    prq_respond(&dst, 0, 0, 2, SUCCESS);
+    g_assert_cmpuint(prq_page(&dst)->answer_writes, ==, 0);
+    prq_send(&dst, 0, PASID, 1);
+    prq_wait_tail(&dst, 3);
+    g_assert_cmpuint(prq_lines(&dst, "vtd_irq_generate"), ==, 2);
+    prq_respond(&dst, 0, PASID, 1, SUCCESS);
+    g_assert_cmpuint(prq_page(&dst)->answers[SUCCESS], ==, 1);
+    prq_end(&dst);
+}
+
+/* The guest stays, and answers what it was asked */
+static void test_requests_stay(void)
+{
+    PrqTest q;
+
+    if (!start_asked(&q)) {
+        return;
+    }
+    qtest_qmp_assert_success(q.t.host->qts, "{ 'execute': 'migrate',"
+                             " 'arguments': { 'uri': 'exec:false' } }");
+    await_status(q.t.host->qts, "sending", "failed");
+    g_assert_cmpuint(prq_page(&q)->requests_waiting, ==, 2);
+    qtest_qmp_assert_success(q.t.host->qts, "{ 'execute': 'cont' }");
+    prq_wait_tail(&q, 3);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    prq_respond(&q, 0, 0, 2, SUCCESS);
+    prq_respond(&q, 0, PASID, 3, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->answers[SUCCESS], ==, 3);
+    prq_end(&q);
 }
 
 /* --- a device that must not move --- */
@@ -334,5 +458,9 @@ int main(int argc, char **argv)
         add(move_cases[i].name, &move_cases[i], test_move);
     }
     qtest_add_func("/vtd-accel/migration/disabled_reason", test_disabled);
+    qtest_add_func("/vtd-accel/migration/page-requests_move",
+                   test_requests_move);
+    qtest_add_func("/vtd-accel/migration/page-requests_stay",
+                   test_requests_stay);
     return g_test_run();
 }

@@ -393,10 +393,12 @@ static void test_end(const void *opaque)
     FAKEHOST_AWAIT(q.t.host, prq_answers(&q, SUCCESS) +
                    prq_page(&q)->answers_by_kernel == 1);
     g_assert_cmpuint(prq_page(&q)->answers_by_kernel, ==, 1);
-    if (c->act != act_reset && c->act != act_te_off) {
-        /* The guest's response comes too late */
-        prq_respond(&q, 0, PASID, 1, SUCCESS);
+    if (c->act == act_reset) {
+        /* With the tables that it had */
+        vtd_guest_enable(&q.t.guest);
     }
+    /* The guest's response comes too late */
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
     g_assert_cmpuint(prq_page(&q)->answer_writes, ==, 0);
     prq_end(&q);
 }
@@ -551,6 +553,88 @@ static void test_index_twice_at_once(void)
         g_assert_cmpuint(prq_page(&q)->answers[SUCCESS], ==, 1);
         prq_end(&q);
     }
+}
+
+/* Send @num groups of each PASID of @devices, more than a FIFO takes at once */
+static unsigned fill(PrqTest *q, unsigned devices, unsigned num)
+{
+    g_autofree struct fh_pgfault *r = g_new(struct fh_pgfault, num);
+    unsigned sent = 0;
+
+    for (unsigned i = 0; i < devices * 2; i++) {
+        for (unsigned j = 0; j < num; j++) {
+            r[j] = prq_request(q, i / 2, i & 1 ? PASID : 0, j, 0x1000, true);
+        }
+        prq_send_all(q, r, num);
+        sent += num;
+        prq_wait_tail(q, sent);
+    }
+    return sent;
+}
+
+/* A guest that never answers: what is kept for it has a limit */
+static void test_limit(void)
+{
+    VtdPasidEntry more = vtd_accel_fs_entry(30);
+    VtdGuest *g;
+    unsigned sent;
+    PrqTest q;
+
+    if (!prq_start_with(&q, 4, CE_PASIDE | CE_PRE, NULL)) {
+        return;
+    }
+    g = &q.t.guest;
+    vtd_guest_writeq(g, REG_PQA, QUEUE | 7);
+    vtd_guest_write_pasid(g, q.dir[0], PASID + 1, &more);
+    vtd_guest_flush_pasid_cache(g);
+    sent = fill(&q, 4, 512);
+    g_assert_cmpuint(prq_page(&q)->requests_waiting, ==, 4096);
+    prq_send(&q, 0, PASID + 1, 1);
+    FAKEHOST_AWAIT(q.t.host, prq_answers(&q, INVALID) == 1);
+    g_assert_cmpuint(prq_tail(&q), ==, sent);
+
+    /* An answer makes room for one */
+    prq_respond(&q, 3, PASID, 511, SUCCESS);
+    prq_send(&q, 0, PASID + 1, 2);
+    prq_wait_tail(&q, sent + 1);
+    prq_send(&q, 0, PASID + 1, 3);
+    FAKEHOST_AWAIT(q.t.host, prq_answers(&q, INVALID) == 2);
+    fakehost_reset(q.t.host);
+    FAKEHOST_AWAIT(q.t.host, prq_page(&q)->answers_by_kernel == 4096);
+    prq_end(&q);
+}
+
+/* The guest gives a bus another number while it has requests of a device there */
+static void test_renumbered(void)
+{
+    VtdGuest *g;
+    PrqTest q;
+
+    if (!prq_start_with(&q, 2, CE_PASIDE | CE_PRE, NULL)) {
+        return;
+    }
+    g = &q.t.guest;
+    for (unsigned i = 1; i <= 3; i++) {
+        prq_send(&q, 0, PASID, i);
+    }
+    prq_wait_tail(&q, 3);
+    fakehost_number_bus(q.t.host, fakehost_port(0), 9, 9);
+    /* It answers whom it was asked by */
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->answers[SUCCESS], ==, 1);
+
+    /* Another one asks by that name */
+    fakehost_number_bus(q.t.host, fakehost_port(1), 1, 1);
+    vtd_guest_post_cc(g, VTD_CC_GLOBAL, 0, 0);
+    vtd_guest_flush_pasid_cache(g);
+    g_assert_cmpuint(prq_page(&q)->answers_by_kernel, ==, 2);
+    prq_send(&q, 1, PASID, 2);
+    prq_wait_tail(&q, 4);
+    prq_respond(&q, 0, PASID, 3, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->requests_waiting, ==, 1);
+    prq_respond(&q, 0, PASID, 2, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->answers[SUCCESS], ==, 2);
+    prq_end(&q);
 }
 
 /* --- what is offered --- */
@@ -934,6 +1018,8 @@ int main(int argc, char **argv)
         { "end/pasid-0", test_pasid_0 },
         { "stopped", test_stopped },
         { "drain", test_drain },
+        { "limit", test_limit },
+        { "renumbered", test_renumbered },
         { "index-twice", test_index_twice },
         { "index-twice_at-once", test_index_twice_at_once },
         { "other-iommufd", test_other_iommufd },

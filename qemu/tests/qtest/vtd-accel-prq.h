@@ -49,7 +49,7 @@
 typedef struct PrqTest {
     VtdAccelTest t;
     int fd;                     /* the host's end of the fault queue */
-    uint64_t dir[2];
+    uint64_t dir[4];            /* PASID directories */
     uint32_t cookie;
 } PrqTest;
 

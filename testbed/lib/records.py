@@ -187,12 +187,13 @@ class _Objects:
         self._device(e["name"])["attached"].append({"to": "id", "id": int(e["id"])})
 
     def alloc_ioas(self, e):
-        self.ioas[e["ioas"]] = {"maps": 0, "peak_bytes": 0, "freed": False, "live": {}}
+        self.ioas[e["ioas"]] = {"maps": 0, "bytes": 0, "peak_bytes": 0, "freed": False, "live": {}}
 
     def map_dma(self, e):
         ioas = self.ioas.get(e["ioas"])
         if ioas and e["ret"] == "0":
             ioas["maps"] += 1
+            ioas["bytes"] += int(e["size"], 16)
             ioas["live"][int(e["iova"], 16)] = int(e["size"], 16)
             ioas["peak_bytes"] = max(ioas["peak_bytes"], sum(ioas["live"].values()))
 

@@ -541,6 +541,17 @@ def one_stage2(record, scenario):
             and len(record["devices"]) == len(scenario["devices"])), text
 
 
+@check
+def mapped_once(record, scenario):
+    """What stays in the guest's memory map, all but what its firmware changes
+    below 1 MiB, is mapped and pinned just once, by few calls."""
+    ioas = [v for v in record["objects"]["ioas"].values() if v["maps"]]
+    maps, most = sum(v["maps"] for v in ioas), _limit(scenario, "maps", 1)
+    again = sum(v["bytes"] - v["peak_bytes"] for v in ioas)
+    return bool(ioas) and maps <= most and again < 2 << 20, (
+        "%d calls mapped memory, %d at most; %d KiB were mapped again" % (maps, most, again >> 10))
+
+
 def _live(counts):
     return (counts.get("nested_alloc", 0) - counts.get("nested_free", 0),
             counts.get("hwpt_alloc", 0) - counts.get("hwpt_nested_free", 0)

@@ -336,6 +336,19 @@ class Verdict(unittest.TestCase):
         record["objects"]["ioas"]["5"]["maps"] = 0
         self.assertEqual(once(record, limits)[0], False)
 
+    def test_memory_that_is_mapped_again_fails(self):
+        once = verdict.CHECKS["mapped_once"]
+        again = ("iommufd_backend_unmap_dma  iommufd=9 ioas=2 iova=0x0 size=0x10000000 (0)",
+                 "iommufd_backend_map_dma  iommufd=9 ioas=2 iova=0x%x size=0x%x addr=0x7f00"
+                 " readonly=0 (0)")
+        for start, size, maps, holds in ((0, 1 << 28, 2, False), (0, 1 << 16, 2, True),
+                                         (0, 1 << 16, 1, False)):
+            record = good_record()
+            record["objects"], _ = records.read_qut_log(
+                [*QUT_LOG.splitlines(), again[0], again[1] % (start, size)])
+            self.assertEqual(once(record, make_scenario(limits={"maps": maps}))[0], holds, size)
+        self.assertEqual(once(good_record(), make_scenario())[0], True)
+
     def test_dma_by_pasid_that_went_elsewhere_fails(self):
         words = " ".join("%s=%s" % item for item in verdict.BY_PASID.items())
         for text, holds in ((words, True), (words.replace("after_unmap=blocked", "after_unmap=B"),

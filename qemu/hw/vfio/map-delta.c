@@ -260,8 +260,6 @@ void vfio_map_delta_stop(VFIOContainerBase *bcontainer)
     if (!bcontainer->delta) {
         return;
     }
-    /* Nobody else does it when the listener goes */
-    vfio_map_delta_commit(&bcontainer->listener);
     while ((area = vfio_map_area_first(bcontainer->delta, 0, HWADDR_MAX))) {
         vfio_map_area_forget(bcontainer->delta, area);
     }

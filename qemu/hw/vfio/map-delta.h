@@ -33,8 +33,8 @@
 void vfio_map_delta_start(VFIOContainerBase *bcontainer);
 
 /**
- * vfio_map_delta_stop: unmap and forget all areas, of an IOAS that is about to
- * go.  The memory listener is no longer registered.
+ * vfio_map_delta_stop: forget what could not be unmapped, of an IOAS that is
+ * about to go.  The memory listener is no longer registered.
  */
 void vfio_map_delta_stop(VFIOContainerBase *bcontainer);
 

@@ -145,6 +145,27 @@ static void test_toggled(const void *device)
     fakehost_free(t.host);
 }
 
+/* What another BAR hid for a while is mapped as if it were new */
+static void test_overlapped(void)
+{
+    uint32_t areas;
+    VtdAccelTest t;
+
+    if (!start_placed(&t, "dmabuf=1")) {
+        return;
+    }
+    set_memory(&t, true);
+    areas = t.host->page->areas;
+    fakehost_cfg_writel(t.host, DISPLAY_BDF, PCI_BASE_ADDRESS_2, BAR + 0x1000);
+    set_command(&t, DISPLAY_BDF, PCI_COMMAND_MEMORY);
+    fakehost_expect_log(t.host, 0, "IOMMU_IOAS_MAP_FILE ", " length=0x1000 ");
+    set_command(&t, DISPLAY_BDF, 0);
+    g_assert_cmpuint(t.host->page->areas, ==, areas);
+    fakehost_cfg_writel(t.host, DISPLAY_BDF, PCI_BASE_ADDRESS_2, 0);
+    expect_reached(&t);
+    fakehost_free(t.host);
+}
+
 /* Decode that goes off and on, and another address */
 static void test_decode(void)
 {
@@ -339,6 +360,7 @@ int main(int argc, char **argv)
                         "dmabuf=0", test_toggled);
     qtest_add_data_func("/vfio-peer/toggled_asked-once", "dmabuf=1",
                         test_toggled);
+    qtest_add_func("/vfio-peer/overlapped_as-before", test_overlapped);
     qtest_add_func("/vfio-peer/decode-off_blocked", test_decode);
     qtest_add_func("/vfio-peer/low-power_blocked", test_sleep);
     qtest_add_func("/vfio-peer/function-reset_mapped-again",

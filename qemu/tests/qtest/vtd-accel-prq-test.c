@@ -604,7 +604,7 @@ static void test_limit(void)
     prq_end(&q);
 }
 
-/* The guest gives a bus another number while it has requests of a device there */
+/* The guest renumbers a bus while it has requests of a device there */
 static void test_renumbered(void)
 {
     VtdGuest *g;

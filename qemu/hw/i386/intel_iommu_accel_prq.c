@@ -5,7 +5,6 @@
  */
 
 #include "qemu/osdep.h"
-#include <poll.h>
 #include <sys/epoll.h>
 #include "qapi/error.h"
 #include "qemu/error-report.h"
@@ -44,6 +43,8 @@ typedef struct VTDAccelPrqGroup {
     uint32_t dev_id;
     uint32_t cookie;
     uint32_t end;           /* after its last request */
+    bool twice;             /* a group that its device has forgotten: */
+    uint32_t forgotten;     /* its cookie, which gets the same answer */
 } VTDAccelPrqGroup;
 
 /* What is needed once there is a fault queue */
@@ -53,7 +54,7 @@ struct VTDAccelPrqBuffers {
     VTDAccelPrqGroup groups[VTD_ACCEL_PRQ_RECORDS];
     uint32_t num_requests;
     uint32_t num_groups;
-    struct iommu_hwpt_page_response answers[VTD_ACCEL_PRQ_GROUPS +
+    struct iommu_hwpt_page_response answers[2 * VTD_ACCEL_PRQ_GROUPS +
                                             VTD_ACCEL_PRQ_RECORDS];
 };
 
@@ -130,6 +131,16 @@ static void vtd_accel_prq_answer(VTDAccelPrq *prq, uint32_t cookie, bool ok)
         };
 }
 
+static void vtd_accel_prq_end(VTDAccelPrq *prq, VTDAccelPrqGroup *group,
+                              bool ok)
+{
+    vtd_accel_prq_answer(prq, group->cookie, ok);
+    if (group->twice) {
+        vtd_accel_prq_answer(prq, group->forgotten, ok);
+    }
+    g_hash_table_remove(prq->groups, &group->key);
+}
+
 /* The guest is not asked, or cannot be */
 static void vtd_accel_prq_refuse(VTDAccelPrq *prq, uint32_t cookie, bool ok)
 {
@@ -150,8 +161,7 @@ static bool vtd_accel_prq_response(IntelIOMMUState *s, uint16_t sid,
         return false;
     }
     prq->responses++;
-    vtd_accel_prq_answer(prq, group->cookie, code == VTD_PRQ_SUCCESS);
-    g_hash_table_remove(prq->groups, &key);
+    vtd_accel_prq_end(prq, group, code == VTD_PRQ_SUCCESS);
     if (prq->num_answers >= VTD_ACCEL_PRQ_BATCH) {
         vtd_accel_prq_flush(s->accel);
     }
@@ -236,18 +246,28 @@ static VTDPageRequest vtd_accel_prq_decode(uint16_t sid,
 }
 
 /*
- * The index of a group is not used again before the group is answered, but by a
- * device that was reset, which ends what it has requested (PCIe 10.4): the host
- * still waits.  A response of the guest is for the one that comes now.
+ * Make room for a group whose index is in use.  A device uses it again if it was
+ * reset, which ends what it has requested (PCIe 10.4), but the host still waits.
+ * To the device an answer is one to an index: the old group gets its own when
+ * the new one does.  Of another device there is nothing to wait for.
+ *
+ * Returns: false if the device has done so before, and the guest never answers.
  */
-static void vtd_accel_prq_supersede(VTDAccelPrq *prq, const uint64_t *key)
+static bool vtd_accel_prq_use_again(VTDAccelPrq *prq, VTDAccelPrqGroup *group,
+                                    VTDAccelPrqGroup *old)
 {
-    VTDAccelPrqGroup *old = g_hash_table_lookup(prq->groups, key);
-
-    if (old) {
-        vtd_accel_prq_refuse(prq, old->cookie, false);
-        g_hash_table_remove(prq->groups, key);
+    if (old->dev_id != group->dev_id) {
+        prq->refused++;
+        vtd_accel_prq_end(prq, old, false);
+        return true;
     }
+    if (old->twice) {
+        return false;
+    }
+    group->twice = true;
+    group->forgotten = old->cookie;
+    g_hash_table_remove(prq->groups, &group->key);
+    return true;
 }
 
 /*
@@ -271,16 +291,16 @@ static void vtd_accel_prq_take(VTDAccel *accel,
         .cookie = last->cookie,
         .end = buf->num_requests + num,
     };
-    VTDAccelPrqGroup *kept;
+    VTDAccelPrqGroup *kept = g_hash_table_lookup(prq->groups, &group.key);
 
     prq->requests += num;
     if (!dev || !dev->context_valid || !dev->requests_enabled ||
-        g_hash_table_size(prq->groups) >= VTD_ACCEL_PRQ_GROUPS) {
+        (kept ? !vtd_accel_prq_use_again(prq, &group, kept) :
+         g_hash_table_size(prq->groups) >= VTD_ACCEL_PRQ_GROUPS)) {
         trace_vtd_accel_prq_refuse(last->dev_id, last->cookie);
         vtd_accel_prq_refuse(prq, last->cookie, false);
         return;
     }
-    vtd_accel_prq_supersede(prq, &group.key);
     kept = g_memdup2(&group, sizeof(group));
     g_hash_table_insert(prq->groups, &kept->key, kept);
     for (uint32_t i = 0; i < num; i++) {
@@ -317,10 +337,10 @@ static void vtd_accel_prq_deliver(VTDAccel *accel, uint32_t num)
             continue;
         }
         kept = g_hash_table_lookup(prq->groups, &group->key);
-        /* Else it is superseded, and answered */
+        /* Else a later one has its index, and its cookie with it */
         if (kept && kept->cookie == group->cookie) {
-            vtd_accel_prq_refuse(prq, group->cookie, result == VTD_PRQ_FULL);
-            g_hash_table_remove(prq->groups, &group->key);
+            prq->refused++;
+            vtd_accel_prq_end(prq, kept, result == VTD_PRQ_FULL);
         }
     }
 }
@@ -354,24 +374,12 @@ static ssize_t vtd_accel_prq_read_some(VTDAccel *accel)
     return n;
 }
 
-/* The host gives no part of a group that is too large for the buffer */
-static bool vtd_accel_prq_is_too_large(const VTDAccelPrq *prq, ssize_t n)
-{
-    struct pollfd fd = { .fd = prq->fd, .events = POLLIN };
-
-    return !n && poll(&fd, 1, 0) == 1 && fd.revents & POLLIN;
-}
-
 /* One read only: the main loop does other work in between */
 static void vtd_accel_prq_read(void *opaque)
 {
     VTDAccel *accel = opaque;
     ssize_t n = vtd_accel_prq_read_some(accel);
 
-    if (vtd_accel_prq_is_too_large(&accel->prq, n)) {
-        n = -1;
-        errno = EMSGSIZE;
-    }
     if (n < 0 && errno != EAGAIN) {
         warn_report_once("intel-iommu: cannot read the host's page requests: "
                          "%s; trying again", strerror(errno));

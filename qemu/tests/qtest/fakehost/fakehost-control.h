@@ -31,8 +31,7 @@ enum {
  * The call names are those of the uAPI, with or without IOMMU_ / VFIO_DEVICE_;
  * "*" stands for every call that the kernel is able to fail. READ_EVENTS is a
  * read() of an event or fault queue, and WRITE_ANSWERS a write() to a fault
- * queue.  A read that is swallowed brings nothing, as if there were only a
- * group too large for the buffer; a write cannot be.
+ * queue; they can fail, but not be swallowed.
  */
 struct FakehostRule {
     char call[FAKEHOST_NAME_LEN];

@@ -666,7 +666,6 @@ static bool fh_is_queue(int fd)
 __attribute__((visibility("default")))
 ssize_t read(int fd, void *buf, size_t n)
 {
-    bool swallowed = false;
     ssize_t ret;
     int err = 0;
 
@@ -677,7 +676,6 @@ ssize_t read(int fd, void *buf, size_t n)
 
             rule = fh_rule_take(&fh_call_read_events);
             fh_control()->queue_reads++;
-            swallowed = rule && rule->action == FAKEHOST_RULE_SWALLOW;
             if (rule && !rule->handled) {
                 err = rule->err;
             } else if (rule && n > rule->handled * sizeof(struct fh_pgfault)) {
@@ -686,9 +684,9 @@ ssize_t read(int fd, void *buf, size_t n)
         }
         fh_leave();
     }
-    if (swallowed || err) {
+    if (err) {
         errno = err;
-        return swallowed ? 0 : -1;
+        return -1;
     }
     ret = read_next(fd, buf, n);
     if (fh_mode == FH_MODE_FAKE && ret > 0) {

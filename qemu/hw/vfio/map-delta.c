@@ -81,10 +81,11 @@ static int vfio_map_area_new(VFIOContainerBase *bcontainer, MemoryRegion *mr,
     area = g_new0(VFIOMapArea, 1);
     area->node.start = iova;
     area->node.last = last;
-    area->mr = mr;
+    /* A BAR is never kept, and must not keep its device, which may go */
+    area->mr = memory_region_is_ram_device(mr) ? NULL : mr;
     area->vaddr = vaddr;
     area->readonly = readonly;
-    memory_region_ref(mr);
+    memory_region_ref(area->mr);
     interval_tree_insert(&area->node, &bcontainer->delta->areas);
     return 0;
 }
@@ -197,7 +198,7 @@ int vfio_map_delta_add(VFIOContainerBase *bcontainer, MemoryRegion *mr,
     for (area = vfio_map_area_first(delta, iova, last); area;
          area = vfio_map_area_next(area, iova, last)) {
         bool keep = area->node.start >= iova && area->node.last <= last &&
-                    area->mr == mr && !memory_region_is_ram_device(mr) &&
+                    area->mr == mr &&
                     area->vaddr == vaddr + (area->node.start - iova) &&
                     area->readonly == readonly;
 

@@ -42,7 +42,7 @@ void vfio_map_delta_stop(VFIOContainerBase *bcontainer);
  * vfio_map_delta_add: map memory that appears, unless it still is mapped
  *
  * @bcontainer: the container
- * @mr: RAM, referenced as long as any of it is mapped
+ * @mr: RAM, referenced as long as any of it is mapped; or a BAR
  * @iova: where it appears, in bytes
  * @size: of the range in bytes
  * @vaddr: where QEMU has it

@@ -307,6 +307,30 @@ static void test_unplugged(void)
     fakehost_free(t.host);
 }
 
+/* It goes, and cannot reach memory, even if its BAR stays where it was */
+static void test_unplug_refused(void)
+{
+    VtdAccelTest t;
+
+    if (!start_placed(&t, "dmabuf=1")) {
+        return;
+    }
+    set_memory(&t, true);
+    expect_reached(&t);
+    g_assert_cmpuint(fakehost_device(t.host, "dev0")->pt_id, !=, 0);
+    fakehost_fail(t.host, "IOAS_UNMAP", 1, 0, EBUSY, 0);
+    fakehost_unplug(t.host, 0);
+    FAKEHOST_AWAIT(t.host, !fakehost_device(t.host, "dev0")->pt_id);
+    expect_blocked(&t);
+    fakehost_clear_rules(t.host);
+    fakehost_plug(t.host, 0);
+    fakehost_set_power(t.host, 0, true);
+    place_bar(&t);
+    set_memory(&t, true);
+    expect_reached(&t);
+    fakehost_free(t.host);
+}
+
 typedef struct RefusalCase {
     const char *name;
     const char *device;
@@ -370,6 +394,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vfio-peer/machine-reset_mapped-again",
                    test_machine_reset);
     qtest_add_func("/vfio-peer/unplugged_nothing-left", test_unplugged);
+    qtest_add_func("/vfio-peer/unplugged_unmap-refused", test_unplug_refused);
     qtest_add_cases("/vfio-peer/refused", refusal_cases, test_refused);
     return g_test_run();
 }

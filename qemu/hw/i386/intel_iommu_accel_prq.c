@@ -246,10 +246,10 @@ static VTDPageRequest vtd_accel_prq_decode(uint16_t sid,
 }
 
 /*
- * Make room for a group whose index is in use.  A device uses it again if it was
- * reset, which ends what it has requested (PCIe 10.4), but the host still waits.
- * To the device an answer is one to an index: the old group gets its own when
- * the new one does.  Of another device there is nothing to wait for.
+ * Make room for a group whose index is in use.  A device uses it again after a
+ * reset, which ends what it has requested (PCIe 10.4), but the host still
+ * waits.  To the device an answer is one to an index: the old group gets its
+ * own when the new one does.  Of another device there is nothing to wait for.
  *
  * Returns: false if the device has done so before, and the guest never answers.
  */

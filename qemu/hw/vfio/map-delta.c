@@ -9,6 +9,7 @@
 #include "qemu/interval-tree.h"
 #include "qemu/rcu.h"
 #include "qemu/units.h"
+#include "qapi/error.h"
 #include "hw/vfio/vfio-common.h"
 #include "map-delta.h"
 
@@ -18,9 +19,11 @@
 typedef struct VFIOMapArea {
     struct rcu_head rcu;
     IntervalTreeNode node;
-    MemoryRegion *mr;
+    MemoryRegion *mr;           /* referenced, if it is no BAR */
     void *vaddr;
     bool readonly;
+    bool is_bar;
+    bool mapped;
     bool stale;
 } VFIOMapArea;
 
@@ -55,7 +58,9 @@ static void vfio_map_area_set_stale(VFIOMapDelta *delta, VFIOMapArea *area,
 
 static void vfio_map_area_free(VFIOMapArea *area)
 {
-    memory_region_unref(area->mr);
+    if (!area->is_bar) {
+        memory_region_unref(area->mr);
+    }
     g_free(area);
 }
 
@@ -67,25 +72,48 @@ static void vfio_map_area_forget(VFIOMapDelta *delta, VFIOMapArea *area)
     call_rcu(area, vfio_map_area_free, rcu);
 }
 
+static int vfio_map_area_map(VFIOContainerBase *bcontainer, VFIOMapArea *area)
+{
+    int ret = vfio_container_dma_map(bcontainer, area->node.start,
+                                     area->node.last - area->node.start + 1,
+                                     area->vaddr, area->readonly);
+
+    area->mapped = !ret;
+    return ret;
+}
+
+/* A device does not reach its own BARs by DMA */
+static bool vfio_map_delta_has_peers(const VFIOContainerBase *bcontainer)
+{
+    VFIODevice *first = QLIST_FIRST(&bcontainer->device_list);
+
+    return first && QLIST_NEXT(first, container_next);
+}
+
 static int vfio_map_area_new(VFIOContainerBase *bcontainer, MemoryRegion *mr,
                              hwaddr iova, hwaddr last, void *vaddr,
                              bool readonly)
 {
-    int ret = vfio_container_dma_map(bcontainer, iova, last - iova + 1, vaddr,
-                                     readonly);
-    VFIOMapArea *area;
+    VFIOMapArea *area = g_new0(VFIOMapArea, 1);
+    int ret = 0;
 
-    if (ret) {
-        return ret;
-    }
-    area = g_new0(VFIOMapArea, 1);
     area->node.start = iova;
     area->node.last = last;
-    /* A BAR is never kept, and must not keep its device, which may go */
-    area->mr = memory_region_is_ram_device(mr) ? NULL : mr;
+    area->mr = mr;
     area->vaddr = vaddr;
     area->readonly = readonly;
-    memory_region_ref(area->mr);
+    area->is_bar = memory_region_is_ram_device(mr);
+    if (!area->is_bar || vfio_map_delta_has_peers(bcontainer)) {
+        ret = vfio_map_area_map(bcontainer, area);
+    }
+    if (ret) {
+        g_free(area);
+        return ret;
+    }
+    /* A BAR is never kept, and must not keep its device, which may go */
+    if (!area->is_bar) {
+        memory_region_ref(mr);
+    }
     interval_tree_insert(&area->node, &bcontainer->delta->areas);
     return 0;
 }
@@ -135,7 +163,11 @@ static int vfio_map_delta_unmap(VFIOContainerBase *bcontainer, hwaddr iova,
         if (!area->stale) {
             continue;
         }
-        for (end = area; next && next->stale; end = next,
+        if (!area->mapped) {
+            vfio_map_area_forget(bcontainer->delta, area);
+            continue;
+        }
+        for (end = area; next && next->stale && next->mapped; end = next,
              next = vfio_map_area_next(end, iova, last)) {
             if (!across && next->node.start != end->node.last + 1) {
                 break;
@@ -198,7 +230,7 @@ int vfio_map_delta_add(VFIOContainerBase *bcontainer, MemoryRegion *mr,
     for (area = vfio_map_area_first(delta, iova, last); area;
          area = vfio_map_area_next(area, iova, last)) {
         bool keep = area->node.start >= iova && area->node.last <= last &&
-                    area->mr == mr &&
+                    area->mr == mr && !area->is_bar &&
                     area->vaddr == vaddr + (area->node.start - iova) &&
                     area->readonly == readonly;
 
@@ -246,6 +278,29 @@ void vfio_map_delta_commit(MemoryListener *listener)
     if (ret && vfio_may_log()) {
         error_report("vfio: the host does not unmap memory that the guest no "
                      "longer has: %s (will be tried again)", strerror(-ret));
+    }
+}
+
+void vfio_map_delta_add_peer(VFIOContainerBase *bcontainer)
+{
+    VFIOMapArea *area, *next;
+
+    if (!bcontainer->delta || !vfio_map_delta_has_peers(bcontainer)) {
+        return;
+    }
+    area = vfio_map_area_first(bcontainer->delta, 0, HWADDR_MAX);
+    for (; area; area = next) {
+        int ret = area->mapped || area->stale ? 0 :
+                  vfio_map_area_map(bcontainer, area);
+
+        next = vfio_map_area_next(area, 0, HWADDR_MAX);
+        if (ret) {
+            Error *err = NULL;
+
+            error_setg_errno(&err, -ret, "%s", memory_region_name(area->mr));
+            vfio_report_bar(area->mr, err, ret);
+            vfio_map_area_forget(bcontainer->delta, area);
+        }
     }
 }
 

@@ -20,8 +20,10 @@
  * still is then gets unmapped, areas that follow each other by one call.
  *
  * BARs are areas, too, but never come back: a reset of their device may have
- * moved what is behind them.  What a guest maps through an emulated vIOMMU, and
- * memory that is populated in parts, are not areas.
+ * moved what is behind them.  They are not mapped as long as there is one
+ * device only: it cannot reach its own by DMA, and firmware moves them about.
+ * What a guest maps through an emulated vIOMMU, and memory that is populated in
+ * parts, are not areas.
  */
 
 /**
@@ -66,6 +68,15 @@ int vfio_map_delta_add(VFIOContainerBase *bcontainer, MemoryRegion *mr,
  */
 bool vfio_map_delta_del(VFIOContainerBase *bcontainer, MemoryRegion *mr,
                         hwaddr iova, hwaddr last);
+
+/**
+ * vfio_map_delta_add_peer: map BARs that were not, now that somebody may want
+ * to reach them
+ *
+ * To be called when a device is in the container's list.  What the host refuses
+ * is reported, once for each device.
+ */
+void vfio_map_delta_add_peer(VFIOContainerBase *bcontainer);
 
 /**
  * vfio_map_delta_flush: unmap stale areas from @iova to @last for what is none

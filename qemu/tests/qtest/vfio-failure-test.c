@@ -297,10 +297,12 @@ static void test_bar_flood(void)
         return;
     }
     mark = fakehost_err_mark(t.host);
+    /* Each is there for the other one */
+    fakehost_plug(t.host, 0);
+    fakehost_plug(t.host, 1);
     for (unsigned n = 0; n < 2; n++) {
         uint16_t bdf = fakehost_sid(n);
 
-        fakehost_plug(t.host, n);
         fakehost_set_power(t.host, n, true);
         fakehost_cfg_writel(t.host, PORT_BDF(n), PCI_MEMORY_BASE, 0xe000e000);
         fakehost_cfg_writew(t.host, PORT_BDF(n), PCI_COMMAND,
@@ -333,6 +335,7 @@ static void test_bars(const void *device)
     fakehost_fail(t.host, "IOAS_MAP_FILE", 1, 0, EFAULT, 0);
     mark = fakehost_err_mark(t.host);
     fakehost_plug(t.host, 0);
+    fakehost_plug(t.host, 1);
     fakehost_set_power(t.host, 0, true);
     fakehost_cfg_writel(t.host, PORT_BDF(0), PCI_MEMORY_BASE, 0xe000e000);
     fakehost_cfg_writew(t.host, PORT_BDF(0), PCI_COMMAND,

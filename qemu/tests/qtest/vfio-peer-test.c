@@ -331,6 +331,56 @@ static void test_unplug_refused(void)
     fakehost_free(t.host);
 }
 
+/* Nobody can reach the BAR of the only device, so it is mapped for the next */
+static void test_lone(void)
+{
+    uint64_t calls;
+    VtdAccelTest t;
+
+    if (!start_placed(&t, "dmabuf=1")) {
+        return;
+    }
+    fakehost_unplug(t.host, 1);
+    calls = fakehost_total_calls(t.host);
+    set_memory(&t, true);
+    set_memory(&t, false);
+    set_memory(&t, true);
+    g_assert_cmpuint(file_maps(&t), ==, 0);
+    g_assert_cmpuint(fakehost_total_calls(t.host), ==, calls);
+    fakehost_plug(t.host, 1);
+    g_assert_cmpuint(file_maps(&t), >, 0);
+    expect_reached(&t);
+    set_memory(&t, false);
+    expect_blocked(&t);
+    fakehost_free(t.host);
+}
+
+/* The host refuses it only then */
+static void test_lone_refused(void)
+{
+    g_autofree char *err = NULL;
+    VtdAccelTest t;
+    size_t mark;
+
+    if (!start_placed(&t, "dmabuf=1")) {
+        return;
+    }
+    fakehost_unplug(t.host, 1);
+    fakehost_fail(t.host, "IOAS_MAP_FILE", 1, 0, EFAULT, 0);
+    mark = fakehost_err_mark(t.host);
+    set_memory(&t, true);
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, ""), ==, 0);
+    fakehost_plug(t.host, 1);
+    err = fakehost_err_since(t.host, mark);
+    fakehost_expect_text(err, "dev0: other devices cannot reach its BARs");
+    fakehost_clear_rules(t.host);
+    expect_blocked(&t);
+    set_memory(&t, false);
+    set_memory(&t, true);
+    expect_reached(&t);
+    fakehost_free(t.host);
+}
+
 typedef struct RefusalCase {
     const char *name;
     const char *device;
@@ -395,6 +445,8 @@ int main(int argc, char **argv)
                    test_machine_reset);
     qtest_add_func("/vfio-peer/unplugged_nothing-left", test_unplugged);
     qtest_add_func("/vfio-peer/unplugged_unmap-refused", test_unplug_refused);
+    qtest_add_func("/vfio-peer/lone_mapped-for-next", test_lone);
+    qtest_add_func("/vfio-peer/lone_refused-then", test_lone_refused);
     qtest_add_cases("/vfio-peer/refused", refusal_cases, test_refused);
     return g_test_run();
 }

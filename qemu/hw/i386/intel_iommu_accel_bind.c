@@ -179,7 +179,14 @@ static void vtd_accel_abandon(VTDAccelBinding *b, const Error *err)
 
 /* Ways in which attaching may fail that the caller sees to */
 #define VTD_ACCEL_MAY_NOT_FIT   1   /* EINVAL: the HWPT is not for this IOMMU */
-#define VTD_ACCEL_MAY_LACK_PRI  2   /* ENODEV: the device has no use for it */
+#define VTD_ACCEL_MAY_LACK_PRI  2   /* as vtd_accel_lacks_pri() says */
+
+/* Does a refused HWPT with a fault queue have to go without? */
+static bool vtd_accel_lacks_pri(int ret)
+{
+    /* The device cannot, a virtual function may not, the driver does not */
+    return ret == -ENODEV || ret == -EINVAL || ret == -EOPNOTSUPP;
+}
 
 /* Attach, and block the requests if that fails */
 static int vtd_accel_attach(VTDAccelBinding *b, uint32_t hwpt_id,
@@ -194,7 +201,8 @@ static int vtd_accel_attach(VTDAccelBinding *b, uint32_t hwpt_id,
     if (!ret) {
         vtd_accel_prq_forget(b);
     } else if (!(ret == -EINVAL && may_fail & VTD_ACCEL_MAY_NOT_FIT) &&
-               !(ret == -ENODEV && may_fail & VTD_ACCEL_MAY_LACK_PRI)) {
+               !(may_fail & VTD_ACCEL_MAY_LACK_PRI &&
+                 vtd_accel_lacks_pri(ret))) {
         vtd_accel_log(b, iommufd_binding_refused(&b->host, ret),
                       "cannot attach its %s: %s", what, error_get_pretty(err));
         vtd_accel_block(b);
@@ -255,14 +263,14 @@ static bool vtd_accel_has_room(VTDAccelBinding *b, VTDAccelHwptTable *table)
 }
 
 /*
- * Attach tables for @key.  Returns -ENODEV or -EINVAL, with nothing logged, if
- * that is with page requests and the host takes none of the device.
+ * Attach tables for @key.  If that is with page requests, and the host takes
+ * none of the device, nothing is logged and vtd_accel_lacks_pri() is true of
+ * what is returned.
  */
 static int vtd_accel_try_tables(VTDAccelBinding *b, const VTDAccelKey *key)
 {
     bool requests = key->hwpt_flags & IOMMU_HWPT_FAULT_ID_VALID;
-    unsigned may_fail = requests ? VTD_ACCEL_MAY_LACK_PRI |
-                                   VTD_ACCEL_MAY_NOT_FIT : 0;
+    unsigned may_fail = requests ? VTD_ACCEL_MAY_LACK_PRI : 0;
     const VTDAccelHwptOps *ops = key->table->ops;
     VTDAccelHwpt *hwpt = NULL;
     Error *err = NULL;
@@ -286,11 +294,13 @@ static int vtd_accel_try_tables(VTDAccelBinding *b, const VTDAccelKey *key)
         return 0;
     }
     vtd_accel_spend(vtd_accel_work(b), VTD_ACCEL_IOCTL_WORK);
-    hwpt = ops->alloc(key, b->host.dev->hiodi->devid, &err);
+    hwpt = ops->alloc(key, b->host.dev->hiodi->devid, &ret, &err);
     if (!hwpt) {
-        vtd_accel_abandon(b, err);
+        if (!requests || !vtd_accel_lacks_pri(ret)) {
+            vtd_accel_abandon(b, err);
+        }
         error_free(err);
-        return 0;
+        return ret;
     }
     return vtd_accel_attach_hwpt(b, hwpt, ops->what, may_fail);
 }
@@ -300,7 +310,6 @@ static void vtd_accel_attach_tables(VTDAccelBinding *b, const VTDAccelKey *key)
     VTDAccelDevice *dev = vtd_accel_device(b);
     VTDAccelKey plain = *key;
     bool refused = false;
-    int ret;
 
     /* One that does not follow the guest makes room for the next one */
     if (b->hwpt && b->hwpt->stale) {
@@ -312,8 +321,7 @@ static void vtd_accel_attach_tables(VTDAccelBinding *b, const VTDAccelKey *key)
 
     plain.hwpt_flags &= ~IOMMU_HWPT_FAULT_ID_VALID;
     if (key->hwpt_flags != plain.hwpt_flags && vtd_accel_prq_start(dev)) {
-        ret = vtd_accel_try_tables(b, key);
-        if (ret != -ENODEV && ret != -EINVAL) {
+        if (!vtd_accel_lacks_pri(vtd_accel_try_tables(b, key))) {
             return;
         }
         refused = true;
@@ -433,13 +441,15 @@ static void vtd_accel_replace(VTDAccelHwpt *hwpt)
     VTDAccelHwpt *fresh = NULL;
     VTDAccelBinding *b, *next;
     Error *err = NULL;
+    int ret;
 
     /* Neither goes away while it is in use here */
     vtd_accel_hwpt_get(hwpt);
     hwpt->stale = true;
     QLIST_FOREACH_SAFE(b, &hwpt->bindings, next, next) {
         if (!fresh && !err) {
-            fresh = ops->alloc(&hwpt->key, b->host.dev->hiodi->devid, &err);
+            fresh = ops->alloc(&hwpt->key, b->host.dev->hiodi->devid, &ret,
+                               &err);
         }
         if (!fresh) {
             vtd_accel_log(b, true, "cannot replace the HWPT that the host "

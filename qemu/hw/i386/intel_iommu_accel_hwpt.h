@@ -50,9 +50,10 @@ typedef struct VTDAccelHwptOps {
 
     /*
      * Allocate a HWPT with one user.  @dev_id is the iommufd id of the first
-     * device that will use it.  NULL with @errp set on failure.
+     * device that will use it.  NULL with @errp set on failure, and *@ret to
+     * the host's negative errno, or to 0 if @hwpt_flags cannot be the reason.
      */
-    VTDAccelHwpt *(*alloc)(const VTDAccelKey *key, uint32_t dev_id,
+    VTDAccelHwpt *(*alloc)(const VTDAccelKey *key, uint32_t dev_id, int *ret,
                            Error **errp);
 
     void (*free)(VTDAccelHwpt *hwpt);

@@ -115,7 +115,7 @@ static unsigned int vtd_accel_s1_addr_width(unsigned int levels)
 }
 
 static VTDAccelHwpt *vtd_accel_s1_alloc(const VTDAccelKey *key, uint32_t dev_id,
-                                        Error **errp)
+                                        int *ret, Error **errp)
 {
     ERRP_GUARD();
     struct iommu_hwpt_vtd_s1 data = {
@@ -127,10 +127,12 @@ static VTDAccelHwpt *vtd_accel_s1_alloc(const VTDAccelKey *key, uint32_t dev_id,
     uint32_t hwpt_id;
     VTDAccelS1 *s1;
 
-    if (!iommufd_backend_alloc_fault_hwpt(key->iommufd, dev_id,
-                                          key->guest_ram_id, key->hwpt_flags,
-                                          IOMMU_HWPT_DATA_VTD_S1, sizeof(data),
-                                          &data, fault_id, &hwpt_id, errp)) {
+    *ret = iommufd_backend_alloc_fault_hwpt(key->iommufd, dev_id,
+                                            key->guest_ram_id, key->hwpt_flags,
+                                            IOMMU_HWPT_DATA_VTD_S1,
+                                            sizeof(data), &data, fault_id,
+                                            &hwpt_id, errp);
+    if (*ret) {
         error_prepend(errp, "host refuses first-stage table at 0x%" PRIx64 ": ",
                       key->pgtbl_addr);
         vtd_accel_s1_table(key->table)->refused++;

@@ -592,12 +592,14 @@ static VTDAccelShadow *vtd_accel_shadow_new(const VTDAccelKey *key,
 }
 
 static VTDAccelHwpt *vtd_accel_shadow_alloc(const VTDAccelKey *key,
-                                            uint32_t dev_id, Error **errp)
+                                            uint32_t dev_id, int *ret,
+                                            Error **errp)
 {
     ERRP_GUARD();
     VTDAccelShadowTable *t = vtd_accel_shadow_table(key->table);
     VTDAccelShadow *shadow = NULL;
 
+    *ret = 0;
     if (vtd_accel_shadow_block_migration(t, errp)) {
         shadow = vtd_accel_shadow_new(key, dev_id, errp);
         t->s->accel->legacy->refused += !shadow;

@@ -746,11 +746,26 @@ static void expect_can_request(PrqTest *q, int64_t can)
     qobject_unref(info);
 }
 
-/* The host finds out at attach that it cannot, or does not want to */
+typedef struct RefusedCase {
+    const char *name;
+    const char *call;           /* that fails, or NULL: the device has no PRI */
+    int err;
+} RefusedCase;
+
+static const RefusedCase refused_cases[] = {
+    { "device", NULL },
+    { "attach_einval", "ATTACH_IOMMUFD_PT", EINVAL },
+    { "attach_eopnotsupp", "ATTACH_IOMMUFD_PT", EOPNOTSUPP },
+    { "alloc_eopnotsupp", "IOMMU_HWPT_ALLOC", EOPNOTSUPP },
+    { "alloc_einval", "IOMMU_HWPT_ALLOC", EINVAL },
+    { "alloc_enodev", "IOMMU_HWPT_ALLOC", ENODEV },
+};
+
+/* The host finds out at last that it cannot, or does not want to */
 static void test_refused(const void *opaque)
 {
-    const int *err = opaque;
-    g_autofree char *host = prq_describe(HOST_PRI, *err == ENODEV ? 2 : 1);
+    const RefusedCase *c = opaque;
+    g_autofree char *host = prq_describe(HOST_PRI, c->call ? 1 : 2);
     VtdAccelSetup setup = {
         .iommu_props = PROPS, .host = host, .devices = 1,
     };
@@ -759,13 +774,14 @@ static void test_refused(const void *opaque)
     if (!vtd_accel_start(&q.t, &setup)) {
         return;
     }
-    if (*err != ENODEV) {
-        fakehost_fail_next(q.t.host, "ATTACH_IOMMUFD_PT", *err);
+    if (c->call) {
+        fakehost_fail_next(q.t.host, c->call, c->err);
     }
     prq_bind_device(&q, 0, CE_PASIDE | CE_PRE);
     vtd_accel_expect_s1(&q.t, 0);
     g_assert_cmpuint(fakehost_device(q.t.host, "dev0")->pasids, ==, 1);
     g_assert_cmpuint(prq_lines(&q, "does not get its page requests"), ==, 1);
+    g_assert_cmpuint(prq_lines(&q, "DMA blocked"), ==, 0);
     expect_can_request(&q, 0);
     fakehost_free(q.t.host);
 }
@@ -987,10 +1003,12 @@ static void test_properties(void)
 
 static void add_cases(void)
 {
-    static const int enodev = ENODEV, einval = EINVAL;
+    for (size_t i = 0; i < ARRAY_SIZE(refused_cases); i++) {
+        g_autofree char *path = g_strdup_printf("/vtd-accel-prq/refused/%s",
+                                                refused_cases[i].name);
 
-    qtest_add_data_func("/vtd-accel-prq/refused/enodev", &enodev, test_refused);
-    qtest_add_data_func("/vtd-accel-prq/refused/einval", &einval, test_refused);
+        qtest_add_data_func(path, &refused_cases[i], test_refused);
+    }
     for (size_t i = 0; i < ARRAY_SIZE(end_cases); i++) {
         g_autofree char *path = g_strdup_printf("/vtd-accel-prq/end/%s",
                                                 end_cases[i].name);

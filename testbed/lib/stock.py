@@ -22,9 +22,9 @@ _PARTS = ("drivers/nvme", "drivers/virtio", "drivers/char", "drivers/base", "dri
           "drivers/pps", "drivers/net/ethernet/intel/e1000e", "drivers/mfd", "block", "lib",
           "crypto", "arch")
 
-# A word of L2's program that runs a program of Debian's: the packages, and beginnings of
-# the names of those that it does without; the files that L2 gets, besides their libraries;
-# and what a kernel of Debian has to load for it
+# What a word of L2's program needs of Debian: packages, and beginnings of the names of those
+# that these do without; the files of them that L2 gets, besides their libraries; and what a
+# kernel of Debian has to load
 Program = collections.namedtuple("Program", "suite packages leave_out files modules parts")
 PROGRAMS = {
     "testpmd": Program(
@@ -36,13 +36,15 @@ PROGRAMS = {
         ("usr/bin/dpdk-testpmd", "usr/lib/x86_64-linux-gnu/librte_net_e1000.so.25",
          "usr/lib/x86_64-linux-gnu/dpdk/pmds-25.0/librte_mempool_ring.so.25"),
         ("vfio_pci", "vfio_iommu_type1"), ("drivers/vfio", "virt")),
+    "container": Program("", (), (), (), ("vfio_pci", "vfio_iommu_type1"),
+                         ("drivers/vfio", "virt")),
 }
 
 
 def programs(words):
-    """What PROGRAMS has for the words of L2's program."""
-    return [PROGRAMS[verb] for verb in (word.partition(":")[0] for word in words)
-            if verb in PROGRAMS]
+    """What PROGRAMS has for the words of L2's program, by word."""
+    verbs = [word.partition(":")[0] for word in words]
+    return {verb: PROGRAMS[verb] for verb in verbs if verb in PROGRAMS}
 
 
 def unpacked(program):

@@ -415,6 +415,16 @@ def l2_testpmd(record, _scenario):
     return bool(good), text
 
 
+@check
+def l2_refused(record, _scenario):
+    """L2's kernel refused to give a device to a program, and said why."""
+    results = _l2(record, "container")
+    if not results:
+        return False, "the program did not get to its end"
+    return (results[-1].get("f_result") == "refused"
+            and "1:1" in results[-1].get("f_said", "")), results[-1]["text"]
+
+
 # What guest/peercheck.c finds, in its order
 PEER = {"write": "arrived", "read": "arrived", "decode_off": "blocked", "memory": "arrived",
         "write_again": "arrived", "read_again": "arrived"}

@@ -59,8 +59,9 @@ class PickTest(unittest.TestCase):
 
 class ProgramsTest(unittest.TestCase):
     def test_words_that_run_programs_of_debian(self):
-        self.assertEqual(stock.programs(["read", "sync:testpmd"]), [])
-        self.assertEqual(stock.programs(["read", "testpmd"]), [stock.PROGRAMS["testpmd"]])
+        self.assertEqual(stock.programs(["read", "sync:testpmd"]), {})
+        self.assertEqual(stock.programs(["read", "testpmd"]),
+                         {"testpmd": stock.PROGRAMS["testpmd"]})
 
     def test_a_kernel_carries_what_they_need(self):
         seen = {}

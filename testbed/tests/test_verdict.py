@@ -390,6 +390,18 @@ class Verdict(unittest.TestCase):
             held, _ = verdict.CHECKS["l2_testpmd"](record, make_scenario())
             self.assertEqual(held, holds, (answered, rest))
 
+    def test_a_device_that_the_guest_gave_to_a_program_was_not_refused(self):
+        said = "vfio-pci_0000:01:00.0:_1:1_mapping"
+        for text, holds in (("refused step=iommu error=22 said=" + said, True),
+                            ("refused step=iommu error=22 said=", False),
+                            ("opened said=" + said, False), (" /dev/vfio/vfio: said=", False)):
+            record = good_record()
+            self.assertFalse(verdict.CHECKS["l2_refused"](record, make_scenario())[0])
+            record["report"]["l2"].append(
+                records.parse_report("9.3 l2 3.3 container pci=0000:01:00.0 result=" + text))
+            held, _ = verdict.CHECKS["l2_refused"](record, make_scenario())
+            self.assertEqual(held, holds, text)
+
     def test_pasid_that_the_host_never_saw_fails(self):
         record = good_record()
         limited = make_scenario(limits={"pasid": 0x64})

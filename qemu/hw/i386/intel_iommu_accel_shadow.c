@@ -72,6 +72,34 @@ static void vtd_accel_mapping_forget(VTDAccelShadowTable *t,
     g_free(m);
 }
 
+/* Free a mapping of a shadow that is gone, or one that has none left */
+static void vtd_accel_shadow_free_one(VTDAccelShadowTable *t)
+{
+    VTDAccelShadow *shadow = QLIST_FIRST(&t->dead);
+    VTDAccelMapping *m;
+
+    if (!shadow) {
+        return;
+    }
+    m = vtd_accel_mapping_find(shadow, 0, UINT64_MAX);
+    if (m) {
+        vtd_accel_mapping_forget(t, shadow, m);
+    } else {
+        QLIST_REMOVE(shadow, next);
+        g_free(shadow);
+    }
+}
+
+/*
+ * Before something is allocated, free two of what is gone: a guest that has
+ * copies begun anew before they are complete could pile them up otherwise.
+ */
+static void vtd_accel_shadow_make_room(VTDAccelShadowTable *t)
+{
+    vtd_accel_shadow_free_one(t);
+    vtd_accel_shadow_free_one(t);
+}
+
 static void G_GNUC_PRINTF(2, 3) vtd_accel_shadow_fail(VTDAccelShadow *shadow,
                                                       const char *fmt, ...)
 {
@@ -373,8 +401,10 @@ static bool vtd_accel_shadow_leaf_fn(VTDAccelLegacyWalk *walk,
         return false;
     }
     if (m.mapped) {
-        VTDAccelMapping *kept = g_memdup2(&m, sizeof(m));
+        VTDAccelMapping *kept;
 
+        vtd_accel_shadow_make_room(u->t);
+        kept = g_memdup2(&m, sizeof(m));
         shadow->mapped += m.mapped;
         interval_tree_insert(&kept->node, &shadow->mappings);
         u->t->s->accel->legacy->entries++;
@@ -486,20 +516,12 @@ bool vtd_accel_shadow_continue(VTDAccelShadowTable *t)
 bool vtd_accel_shadow_free_dead(VTDAccelShadowTable *t)
 {
     const VTDAccelWork *work = &t->s->accel->work;
-    VTDAccelShadow *shadow;
-    VTDAccelMapping *m;
 
-    while ((shadow = QLIST_FIRST(&t->dead))) {
+    while (!QLIST_EMPTY(&t->dead)) {
         if (!vtd_accel_in_piece(work) || vtd_accel_must_yield(work)) {
             return false;
         }
-        m = vtd_accel_mapping_find(shadow, 0, UINT64_MAX);
-        if (m) {
-            vtd_accel_mapping_forget(t, shadow, m);
-        } else {
-            QLIST_REMOVE(shadow, next);
-            g_free(shadow);
-        }
+        vtd_accel_shadow_free_one(t);
     }
     return true;
 }
@@ -600,6 +622,7 @@ static VTDAccelHwpt *vtd_accel_shadow_alloc(const VTDAccelKey *key,
     VTDAccelShadow *shadow = NULL;
 
     *ret = 0;
+    vtd_accel_shadow_make_room(t);
     if (vtd_accel_shadow_block_migration(t, errp)) {
         shadow = vtd_accel_shadow_new(key, dev_id, errp);
         t->s->accel->legacy->refused += !shadow;

@@ -39,6 +39,16 @@ static char *vfio_nesting_group(VFIODevice *vbasedev)
 }
 
 /*
+ * Is a device nested that was attached some time ago?  Its bus cannot be asked:
+ * one that is being unplugged has left it, and is attached for a while yet.
+ */
+static bool vfio_nesting_attached(const VFIODevice *vbasedev)
+{
+    return vbasedev->hwpt &&
+           vbasedev->hwpt->hwpt_flags & IOMMU_HWPT_ALLOC_NEST_PARENT;
+}
+
+/*
  * Attaching one device of a group attaches them all.  A guest that configures
  * them one by one would not get what it asks for, so a device of a group can
  * be nested only if it is the only one that is assigned.
@@ -52,7 +62,7 @@ static bool vfio_nesting_check_group(VFIODevice *vbasedev, Error **errp)
         g_autofree char *other_group = vfio_nesting_group(other);
 
         if (group && !g_strcmp0(group, other_group) &&
-            (vfio_device_is_nested(vbasedev) || vfio_device_is_nested(other))) {
+            (vfio_device_is_nested(vbasedev) || vfio_nesting_attached(other))) {
             error_setg(errp, "it shares IOMMU group %s with %s, which is "
                        "assigned already: the vIOMMU needs groups of one "
                        "device, assign only one of them",

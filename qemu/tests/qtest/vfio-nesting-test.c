@@ -135,6 +135,35 @@ static void test_group_bypass_refused(void)
     fakehost_free(t.host);
 }
 
+/*
+ * The first one has left its bus, and is attached for as long as something
+ * refers to it: that is another thread's to end, and may have
+ */
+static void test_group_leaving(void)
+{
+    g_autofree char *error = NULL;
+    g_autofree char *again = NULL;
+    VtdAccelTest t;
+
+    if (!start_bypass(&t)) {
+        return;
+    }
+    fakehost_plug(t.host, 0);
+    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'device_del',"
+                             " 'arguments': { 'id': %s } }", fakehost_dev(0));
+    fakehost_set_power(t.host, 0, false);
+    error = plug_bypass(&t, 1);
+    qtest_qmp_eventwait(t.host->qts, "DEVICE_DELETED");
+    g_test_message("%s", error ?: "was gone already");
+    if (error) {
+        expect_group(error, "dev0");
+        again = plug_bypass(&t, 1);
+        g_assert_cmpstr(again, ==, NULL);
+    }
+    g_assert_cmpuint(fakehost_device(t.host, "dev1")->pt_id, !=, 0);
+    fakehost_free(t.host);
+}
+
 /* Without the vIOMMU they share everything, and may */
 static void test_group_bypass_accepted(void)
 {
@@ -333,6 +362,8 @@ int main(int argc, char **argv)
                         test_mdev_refused);
     qtest_add_func("/vfio-nesting/group/one-bypasses_refused",
                    test_group_bypass_refused);
+    qtest_add_func("/vfio-nesting/group/first-leaves_no-abort",
+                   test_group_leaving);
     qtest_add_func("/vfio-nesting/group/both-bypass_accepted",
                    test_group_bypass_accepted);
     qtest_add_func("/vfio-nesting/group/two-groups_accepted",

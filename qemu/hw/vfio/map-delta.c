@@ -82,12 +82,22 @@ static int vfio_map_area_map(VFIOContainerBase *bcontainer, VFIOMapArea *area)
     return ret;
 }
 
-/* A device does not reach its own BARs by DMA */
-static bool vfio_map_delta_has_peers(const VFIOContainerBase *bcontainer)
+/* The only device of a container, NULL if there are more or none yet */
+static VFIODevice *vfio_map_delta_lone(const VFIOContainerBase *bcontainer)
 {
     VFIODevice *first = QLIST_FIRST(&bcontainer->device_list);
 
-    return first && QLIST_NEXT(first, container_next);
+    return first && !QLIST_NEXT(first, container_next) ? first : NULL;
+}
+
+/* A device does not reach its own BARs by DMA */
+static bool vfio_map_delta_is_reached(const VFIOContainerBase *bcontainer,
+                                      MemoryRegion *mr)
+{
+    VFIODevice *lone = vfio_map_delta_lone(bcontainer);
+
+    return !memory_region_is_ram_device(mr) || !lone ||
+           memory_region_owner(mr) != OBJECT(lone->dev);
 }
 
 static int vfio_map_area_new(VFIOContainerBase *bcontainer, MemoryRegion *mr,
@@ -103,7 +113,7 @@ static int vfio_map_area_new(VFIOContainerBase *bcontainer, MemoryRegion *mr,
     area->vaddr = vaddr;
     area->readonly = readonly;
     area->is_bar = memory_region_is_ram_device(mr);
-    if (!area->is_bar || vfio_map_delta_has_peers(bcontainer)) {
+    if (vfio_map_delta_is_reached(bcontainer, mr)) {
         ret = vfio_map_area_map(bcontainer, area);
     }
     if (ret) {
@@ -236,10 +246,8 @@ int vfio_map_delta_add(VFIOContainerBase *bcontainer, MemoryRegion *mr,
 
         vfio_map_area_set_stale(delta, area, !keep);
     }
-    ret = vfio_map_delta_unmap(bcontainer, iova, last);
-    if (!ret) {
-        ret = vfio_map_delta_fill(bcontainer, mr, iova, last, vaddr, readonly);
-    }
+    ret = vfio_map_delta_unmap(bcontainer, iova, last) ? -EEXIST :
+          vfio_map_delta_fill(bcontainer, mr, iova, last, vaddr, readonly);
     if (ret) {
         vfio_map_delta_set_stale(delta, iova, last);
         vfio_map_delta_unmap(bcontainer, iova, last);
@@ -285,7 +293,7 @@ void vfio_map_delta_add_peer(VFIOContainerBase *bcontainer)
 {
     VFIOMapArea *area, *next;
 
-    if (!bcontainer->delta || !vfio_map_delta_has_peers(bcontainer)) {
+    if (!bcontainer->delta || vfio_map_delta_lone(bcontainer)) {
         return;
     }
     area = vfio_map_area_first(bcontainer->delta, 0, HWADDR_MAX);

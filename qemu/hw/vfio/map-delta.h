@@ -20,8 +20,8 @@
  * still is then gets unmapped, areas that follow each other by one call.
  *
  * BARs are areas, too, but never come back: a reset of their device may have
- * moved what is behind them.  They are not mapped as long as there is one
- * device only: it cannot reach its own by DMA, and firmware moves them about.
+ * moved what is behind them.  Those of a container's only device are not
+ * mapped: it cannot reach its own by DMA, and firmware moves them about.
  * What a guest maps through an emulated vIOMMU, and memory that is populated in
  * parts, are not areas.
  */
@@ -51,7 +51,8 @@ void vfio_map_delta_stop(VFIOContainerBase *bcontainer);
  * @readonly: map it without the permission to write
  *
  * Returns: 0 on success; a negative errno if the host refuses, in which case
- *          nothing is mapped there, or is stale if that cannot be unmapped.
+ *          nothing is mapped there; -EEXIST if something stays there, stale,
+ *          because the host does not unmap it, which the commit reports.
  */
 int vfio_map_delta_add(VFIOContainerBase *bcontainer, MemoryRegion *mr,
                        hwaddr iova, hwaddr size, void *vaddr, bool readonly);

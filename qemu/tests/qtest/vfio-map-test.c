@@ -621,6 +621,9 @@ static void test_replace_refused(void)
     set_pam(&t, 3, 0x03);
     fakehost_clear_rules(t.host);
     g_assert_cmpuint(fakehost_err_lines(t.host, mark, "DMA to pc.ram"), ==, 1);
+    /* The parts of a ROM beside it, too */
+    g_assert_cmpuint(fakehost_err_lines(t.host, mark, "map it: File exists"),
+                     ==, fakehost_err_lines(t.host, mark, "vfio: DMA to "));
     g_assert_cmpuint(fakehost_err_lines(t.host, mark, STILL_THERE), ==, 1);
     g_assert_cmpint(dma(&t, PAM_RANGE(3), 1), ==, -EACCES);
     g_assert_cmpint(dma(&t, 1 * MiB, 1), ==, 0);

@@ -17,7 +17,8 @@
 #define OFFSET          0x108
 #define VALUE           0x1122334455667788ull
 
-static bool start(VtdAccelTest *t, const char *device)
+/* @iommufds: more than 1 if the test plugs the devices */
+static bool start_with(VtdAccelTest *t, const char *device, unsigned iommufds)
 {
     g_autofree char *host =
         g_strdup_printf("iommu iommu0 type=vtd cap=0x%" PRIx64 " ecap=0x%"
@@ -25,11 +26,16 @@ static bool start(VtdAccelTest *t, const char *device)
                         "device dev1 iommu=iommu0 %s\n", (uint64_t)HOST_CAP,
                         (uint64_t)HOST_ECAP, device, device);
     VtdAccelSetup setup = {
-        .host = host, .devices = 2,
+        .host = host, .devices = iommufds > 1 ? 0 : 2, .iommufds = iommufds,
         .args = "-device bochs-display,addr=0x10 ",
     };
 
     return vtd_accel_start(t, &setup);
+}
+
+static bool start(VtdAccelTest *t, const char *device)
+{
+    return start_with(t, device, 1);
 }
 
 static void set_command(VtdAccelTest *t, uint16_t bdf, uint16_t command)
@@ -355,6 +361,29 @@ static void test_lone(void)
     fakehost_free(t.host);
 }
 
+/* A device of another iommufd object is nobody's own */
+static void test_lone_beside_other(void)
+{
+    g_autofree char *error = NULL;
+    VtdAccelTest t;
+
+    if (!start_with(&t, "dmabuf=1", 2)) {
+        return;
+    }
+    fakehost_plug(t.host, 0);
+    error = fakehost_try_plug(t.host, 1, ", 'iommufd': 'iommufd1'");
+    g_assert_cmpstr(error, ==, NULL);
+    g_assert_cmpuint(fakehost_objects(t.host, FAKEHOST_OBJ_IOAS), ==, 2);
+    fakehost_set_power(t.host, 0, true);
+    place_bar(&t);
+    expect_blocked(&t);
+    set_memory(&t, true);
+    expect_reached(&t);
+    set_memory(&t, false);
+    expect_blocked(&t);
+    fakehost_free(t.host);
+}
+
 /* The host refuses it only then */
 static void test_lone_refused(void)
 {
@@ -447,6 +476,8 @@ int main(int argc, char **argv)
     qtest_add_func("/vfio-peer/unplugged_unmap-refused", test_unplug_refused);
     qtest_add_func("/vfio-peer/lone_mapped-for-next", test_lone);
     qtest_add_func("/vfio-peer/lone_refused-then", test_lone_refused);
+    qtest_add_func("/vfio-peer/lone-beside-other_reached",
+                   test_lone_beside_other);
     qtest_add_cases("/vfio-peer/refused", refusal_cases, test_refused);
     return g_test_run();
 }

@@ -34,8 +34,7 @@ typedef struct VTDAccelShadowTable {
     VTDAccelHwptTable table;
     IntelIOMMUState *s;
     QLIST_HEAD(, VTDAccelShadow) shadows;
-    QLIST_HEAD(, VTDAccelShadow) dead;  /* gone, what they had is to be freed:
-                                           at most what there was at one time */
+    QLIST_HEAD(, VTDAccelShadow) dead;  /* gone, what they had is to be freed */
     Error *blocker;         /* of migration, while there are shadows */
     uint64_t limit;         /* bytes that one shadow may map */
 } VTDAccelShadowTable;

@@ -42,6 +42,8 @@
 
 #define STE_CFG_BYPASS_ALL      4
 #define STE_CFG_S1_ONLY         5
+#define STE_S1FMT_LINEAR        0
+#define STE_S1FMT_RESERVED      3
 #define STE_S1DSS_RESERVED      3
 #define STE_EATS_FULL           1
 

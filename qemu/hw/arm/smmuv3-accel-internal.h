@@ -36,6 +36,7 @@ typedef struct SMMUv3AccelFeatures {
     int ats;            /* IDR0.ATS */
     int oas;            /* IDR5.OAS, encoded */
     int ssidsize;       /* IDR1.SSIDSIZE, in bits */
+    int cd2l;           /* IDR0.CD2L */
     int asid16;         /* IDR0.ASID16 */
     int bbml;           /* IDR3.BBML */
 } SMMUv3AccelFeatures;

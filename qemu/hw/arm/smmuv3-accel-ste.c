@@ -127,14 +127,19 @@ static bool smmuv3_accel_check_s1(SMMUv3Accel *accel, const uint64_t *ste,
 {
     unsigned int cdmax = STE0_S1CDMAX(ste[0]);
     unsigned int eats = STE1_EATS(ste[1]);
+    unsigned int fmt = cdmax ? STE0_S1FMT(ste[0]) : STE_S1FMT_LINEAR;
 
     if (cdmax > accel->features.ssidsize) {
         return smmuv3_accel_bad(t, SMMU_EVT_C_BAD_STE, "its stream table entry "
                                 "has more substreams than SSIDSIZE");
     }
-    if (cdmax && STE0_S1FMT(ste[0])) {
+    if (fmt != STE_S1FMT_LINEAR && !accel->features.cd2l) {
         return smmuv3_accel_bad(t, SMMU_EVT_C_BAD_STE, "its stream table entry "
                                 "has a two-level CD table");
+    }
+    if (fmt == STE_S1FMT_RESERVED) {
+        return smmuv3_accel_bad(t, SMMU_EVT_C_BAD_STE, "its stream table entry "
+                                "has a reserved S1Fmt");
     }
     if (cdmax && STE1_S1DSS(ste[1]) == STE_S1DSS_RESERVED) {
         return smmuv3_accel_bad(t, SMMU_EVT_C_BAD_STE, "its stream table entry "

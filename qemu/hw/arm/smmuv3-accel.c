@@ -75,11 +75,14 @@ static void smmuv3_accel_freeze(SMMUv3Accel *accel, HostIOMMUDevice *hiod)
     smmuv3_accel_set_auto(&f->ssidsize,
                           MIN(FIELD_EX32(info->idr[1], IDR1, SSIDSIZE),
                               SMMUV3_ACCEL_SSIDSIZE_MAX));
+    /* The architecture has it only with substreams (SMMUv3 6.3.1) */
+    smmuv3_accel_set_auto(&f->cd2l, f->ssidsize > 0 &&
+                          FIELD_EX32(info->idr[0], IDR0, CD2L));
     smmuv3_accel_set_auto(&f->asid16, FIELD_EX32(info->idr[0], IDR0, ASID16));
     smmuv3_accel_set_auto(&f->bbml, MIN(FIELD_EX32(info->idr[3], IDR3, BBML),
                                         2));
     trace_smmuv3_accel_freeze(hiod->name, f->ril, f->ats, f->oas, f->ssidsize,
-                              f->asid16, f->bbml);
+                              f->cd2l, f->asid16, f->bbml);
 }
 
 /* The end of guest memory, that which may be plugged included */
@@ -138,6 +141,7 @@ static void smmuv3_accel_machine_done(Notifier *notifier, void *data)
     }
     smmuv3_accel_check_memory(accel);
     /* Without a host device: values that every host has */
+    smmuv3_accel_set_auto(&f->cd2l, 0);
     smmuv3_accel_set_auto(&f->asid16, 1);
     smmuv3_accel_set_auto(&f->bbml, 0);
 }
@@ -152,6 +156,7 @@ void smmuv3_accel_init_regs(SMMUv3State *s)
     f = &s->s_accel->features;
     s->idr[0] = FIELD_DP32(s->idr[0], IDR0, ATS, f->ats);
     s->idr[0] = FIELD_DP32(s->idr[0], IDR0, ASID16, f->asid16);
+    s->idr[0] = FIELD_DP32(s->idr[0], IDR0, CD2L, f->cd2l);
     s->idr[1] = FIELD_DP32(s->idr[1], IDR1, SSIDSIZE, f->ssidsize);
     /* The kernel does not say whether the host has it */
     s->idr[3] = FIELD_DP32(s->idr[3], IDR3, HAD, 0);
@@ -233,10 +238,13 @@ static bool smmuv3_accel_check_features(SMMUv3Accel *accel,
     int ril = FIELD_EX32(info->idr[3], IDR3, RIL);
     int bbml = FIELD_EX32(info->idr[3], IDR3, BBML);
     int asid16 = FIELD_EX32(info->idr[0], IDR0, ASID16);
+    int cd2l = FIELD_EX32(info->idr[0], IDR0, CD2L);
     int oas = smmuv3_accel_host_oas(info);
     const SMMUv3AccelCheck checks[] = {
         { "substream bits (IDR1.SSIDSIZE)", ssidsize, f->ssidsize,
           ssidsize >= f->ssidsize, "lower ssidsize=" },
+        { "two-level CD tables (IDR0.CD2L)", cd2l, f->cd2l, cd2l >= f->cd2l,
+          "have it there at start" },
         { "range invalidation (IDR3.RIL)", ril, f->ril, ril >= f->ril,
           "use ril=off" },
         { "output address bits (IDR5.OAS)", smmuv3_accel_oas_bits[oas],
@@ -409,7 +417,7 @@ static bool smmuv3_accel_check_props(SMMUv3State *s, SMMUv3AccelFeatures *f,
     f->ssidsize = (int)s->ssidsize - SSID_SIZE_MODE_0;
     f->ril = smmuv3_accel_on_off(s->ril);
     f->ats = smmuv3_accel_on_off(s->ats);
-    f->asid16 = f->bbml = SMMUV3_ACCEL_AUTO;
+    f->cd2l = f->asid16 = f->bbml = SMMUV3_ACCEL_AUTO;
 
     early = bus ? pci_viommu_find_early(bus, smmuv3_accel_is_early) : NULL;
     if (early) {

@@ -20,10 +20,12 @@
 #define HOST_IDR0_ATS       (1u << 10)
 #define HOST_IDR0_TTF       (2u << 2)
 #define HOST_IDR0_TTENDIAN  (2u << 21)
+#define HOST_IDR0_CD2L      (1u << 19)
 #define HOST_IDR0_STLEVEL   (1u << 27)
 #define HOST_IDR0           (3u | HOST_IDR0_TTF | 1u << 4 | HOST_IDR0_ATS | \
-                             1u << 12 | 1u << 18 | HOST_IDR0_TTENDIAN | \
-                             HOST_IDR0_STALL_NONE | HOST_IDR0_STLEVEL)
+                             1u << 12 | 1u << 18 | HOST_IDR0_CD2L | \
+                             HOST_IDR0_TTENDIAN | HOST_IDR0_STALL_NONE | \
+                             HOST_IDR0_STLEVEL)
 #define HOST_IDR1_SSIDSIZE(bits) ((uint32_t)(bits) << 6)
 #define HOST_IDR1           (16u | HOST_IDR1_SSIDSIZE(16))
 #define HOST_IDR3_FWB       (1u << 8)

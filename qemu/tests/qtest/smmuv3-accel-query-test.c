@@ -161,6 +161,8 @@ static void test_capabilities(void)
     g_assert_cmpint(viommu_capability(device, "oas-bits"), ==, 48);
     g_assert_cmpint(viommu_capability(info, "ssidsize"), ==, 4);
     g_assert_cmpint(viommu_capability(device, "ssidsize"), ==, 16);
+    g_assert_cmpint(viommu_capability(info, "cd2l"), ==, 0);
+    g_assert_cmpint(viommu_capability(device, "cd2l"), ==, 1);
     g_assert_cmpint(viommu_capability(device, "bbml"), ==, 2);
     qobject_unref(info);
     fakehost_free(t.host);

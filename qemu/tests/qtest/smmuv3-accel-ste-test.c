@@ -120,6 +120,7 @@ static const struct Fields {
     uint64_t ste[2];
     uint64_t host[2];           /* word 0 is 0: refused, with an event */
     uint32_t idr0;              /* of the host, XOR HOST_IDR0 */
+    bool as_host;               /* the guest is told what the host has */
 } fields[] = {
     { "plain", { SMMUV3_STE_S1 | CDS, 0 }, { SMMUV3_STE_S1 | CDS, 0 } },
     { "all-allowed",
@@ -137,6 +138,22 @@ static const struct Fields {
       HOST_IDR0_STALL_NONE },
     { "too-many-substreams", { SMMUV3_STE_S1 | CDS | S1CDMAX(5), 0 } },
     { "two-level-cds", { SMMUV3_STE_S1 | CDS | S1CDMAX(2) | S1FMT(2), 0 } },
+    { "two-level-cds-64k_host",
+      { SMMUV3_STE_S1 | CDS | S1CDMAX(16) | S1FMT(2), 2 },
+      { SMMUV3_STE_S1 | CDS | S1CDMAX(16) | S1FMT(2), 2 }, .as_host = true },
+    { "two-level-cds-4k_host",
+      { SMMUV3_STE_S1 | CDS | S1CDMAX(7) | S1FMT(1), 2 },
+      { SMMUV3_STE_S1 | CDS | S1CDMAX(7) | S1FMT(1), 2 }, .as_host = true },
+    { "two-level-cds-too-many_host",
+      { SMMUV3_STE_S1 | CDS | S1CDMAX(17) | S1FMT(2), 2 }, .as_host = true },
+    { "two-level-cds_host-without",
+      { SMMUV3_STE_S1 | CDS | S1CDMAX(16) | S1FMT(2), 2 },
+      .idr0 = HOST_IDR0_CD2L, .as_host = true },
+    { "s1fmt-reserved_host",
+      { SMMUV3_STE_S1 | CDS | S1CDMAX(16) | S1FMT(3), 2 }, .as_host = true },
+    /* There is one CD, not a table */
+    { "s1fmt-ignored", { SMMUV3_STE_S1 | CDS | S1FMT(3), 0 },
+      { SMMUV3_STE_S1 | CDS | S1FMT(3), 0 } },
     { "s1dss-reserved", { SMMUV3_STE_S1 | CDS | S1CDMAX(2), 3 } },
     { "split-stage-ats", { SMMUV3_STE_S1 | CDS, 2ull << 28 } },
     { "eats-reserved", { SMMUV3_STE_S1 | CDS, 3ull << 28 } },
@@ -147,7 +164,9 @@ static const struct Fields {
 static void test_fields(const void *data)
 {
     const struct Fields *c = data;
-    Smmuv3AccelSetup setup = { .devices = 1, .idr0 = c->idr0 };
+    Smmuv3AccelSetup setup = {
+        .cold = c->as_host, .devices = !c->as_host, .idr0 = c->idr0,
+    };
     g_autofree char *line = NULL;
     g_autofree char *ste = NULL;
     Smmuv3AccelTest t;

@@ -44,7 +44,7 @@
 
 /* A host that can do everything (SMMUv3 6.3.1 to 6.3.6) */
 #define HOST_IDR0       (3u | 2u << 2 | 1u << 4 | 1u << 10 | 1u << 12 | \
-                         1u << 18 | 2u << 21 | 1u << 24 | 1u << 27)
+                         1u << 18 | 1u << 19 | 2u << 21 | 1u << 24 | 1u << 27)
 #define HOST_IDR1       (16u | 16u << 6)
 #define HOST_IDR3       (1u << 8 | 1u << 10 | 2u << 11)
 #define HOST_IDR5       (5u | 7u << 4)

@@ -131,9 +131,9 @@ static void read_s1(const uint64_t *ste, bool ats, Reading *r)
     unsigned cdmax = ste[0] >> 59;
     unsigned eats = extract64(ste[1], 28, 2);
 
-    /* Without IDR0.CD2L there are no CD tables of two levels */
+    /* With IDR0.CD2L CD tables may have two levels; S1Fmt 3 is reserved */
     if (cdmax > SMMUV3_FUZZ_SSIDSIZE ||
-        (cdmax && (extract64(ste[0], 4, 2) || (ste[1] & 3) == 3)) ||
+        (cdmax && (extract64(ste[0], 4, 2) == 3 || (ste[1] & 3) == 3)) ||
         eats == 2) {
         return;
     }

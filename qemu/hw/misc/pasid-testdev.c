@@ -3,8 +3,9 @@
  *
  * QEMU has no other device that tags its requests with a process address space
  * id, so that PASID table entries of the emulated VT-d other than that of
- * requests without PASID could not be tested with DMA. This one reads or writes
- * eight bytes at a time and says how that went. BAR 0 has 128 sets of
+ * requests without PASID, and substreams of the emulated SMMUv3, could not be
+ * tested with DMA. This one reads or writes eight bytes at a time and says how
+ * that went. BAR 0 has 128 sets of
  * registers, 32 bytes each, little endian, for naturally aligned accesses:
  *
  *   0x00  64 bits  address
@@ -28,8 +29,8 @@
  *                  page requests until they are enabled anew
  *   0x1c  32 bits  page requests made
  *
- * ATS and PRI are there with pri=on. There is no cache of translations. It has
- * no interrupts.
+ * ATS and PRI are there with pri=on, and need a VT-d. There is no cache of
+ * translations. It has no interrupts.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -39,6 +40,7 @@
 #include "qemu/module.h"
 #include "qemu/timer.h"
 #include "qapi/error.h"
+#include "hw/arm/smmu-common.h"
 #include "hw/i386/intel_iommu.h"
 #include "hw/i386/intel_iommu_ats.h"
 #include "hw/i386/intel_iommu_prq.h"
@@ -126,18 +128,25 @@ static IntelIOMMUState *pasid_testdev_iommu(void)
                                                   TYPE_INTEL_IOMMU_DEVICE);
 }
 
-/* The IOMMU's view of requests with this PASID, NULL if there may be none */
-static VTDAddressSpace *pasid_testdev_vtd_as(PasidTestdev *t, uint32_t pasid)
+/* Software lets the device make requests, and such that have this PASID */
+static bool pasid_testdev_may_request(PasidTestdev *t, uint32_t pasid)
 {
     PCIDevice *dev = PCI_DEVICE(t);
     uint16_t control = pci_get_word(dev->config + PASID_TESTDEV_CAP +
                                     PCI_PASID_CTRL);
+
+    return pci_get_word(dev->config + PCI_COMMAND) & PCI_COMMAND_MASTER &&
+           (pasid == PCI_NO_PASID ||
+            (control & PCI_PASID_CTRL_ENABLE && !(pasid >> t->pasid_bits)));
+}
+
+/* The VT-d's view of requests with this PASID, NULL if there may be none */
+static VTDAddressSpace *pasid_testdev_vtd_as(PasidTestdev *t, uint32_t pasid)
+{
+    PCIDevice *dev = PCI_DEVICE(t);
     IntelIOMMUState *iommu = pasid_testdev_iommu();
 
-    if (!iommu ||
-        !(pci_get_word(dev->config + PCI_COMMAND) & PCI_COMMAND_MASTER) ||
-        (pasid != PCI_NO_PASID &&
-         (!(control & PCI_PASID_CTRL_ENABLE) || pasid >> t->pasid_bits))) {
+    if (!iommu || !pasid_testdev_may_request(t, pasid)) {
         return NULL;
     }
     return vtd_find_add_as(iommu, pci_get_bus(dev), dev->devfn, pasid);
@@ -149,9 +158,14 @@ static AddressSpace *pasid_testdev_as(PasidTestdev *t, uint32_t pasid)
     PCIDevice *dev = PCI_DEVICE(t);
     VTDAddressSpace *as;
 
+    if (!pasid_testdev_may_request(t, pasid)) {
+        return NULL;
+    }
     if (pasid == PCI_NO_PASID) {
-        return pci_get_word(dev->config + PCI_COMMAND) & PCI_COMMAND_MASTER ?
-               pci_get_address_space(dev) : NULL;
+        return pci_get_address_space(dev);
+    }
+    if (!pasid_testdev_iommu()) {
+        return smmu_pasid_address_space(dev, pasid);
     }
     as = pasid_testdev_vtd_as(t, pasid);
     return as ? &as->as : NULL;

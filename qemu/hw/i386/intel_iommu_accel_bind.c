@@ -452,8 +452,8 @@ static void vtd_accel_replace(VTDAccelHwpt *hwpt)
                                &err);
         }
         if (!fresh) {
-            vtd_accel_log(b, true, "cannot replace the HWPT that the host "
-                          "refuses to invalidate: %s", error_get_pretty(err));
+            vtd_accel_log(b, true, "cannot replace its HWPT: %s",
+                          error_get_pretty(err));
             vtd_accel_block(b);
         } else {
             vtd_accel_hwpt_get(fresh);
@@ -478,5 +478,27 @@ void vtd_accel_flush(VTDAccel *accel, VTDAccelS1 *s1)
                          error_get_pretty(err));
         error_free(err);
         vtd_accel_replace(&s1->hwpt);
+    }
+}
+
+static void vtd_accel_note_requests(VTDAccelS1 *s1, void *opaque)
+{
+    if (s1->hwpt.key.hwpt_flags & IOMMU_HWPT_FAULT_ID_VALID) {
+        vtd_accel_hwpt_get(&s1->hwpt);
+        g_ptr_array_add(opaque, &s1->hwpt);
+    }
+}
+
+void vtd_accel_refuse_requests(VTDAccel *accel)
+{
+    g_autoptr(GPtrArray) hwpts = g_ptr_array_new();
+
+    vtd_accel_s1_foreach(&accel->s1s, vtd_accel_note_requests, hwpts);
+    for (guint i = 0; i < hwpts->len; i++) {
+        VTDAccelHwpt *hwpt = g_ptr_array_index(hwpts, i);
+
+        vtd_accel_spend(&accel->work, VTD_ACCEL_IOCTL_WORK);
+        vtd_accel_replace(hwpt);
+        vtd_accel_hwpt_put(hwpt);
     }
 }

@@ -64,4 +64,12 @@ void vtd_accel_unstick(VTDAccelDevice *dev);
 /* vtd_accel_flush: have the host do what is queued on @s1, or replace @s1 */
 void vtd_accel_flush(VTDAccel *accel, VTDAccelS1 *s1);
 
+/**
+ * vtd_accel_refuse_requests: have the host answer the page requests that wait,
+ * read or not, by invalid
+ *
+ * Fresh HWPTs take the place of those that report page requests.
+ */
+void vtd_accel_refuse_requests(VTDAccel *accel);
+
 #endif

@@ -12,6 +12,7 @@
 #include "hw/pci/pci_bus.h"
 #include "system/iommufd-compat.h"
 #include "system/runstate.h"
+#include "intel_iommu_accel_bind.h"
 #include "intel_iommu_accel_prq.h"
 #include "intel_iommu_accel_tables.h"
 #include "intel_iommu_prq.h"
@@ -19,9 +20,15 @@
 
 /*
  * Requests that one read takes.  Linux lets a device have as many outstanding,
- * so that the largest group fits.
+ * so that only a group begun before a reset of the device can be larger.
  */
 #define VTD_ACCEL_PRQ_RECORDS       2048
+
+/* Such a group is read as well, if the largest queue of a guest has room */
+#define VTD_ACCEL_PRQ_RECORDS_MAX   16383
+
+/* A read that brings nothing is made so often while there seems to be some */
+#define VTD_ACCEL_PRQ_TRIES         8
 
 /* Groups that wait for an answer of the guest: others are refused */
 #define VTD_ACCEL_PRQ_GROUPS        4096
@@ -49,13 +56,13 @@ typedef struct VTDAccelPrqGroup {
 
 /* What is needed once there is a fault queue */
 struct VTDAccelPrqBuffers {
-    struct iommu_hwpt_pgfault records[VTD_ACCEL_PRQ_RECORDS];
-    VTDPageRequest requests[VTD_ACCEL_PRQ_RECORDS];
-    VTDAccelPrqGroup groups[VTD_ACCEL_PRQ_RECORDS];
+    struct iommu_hwpt_pgfault records[VTD_ACCEL_PRQ_RECORDS_MAX];
+    VTDPageRequest requests[VTD_ACCEL_PRQ_RECORDS_MAX];
+    VTDAccelPrqGroup groups[VTD_ACCEL_PRQ_RECORDS_MAX];
     uint32_t num_requests;
     uint32_t num_groups;
     struct iommu_hwpt_page_response answers[2 * VTD_ACCEL_PRQ_GROUPS +
-                                            VTD_ACCEL_PRQ_RECORDS];
+                                            VTD_ACCEL_PRQ_RECORDS_MAX];
 };
 
 /* What a response names: the requester as the guest was told */
@@ -345,6 +352,40 @@ static void vtd_accel_prq_deliver(VTDAccel *accel, uint32_t num)
     }
 }
 
+static bool vtd_accel_prq_is_readable(const VTDAccelPrq *prq)
+{
+    GPollFD poll = { .fd = prq->fd, .events = G_IO_IN };
+
+    return g_poll(&poll, 1, 0) > 0;
+}
+
+/*
+ * Returns what read() does; with EMSGSIZE, the first group has too many
+ * requests.  A host may say so by EINVAL, or by 0 as if there was nothing.
+ */
+static ssize_t vtd_accel_prq_read_records(VTDAccel *accel)
+{
+    VTDAccelPrq *prq = &accel->prq;
+    struct iommu_hwpt_pgfault *records = prq->buffers->records;
+    size_t size = VTD_ACCEL_PRQ_RECORDS * sizeof(*records);
+    ssize_t n;
+
+    for (int i = 0; i < VTD_ACCEL_PRQ_TRIES; i++) {
+        vtd_accel_spend(&accel->work, VTD_ACCEL_IOCTL_WORK);
+        n = RETRY_ON_EINTR(read(prq->fd, records, size));
+        if (n > 0 || (n < 0 && errno != EINVAL) ||
+            (!n && !vtd_accel_prq_is_readable(prq))) {
+            return n;
+        }
+        if (n < 0 && size == sizeof(prq->buffers->records)) {
+            break;
+        }
+        size = sizeof(prq->buffers->records);
+    }
+    errno = EMSGSIZE;
+    return -1;
+}
+
 /* Returns what read() does */
 static ssize_t vtd_accel_prq_read_some(VTDAccel *accel)
 {
@@ -360,8 +401,14 @@ static ssize_t vtd_accel_prq_read_some(VTDAccel *accel)
             return -1;
         }
     }
-    vtd_accel_spend(&accel->work, VTD_ACCEL_IOCTL_WORK);
-    n = RETRY_ON_EINTR(read(prq->fd, records, sizeof(prq->buffers->records)));
+    n = vtd_accel_prq_read_records(accel);
+    if (n < 0 && errno == EMSGSIZE) {
+        warn_report_once("intel-iommu: a device has sent more than %u page "
+                         "requests in one group: all that wait are refused",
+                         VTD_ACCEL_PRQ_RECORDS_MAX);
+        vtd_accel_refuse_requests(accel);
+        n = vtd_accel_prq_read_records(accel);
+    }
     if (n <= 0) {
         return n;
     }

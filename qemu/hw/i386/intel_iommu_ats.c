@@ -80,7 +80,7 @@ VTDPrqResult vtd_ats_request_pages(VTDAddressSpace *as, VTDPageRequest *req,
         req[i].pasid = req[i].has_pasid ? as->pasid : 0;
     }
     if (!as->iommu_state->dmar_enabled || !as->iommu_state->root_scalable ||
-        !vtd_page_request_allowed(as, req[0].addr, req[0].write)) {
+        !vtd_page_request_allowed(as, req[0].addr)) {
         return VTD_PRQ_OFF;
     }
     return vtd_prq_post(as->iommu_state, req, n, &posted);

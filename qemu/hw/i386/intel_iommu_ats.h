@@ -85,6 +85,6 @@ bool vtd_translation_request(VTDAddressSpace *as, hwaddr addr, bool is_write,
  *
  * Returns: false if not, which has been recorded as a fault.
  */
-bool vtd_page_request_allowed(VTDAddressSpace *as, hwaddr addr, bool is_write);
+bool vtd_page_request_allowed(VTDAddressSpace *as, hwaddr addr);
 
 #endif

@@ -13,6 +13,9 @@
 #define VTD_ECAP_PRS                    (1ULL << 29)
 #define VTD_ECAP_PDS                    (1ULL << 42)
 
+/* Fault recording register, upper quadword: type bit 2 (VT-d 11.4.7.2) */
+#define VTD_FRCD_T2                     (1ULL << 28)
+
 /* Page request queue: offsets are in units of 32 bytes (VT-d 11.4.11) */
 #define VTD_PQ_SHIFT                    5
 #define VTD_PQ_OFFSET_MASK              0x7ffe0U

@@ -29,8 +29,10 @@
  *                  page requests until they are enabled anew
  *   0x1c  32 bits  page requests made
  *
- * ATS and PRI are there with pri=on, and need a VT-d. There is no cache of
- * translations. It has no interrupts.
+ * ATS and PRI are there with pri=on, and need a VT-d. Translations that the
+ * device has asked for are kept (ATC) until the IOMMU invalidates them, or ATS
+ * is switched off. With keep-stale=on they stay for ever, which has a test of
+ * invalidations fail. It has no interrupts.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -65,6 +67,8 @@ OBJECT_DECLARE_SIMPLE_TYPE(PasidTestdev, PASID_TESTDEV)
 #define PASID_TESTDEV_PAGES     8       /* of one command */
 #define PASID_TESTDEV_CAPACITY  512     /* page requests at the same time */
 #define PASID_TESTDEV_RETRY_NS  1000000
+#define PASID_TESTDEV_ATC       64      /* pages that are kept */
+#define PASID_TESTDEV_SPACES    8       /* PASIDs whose pages may be kept */
 
 enum {
     REG_ADDRESS = 0x00,
@@ -104,12 +108,28 @@ typedef struct PasidTestdevSet {
     unsigned asked;             /* page requests that are not answered */
 } PasidTestdevSet;
 
+/* A page that an address space translates, for reads or for writes */
+typedef struct PasidTestdevPage {
+    const VTDAddressSpace *as;  /* NULL: none */
+    hwaddr addr;
+    hwaddr translated;
+    bool is_write;
+} PasidTestdevPage;
+
+/* An address space whose invalidations the device hears of */
+typedef struct PasidTestdevSpace {
+    PasidTestdev *t;
+    VTDAddressSpace *as;
+    IOMMUNotifier notifier;
+} PasidTestdevSpace;
+
 struct PasidTestdev {
     PCIDevice parent_obj;
 
     MemoryRegion bar;
     uint8_t pasid_bits;
     bool pri;
+    bool keep_stale;
 
     PasidTestdevSet sets[PASID_TESTDEV_SETS];
     unsigned outstanding;       /* sum of what the sets have asked */
@@ -118,6 +138,10 @@ struct PasidTestdev {
 
     VTDAddressSpace *followed;
     IOMMUNotifier notifier;
+
+    PasidTestdevPage pages[PASID_TESTDEV_ATC];
+    PasidTestdevSpace spaces[PASID_TESTDEV_SPACES];
+    unsigned num_spaces;
 };
 
 static IntelIOMMUState *pasid_testdev_iommu(void)
@@ -253,6 +277,88 @@ static void pasid_testdev_pri_status(PasidTestdev *t, uint16_t set)
     }
 }
 
+/* The cache of translations */
+
+static void pasid_testdev_invalidated(IOMMUNotifier *n, IOMMUTLBEntry *entry)
+{
+    PasidTestdevSpace *space = container_of(n, PasidTestdevSpace, notifier);
+
+    if (space->t->keep_stale) {
+        return;
+    }
+    for (unsigned i = 0; i < PASID_TESTDEV_ATC; i++) {
+        PasidTestdevPage *page = &space->t->pages[i];
+
+        if (page->as == space->as &&
+            page->addr - entry->iova <= entry->addr_mask) {
+            page->as = NULL;
+        }
+    }
+}
+
+/* Hear of invalidations of @as; false if it cannot be */
+static bool pasid_testdev_listen(PasidTestdev *t, VTDAddressSpace *as)
+{
+    PasidTestdevSpace *space = &t->spaces[t->num_spaces];
+
+    for (unsigned i = 0; i < t->num_spaces; i++) {
+        if (t->spaces[i].as == as) {
+            return true;
+        }
+    }
+    if (t->num_spaces == PASID_TESTDEV_SPACES) {
+        return false;
+    }
+    space->t = t;
+    space->as = as;
+    iommu_notifier_init(&space->notifier, pasid_testdev_invalidated,
+                        IOMMU_NOTIFIER_DEVIOTLB_EVENTS, 0, HWADDR_MAX, 0);
+    if (memory_region_register_iommu_notifier(MEMORY_REGION(&as->iommu),
+                                              &space->notifier, NULL)) {
+        return false;
+    }
+    t->num_spaces++;
+    return true;
+}
+
+static void pasid_testdev_forget_pages(PasidTestdev *t)
+{
+    memset(t->pages, 0, sizeof(t->pages));
+    while (t->num_spaces) {
+        PasidTestdevSpace *space = &t->spaces[--t->num_spaces];
+
+        memory_region_unregister_iommu_notifier(
+            MEMORY_REGION(&space->as->iommu), &space->notifier);
+    }
+}
+
+/* As vtd_ats_translate(), by what is kept if there is something */
+static VTDAtsResult pasid_testdev_translate(PasidTestdev *t,
+                                            VTDAddressSpace *as, hwaddr addr,
+                                            bool is_write, hwaddr *translated)
+{
+    hwaddr offset = addr & (PASID_TESTDEV_PAGE - 1);
+    PasidTestdevPage *page = &t->pages[addr / PASID_TESTDEV_PAGE %
+                                       PASID_TESTDEV_ATC];
+    VTDAtsResult result;
+
+    if (page->as == as && page->addr == addr - offset &&
+        page->is_write == is_write) {
+        *translated = page->translated + offset;
+        return VTD_ATS_DONE;
+    }
+    result = vtd_ats_translate(as, addr, is_write, translated);
+    if (result == VTD_ATS_DONE && pasid_testdev_listen(t, as)) {
+        *page = (PasidTestdevPage) {
+            .as = as,
+            .addr = addr - offset,
+            .translated = *translated - offset,
+            .is_write = is_write,
+        };
+    }
+    return result;
+}
+
 /* How many page requests software lets the device make */
 static unsigned pasid_testdev_allocated(PasidTestdev *t)
 {
@@ -323,7 +429,7 @@ static uint32_t pasid_testdev_move_pages(PasidTestdevSet *set,
     return RESULT_DONE;
 }
 
-/* Translate anew; then access memory, or ask for what is missing */
+/* Translate; then access memory, or ask for what is missing */
 static void pasid_testdev_ats(PasidTestdev *t, PasidTestdevSet *set)
 {
     VTDAddressSpace *as = pasid_testdev_vtd_as(t, set->pasid);
@@ -339,7 +445,7 @@ static void pasid_testdev_ats(PasidTestdev *t, PasidTestdevSet *set)
     for (unsigned i = 0; i < COMMAND_PAGES(set->command); i++) {
         hwaddr addr = set->address + i * PASID_TESTDEV_PAGE;
 
-        switch (vtd_ats_translate(as, addr, is_write, &pages[i])) {
+        switch (pasid_testdev_translate(t, as, addr, is_write, &pages[i])) {
         case VTD_ATS_DONE:
             break;
         case VTD_ATS_MISS:
@@ -416,6 +522,9 @@ static void pasid_testdev_config_write(PCIDevice *dev, uint32_t addr,
     pci_default_write_config(dev, addr, value, len);
     if (!t->pri) {
         return;
+    }
+    if (!pasid_testdev_ats_enabled(t)) {
+        pasid_testdev_forget_pages(t);
     }
     if (pci_word_test_and_clear_mask(control, PCI_PRI_CTRL_RESET)) {
         pasid_testdev_forget(t);
@@ -579,6 +688,7 @@ static void pasid_testdev_exit(PCIDevice *dev)
     PasidTestdev *t = PASID_TESTDEV(dev);
 
     pasid_testdev_unfollow(t);
+    pasid_testdev_forget_pages(t);
     if (t->asks) {
         vtd_prq_unregister(t->asks, dev);
     }
@@ -592,6 +702,7 @@ static void pasid_testdev_reset(DeviceState *qdev)
     PCIDevice *dev = PCI_DEVICE(t);
 
     pasid_testdev_unfollow(t);
+    pasid_testdev_forget_pages(t);
     pasid_testdev_forget(t);
     memset(t->sets, 0, sizeof(t->sets));
     for (unsigned i = 0; i < PASID_TESTDEV_SETS; i++) {
@@ -611,6 +722,7 @@ static const Property pasid_testdev_properties[] = {
     DEFINE_PROP_UINT8("pasid-bits", PasidTestdev, pasid_bits,
                       PASID_TESTDEV_MAX_BITS),
     DEFINE_PROP_BOOL("pri", PasidTestdev, pri, false),
+    DEFINE_PROP_BOOL("keep-stale", PasidTestdev, keep_stale, false),
 };
 
 static void pasid_testdev_class_init(ObjectClass *klass, void *data)

@@ -10,16 +10,13 @@
 #include "libqos/pci-pc.h"
 #include "hw/pci/pci_regs.h"
 
-#define REG_FSTS        0x34
 #define FSTS_IQE        (1u << 4)
 #define REG_FRCD        0x228           /* upper half of the fault record */
 #define FRCD_F          (1ull << 63)
 #define FRCD_REASON(v)  (((v) >> 32) & 0xff)
-#define REG_PQH         0xc0
-#define REG_PQT         0xc8
-#define REG_PQA         0xd0
-#define REG_PRS         0xdc
-#define PRS_PRO         2
+#define FRCD_PASID(v)   (((v) >> 40) & 0xfffff)
+#define FRCD_TYPE(v)    (((v) >> 61 & 2) | ((v) >> 28 & 1))     /* T1, T2 */
+enum { TYPE_PAGE_REQUEST = 1, TYPE_READ = 2 };
 
 /* Descriptors (VT-d 6.5.2) */
 #define DESC_DEV_TLB    3
@@ -147,12 +144,13 @@ static uint16_t pri_status(Machine *m)
     return qtest_readw(m->qts, config(PRI_CAP + PCI_PRI_STATUS));
 }
 
-static void start(Machine *m, const char *props, unsigned pgtt)
+static void start_with(Machine *m, const char *props, const char *dev_props,
+                       unsigned pgtt)
 {
     memset(m, 0, sizeof(*m));
     m->qts = qtest_initf("-M q35 -m %u -nodefaults -device intel-iommu,%s "
-                         "-device pasid-testdev,addr=4,pri=on",
-                         VTD_GUEST_RAM_MB, props);
+                         "-device pasid-testdev,addr=4,pri=on%s",
+                         VTD_GUEST_RAM_MB, props, dev_props);
     m->bus = qpci_new_pc(m->qts, NULL);
     enable_mmconfig(m);
     m->pci = qpci_device_find(m->bus, DEVFN);
@@ -162,7 +160,7 @@ static void start(Machine *m, const char *props, unsigned pgtt)
     vtd_guest_init(&m->g, m->qts, VTD_GUEST_TABLES, 32);
     write_entries(m, pgtt);
     m->queue = vtd_guest_alloc(&m->g);
-    vtd_guest_writeq(&m->g, REG_PQA, m->queue);
+    vtd_guest_writeq(&m->g, VTD_REG_PQA, m->queue);
     vtd_guest_enable(&m->g);
     set_context(m, CONTEXT_ALL);
     qtest_writew(m->qts, config(PASID_CAP + PCI_PASID_CTRL),
@@ -170,6 +168,11 @@ static void start(Machine *m, const char *props, unsigned pgtt)
     set_ats(m, true);
     qtest_writel(m->qts, config(PRI_CAP + PCI_PRI_ALLOC_REQ), 512);
     set_pri(m, PCI_PRI_CTRL_ENABLE);
+}
+
+static void start(Machine *m, const char *props, unsigned pgtt)
+{
+    start_with(m, props, "", pgtt);
 }
 
 static void stop(Machine *m)
@@ -214,9 +217,19 @@ static void expect_fault(Machine *m, unsigned reason)
     }
 }
 
+static void expect_fault_of(Machine *m, unsigned type, uint32_t pasid)
+{
+    uint64_t record = vtd_guest_readq(&m->g, REG_FRCD);
+
+    g_assert_cmphex(FRCD_TYPE(record), ==, type);
+    if (type == TYPE_PAGE_REQUEST) {
+        g_assert_cmphex(FRCD_PASID(record), ==, pasid);
+    }
+}
+
 static unsigned waiting_requests(Machine *m)
 {
-    unsigned tail = vtd_guest_readl(&m->g, REG_PQT) / 32;
+    unsigned tail = vtd_guest_readl(&m->g, VTD_REG_PQT) / 32;
 
     return (tail - m->head) & 127;
 }
@@ -235,7 +248,7 @@ static void expect_request(Machine *m, unsigned set, uint32_t pasid,
     g_assert_cmphex(qtest_readq(m->qts, at + 8), ==,
                     addr | set << 3 | (last ? 4 : 0) | (is_write ? 2 : 1));
     m->head = (m->head + 1) % 128;
-    vtd_guest_writeq(&m->g, REG_PQH, m->head * 32);
+    vtd_guest_writeq(&m->g, VTD_REG_PQH, m->head * 32);
 }
 
 static void respond(Machine *m, unsigned set, uint32_t pasid, uint64_t code)
@@ -407,6 +420,84 @@ static void test_write_to_read_only_page(const void *opaque)
     respond(&m, 0, c->pasid, SUCCESS);
     expect_result(&m, 0, DONE);
     g_assert_cmphex(qtest_readq(m.qts, HPA), ==, VALUE);
+    stop(&m);
+}
+
+/* --- translations that the device keeps --- */
+
+static void invalidate_device_tlb(Machine *m, uint32_t pasid, uint64_t addr)
+{
+    if (pasid == RID) {
+        vtd_guest_post(&m->g, DESC_DEV_TLB | (uint64_t)DEVFN << 32, addr);
+    } else {
+        vtd_guest_post(&m->g, DESC_DEV_PIOTLB | DEVFN << 16 |
+                       (uint64_t)pasid << 32, addr);
+    }
+    vtd_guest_sync(&m->g);
+}
+
+static void expect_read(Machine *m, uint32_t pasid, uint64_t addr,
+                        uint64_t value)
+{
+    command(m, 0, pasid, addr, ATS_READ);
+    expect_result(m, 0, DONE);
+    g_assert_cmphex(data(m, 0), ==, value);
+}
+
+/* The device has read one page at IOVA, where the tables have another now */
+static void keep_page(Machine *m, const Entry *c, const char *dev_props)
+{
+    VtdGuestTable *table;
+
+    start_with(m, c->props, dev_props, c->pgtt);
+    table = c->pgtt == VTD_PGTT_SECOND_STAGE ? &m->ss : &m->fs;
+    for (unsigned i = 0; i < 2; i++) {
+        map(m, c->pgtt, IOVA + i * PAGE, HPA + i * PAGE);
+        qtest_writeq(m->qts, HPA + i * PAGE, VALUE + i);
+        expect_read(m, c->pasid, IOVA + i * PAGE, VALUE + i);
+    }
+    qtest_writeq(m->qts, vtd_guest_pte(&m->g, table, IOVA, 1),
+                 qtest_readq(m->qts, vtd_guest_pte(&m->g, table, IOVA + PAGE,
+                                                   1)));
+    vtd_guest_post_iotlb(&m->g, VTD_IOTLB_GLOBAL, 0, 0, 0);
+    vtd_guest_sync(&m->g);
+    expect_read(m, c->pasid, IOVA, VALUE);
+}
+
+static void test_kept_until_invalidated(const void *opaque)
+{
+    const Entry *c = opaque;
+    Machine m;
+
+    keep_page(&m, c, "");
+    /* Invalidations of others are none */
+    invalidate_device_tlb(&m, c->pasid, IOVA + PAGE);
+    invalidate_device_tlb(&m, c->pasid == RID ? PASID : RID, IOVA);
+    expect_read(&m, c->pasid, IOVA, VALUE);
+    invalidate_device_tlb(&m, c->pasid, IOVA);
+    expect_read(&m, c->pasid, IOVA, VALUE + 1);
+    expect_fault(&m, 0);
+    stop(&m);
+}
+
+static void test_kept_until_ats_ends(void)
+{
+    Machine m;
+
+    keep_page(&m, &entries[0], "");
+    set_ats(&m, false);
+    set_ats(&m, true);
+    expect_read(&m, PASID, IOVA, VALUE + 1);
+    stop(&m);
+}
+
+static void test_keep_stale(void)
+{
+    Machine m;
+
+    keep_page(&m, &entries[0], ",keep-stale=on");
+    invalidate_device_tlb(&m, PASID, IOVA);
+    expect_read(&m, PASID, IOVA, VALUE);
     stop(&m);
 }
 
@@ -590,6 +681,10 @@ static void test_barred(const void *opaque)
     set_pri(&m, c->no_pri ? 0 : PCI_PRI_CTRL_ENABLE);
     command(&m, 0, c->pasid, IOVA, ATS_READ);
     expect_result(&m, 0, c->result);
+    if (c->reason) {
+        expect_fault_of(&m, c->reason == NO_PRE ? TYPE_PAGE_REQUEST : TYPE_READ,
+                        c->pasid);
+    }
     expect_fault(&m, c->reason);
     g_assert_cmpuint(waiting_requests(&m), ==, 0);
     stop(&m);
@@ -659,7 +754,8 @@ static void test_overflow_is_asked_again(void)
         command(&m, i, PASID, IOVA + i * PAGE, ATS_READ);
     }
     g_assert_cmpuint(waiting_requests(&m), ==, 127);
-    g_assert_cmphex(vtd_guest_readl(&m.g, REG_PRS) & PRS_PRO, ==, PRS_PRO);
+    g_assert_cmphex(vtd_guest_readl(&m.g, VTD_REG_PRS) & VTD_PRS_PRO, ==,
+                    VTD_PRS_PRO);
     /* The IOMMU answers the last one, as long as there is no room */
     qtest_clock_step(m.qts, 5000000);
     expect_result(&m, 127, WAITING);
@@ -668,7 +764,7 @@ static void test_overflow_is_asked_again(void)
     }
     qtest_clock_step(m.qts, 5000000);
     g_assert_cmpuint(waiting_requests(&m), ==, 0);
-    vtd_guest_writel(&m.g, REG_PRS, PRS_PRO);
+    vtd_guest_writel(&m.g, VTD_REG_PRS, VTD_PRS_PRO);
     qtest_clock_step(m.qts, 5000000);
     expect_request(&m, 127, PASID, IOVA + 127 * PAGE, false, true);
     map(&m, VTD_PGTT_NESTED, IOVA + 127 * PAGE, HPA);
@@ -694,7 +790,7 @@ static void test_drain(void)
     vtd_guest_post(&m.g, DESC_DEV_TLB | (uint64_t)DEVFN << 32,
                    (~0ull >> 1 & ~0xfffull) | 1);
     vtd_guest_sync(&m.g);
-    g_assert_cmphex(vtd_guest_readl(&m.g, REG_FSTS) & FSTS_IQE, ==, 0);
+    g_assert_cmphex(vtd_guest_readl(&m.g, VTD_REG_FSTS) & FSTS_IQE, ==, 0);
     stop(&m);
 }
 
@@ -735,6 +831,11 @@ int main(int argc, char **argv)
                    test_failure_ends_page_requests);
     qtest_add_cases("intel-iommu/pri/read-only_requested-for-write", entries,
                     test_write_to_read_only_page);
+    qtest_add_cases("intel-iommu/pri/kept_until-invalidated", entries,
+                    test_kept_until_invalidated);
+    qtest_add_func("intel-iommu/pri/kept_until-ats-ends",
+                   test_kept_until_ats_ends);
+    qtest_add_func("intel-iommu/pri/keep-stale", test_keep_stale);
     qtest_add_func("intel-iommu/pri/group_asks-for-what-is-missing",
                    test_group_asks_for_what_is_missing);
     qtest_add_func("intel-iommu/pri/answers_out-of-order",

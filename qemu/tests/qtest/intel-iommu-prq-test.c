@@ -10,19 +10,6 @@
 #include "libqos/await.h"
 #include "libqos/intel-iommu.h"
 
-#define REG_ECAP        0x10
-#define REG_FSTS        0x34
-#define REG_PQH         0xc0
-#define REG_PQT         0xc8
-#define REG_PQA         0xd0
-#define REG_PRS         0xdc
-#define REG_PECTL       0xe0
-#define REG_PEDATA      0xe4
-#define REG_PEADDR      0xe8
-#define REG_PEUADDR     0xec
-
-#define ECAP_PRS        (1ull << 29)
-#define ECAP_PDS        (1ull << 42)
 #define FSTS_IQE        (1u << 4)
 
 #define WAIT_STATUS     (1ull << 5)
@@ -48,27 +35,27 @@ static const struct {
     uint32_t reg;
     uint32_t value, writable;
 } registers[] = {
-    { "PQH", REG_PQH, 0, 0x7ffe0 },
-    { "PQH upper half", REG_PQH + 4, 0, 0 },
-    { "PQT", REG_PQT, 0, 0x7ffe0 },
-    { "PQT upper half", REG_PQT + 4, 0, 0 },
-    { "PQA", REG_PQA, 0, 0xfffff007 },
-    { "PQA upper half", REG_PQA + 4, 0, 0xffffffff },
-    { "PRS", REG_PRS, 0, 0 },
-    { "PECTL", REG_PECTL, 1u << 31, 1u << 31 },
-    { "PEDATA", REG_PEDATA, 0, 0xffffffff },
-    { "PEADDR", REG_PEADDR, 0, 0xfffffffc },
-    { "PEUADDR", REG_PEUADDR, 0, 0 },
+    { "PQH", VTD_REG_PQH, 0, 0x7ffe0 },
+    { "PQH upper half", VTD_REG_PQH + 4, 0, 0 },
+    { "PQT", VTD_REG_PQT, 0, 0x7ffe0 },
+    { "PQT upper half", VTD_REG_PQT + 4, 0, 0 },
+    { "PQA", VTD_REG_PQA, 0, 0xfffff007 },
+    { "PQA upper half", VTD_REG_PQA + 4, 0, 0xffffffff },
+    { "PRS", VTD_REG_PRS, 0, 0 },
+    { "PECTL", VTD_REG_PECTL, 1u << 31, 1u << 31 },
+    { "PEDATA", VTD_REG_PEDATA, 0, 0xffffffff },
+    { "PEADDR", VTD_REG_PEADDR, 0, 0xfffffffc },
+    { "PEUADDR", VTD_REG_PEUADDR, 0, 0 },
 };
 
 static void check_registers(const char *props, bool offered)
 {
     VtdGuest g;
     QTestState *qts = start(&g, props, 32);
-    uint64_t ecap = vtd_guest_readq(&g, REG_ECAP);
+    uint64_t ecap = vtd_guest_readq(&g, VTD_REG_ECAP);
 
-    g_assert_cmphex(ecap & (ECAP_PRS | ECAP_PDS), ==,
-                    offered ? ECAP_PRS | ECAP_PDS : 0);
+    g_assert_cmphex(ecap & (VTD_ECAP_PRS | VTD_ECAP_PDS), ==,
+                    offered ? VTD_ECAP_PRS | VTD_ECAP_PDS : 0);
     for (size_t i = 0; i < G_N_ELEMENTS(registers); i++) {
         uint32_t reg = registers[i].reg;
         uint32_t value = offered ? registers[i].value : 0;
@@ -106,8 +93,8 @@ static void test_registers_eim(void)
     QTestState *qts = start(&g, "x-scalable-mode=on,x-pri=on,"
                             "intremap=on,eim=on", 32);
 
-    vtd_guest_writel(&g, REG_PEUADDR, 0xffffffff);
-    g_assert_cmphex(vtd_guest_readl(&g, REG_PEUADDR), ==, 0xffffff00);
+    vtd_guest_writel(&g, VTD_REG_PEUADDR, 0xffffffff);
+    g_assert_cmphex(vtd_guest_readl(&g, VTD_REG_PEUADDR), ==, 0xffffff00);
     qtest_quit(qts);
 }
 
@@ -156,7 +143,7 @@ static void test_descriptor(const void *opaque)
     vtd_guest_enable(&g);
     vtd_guest_post(&g, c->lo, c->hi);
     vtd_guest_ring(&g);
-    g_assert_cmphex(vtd_guest_readl(&g, REG_FSTS) & FSTS_IQE, ==,
+    g_assert_cmphex(vtd_guest_readl(&g, VTD_REG_FSTS) & FSTS_IQE, ==,
                     c->valid ? 0 : FSTS_IQE);
     qtest_quit(qts);
 }
@@ -178,10 +165,10 @@ static QTestState *migrate(VtdGuest *g, const char *props, const char *uri)
 {
     QTestState *qts = start(g, ON, 32);
 
-    vtd_guest_writeq(g, REG_PQA, QUEUE | 3);
-    vtd_guest_writeq(g, REG_PQH, 0x40);
-    vtd_guest_writel(g, REG_PECTL, 0);
-    vtd_guest_writel(g, REG_PEDATA, 0x1234);
+    vtd_guest_writeq(g, VTD_REG_PQA, QUEUE | 3);
+    vtd_guest_writeq(g, VTD_REG_PQH, 0x40);
+    vtd_guest_writel(g, VTD_REG_PECTL, 0);
+    vtd_guest_writel(g, VTD_REG_PEDATA, 0x1234);
     qtest_qmp_assert_success(qts, "{ 'execute': 'migrate', "
                              "'arguments': { 'uri': %s } }", uri);
     QTEST_AWAIT(has_migrated(qts));
@@ -204,13 +191,13 @@ static void test_migration(void)
     QTestState *qts = migrate(&g, ON, uri);
 
     QTEST_AWAIT(has_migrated(qts));
-    g_assert_cmphex(vtd_guest_readq(&g, REG_PQA), ==, QUEUE | 3);
-    g_assert_cmphex(vtd_guest_readq(&g, REG_PQH), ==, 0x40);
-    g_assert_cmphex(vtd_guest_readl(&g, REG_PECTL), ==, 0);
-    g_assert_cmphex(vtd_guest_readl(&g, REG_PEDATA), ==, 0x1234);
+    g_assert_cmphex(vtd_guest_readq(&g, VTD_REG_PQA), ==, QUEUE | 3);
+    g_assert_cmphex(vtd_guest_readq(&g, VTD_REG_PQH), ==, 0x40);
+    g_assert_cmphex(vtd_guest_readl(&g, VTD_REG_PECTL), ==, 0);
+    g_assert_cmphex(vtd_guest_readl(&g, VTD_REG_PEDATA), ==, 0x1234);
     /* The registers are there as well as their values */
-    vtd_guest_writeq(&g, REG_PQH, 0x60);
-    g_assert_cmphex(vtd_guest_readq(&g, REG_PQH), ==, 0x60);
+    vtd_guest_writeq(&g, VTD_REG_PQH, 0x60);
+    g_assert_cmphex(vtd_guest_readq(&g, VTD_REG_PQH), ==, 0x60);
     qtest_quit(qts);
 
     /* What it was told is not true there */

@@ -337,7 +337,7 @@ static bool start_asked(PrqTest *q)
     host = q->t.host;
     prq_bind_device(q, 0, CE_PASIDE | CE_PRE);
     prq_set_up_queue(q);
-    vtd_guest_writel(&q->t.guest, REG_PECTL, PECTL_IM);
+    vtd_guest_writel(&q->t.guest, VTD_REG_PECTL, VTD_PECTL_IM);
     q->fd = prq_open_queue(&q->t);
     fakehost_set_power(host, 0, true);
     fakehost_cfg_writel(host, 0, 0x60, ECAM_BASE | 1);
@@ -377,15 +377,16 @@ static void test_requests_move(void)
 
     g_assert_cmphex(pri_control(&dst), ==, control);
     g_assert_cmpuint(prq_tail(&dst), ==, 2);
-    g_assert_cmphex(vtd_guest_readq(g, REG_PQH), ==, 0);
-    g_assert_cmphex(vtd_guest_readq(g, REG_PQA), ==, QUEUE);
-    g_assert_cmphex(vtd_guest_readl(g, REG_PRS), ==, PRS_PPR);
-    g_assert_cmphex(vtd_guest_readl(g, REG_PECTL), ==, PECTL_IM | PECTL_IP);
+    g_assert_cmphex(vtd_guest_readq(g, VTD_REG_PQH), ==, 0);
+    g_assert_cmphex(vtd_guest_readq(g, VTD_REG_PQA), ==, QUEUE);
+    g_assert_cmphex(vtd_guest_readl(g, VTD_REG_PRS), ==, VTD_PRS_PPR);
+    g_assert_cmphex(vtd_guest_readl(g, VTD_REG_PECTL), ==,
+                    VTD_PECTL_IM | VTD_PECTL_IP);
     g_assert_cmpuint(prq_lines(&dst, "vtd_irq_generate"), ==, 0);
-    vtd_guest_writel(g, REG_PECTL, 0);
+    vtd_guest_writel(g, VTD_REG_PECTL, 0);
     g_assert_cmpuint(prq_lines(&dst, "vtd_irq_generate"), ==, 1);
-    vtd_guest_writel(g, REG_PRS, ~0u);
-    g_assert_cmphex(vtd_guest_readl(g, REG_PRS), ==, 0);
+    vtd_guest_writel(g, VTD_REG_PRS, ~0u);
+    g_assert_cmphex(vtd_guest_readl(g, VTD_REG_PRS), ==, 0);
 
     /* The new host has never asked, until it does */
     prq_respond(&dst, 0, PASID, 1, SUCCESS);

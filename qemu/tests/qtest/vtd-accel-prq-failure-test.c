@@ -256,6 +256,10 @@ typedef struct Operation {
 static const Operation operations[] = {
     /* Fault queue, and table and attachment of each of the two */
     { "bind", { prepare_empty, operate_bind, check_bind }, 5 },
+    { "bind_epoll-create", { prepare_empty, operate_bind, check_bind,
+                             "EPOLL_CREATE" }, 1 },
+    { "bind_epoll-add", { prepare_empty, operate_bind, check_bind,
+                          "EPOLL_ADD" }, 1 },
     { "rebind", { prepare_asked, operate_rebind, check_rebind }, 4 },
     { "unbind", { prepare_asked, operate_unbind, check_unbind,
                   "DETACH_IOMMUFD_PT" }, 2 },
@@ -306,7 +310,7 @@ static void operate_requests(void *opaque)
     struct fh_pgfault r[GROUPS];
     PrqTest *q = &run->q;
 
-    vtd_guest_writeq(&q->t.guest, REG_PQH, prq_tail(q) * DESC_SIZE);
+    vtd_guest_writeq(&q->t.guest, VTD_REG_PQH, prq_tail(q) * DESC_SIZE);
     for (unsigned round = 1; round <= 2; round++) {
         for (unsigned i = 0; i < GROUPS; i++) {
             r[i] = prq_request(q, 0, i & 1 ? PASID : 0, i, 0x1000 * i, true);

@@ -53,7 +53,7 @@ static void test_request(void)
     prq_wait_tail(&q, 1);
     expect_desc(&q, 0, 1 | 1 << 8 | 0x100 << 16 | (uint64_t)PASID << 32 |
                 3ull << 52, 0xabcdef123000 | 0x1ff << 3 | 7);
-    g_assert_cmphex(vtd_guest_readl(&q.t.guest, REG_PRS), ==, PRS_PPR);
+    g_assert_cmphex(vtd_guest_readl(&q.t.guest, VTD_REG_PRS), ==, VTD_PRS_PPR);
     g_assert_cmpuint(prq_page(&q)->requests_waiting, ==, 1);
     prq_respond(&q, 0, PASID, 0x1ff, SUCCESS);
     g_assert_cmpuint(prq_page(&q)->answers[0], ==, 1);
@@ -195,24 +195,25 @@ static void test_interrupt(void)
     prq_wait_tail(&q, 2);
     g_assert_cmpuint(interrupts(&q), ==, 1);
     /* Masked: it is kept, and comes when that ends */
-    vtd_guest_writel(g, REG_PRS, PRS_PPR);
-    g_assert_cmphex(vtd_guest_readl(g, REG_PRS), ==, 0);
-    vtd_guest_writel(g, REG_PECTL, PECTL_IM);
+    vtd_guest_writel(g, VTD_REG_PRS, VTD_PRS_PPR);
+    g_assert_cmphex(vtd_guest_readl(g, VTD_REG_PRS), ==, 0);
+    vtd_guest_writel(g, VTD_REG_PECTL, VTD_PECTL_IM);
     prq_send(&q, 0, PASID, 3);
     prq_wait_tail(&q, 3);
-    g_assert_cmphex(vtd_guest_readl(g, REG_PECTL), ==, PECTL_IM | PECTL_IP);
+    g_assert_cmphex(vtd_guest_readl(g, VTD_REG_PECTL), ==,
+                    VTD_PECTL_IM | VTD_PECTL_IP);
     g_assert_cmpuint(interrupts(&q), ==, 1);
-    vtd_guest_writel(g, REG_PECTL, 0);
-    g_assert_cmphex(vtd_guest_readl(g, REG_PECTL), ==, 0);
+    vtd_guest_writel(g, VTD_REG_PECTL, 0);
+    g_assert_cmphex(vtd_guest_readl(g, VTD_REG_PECTL), ==, 0);
     g_assert_cmpuint(interrupts(&q), ==, 2);
     /* Or not, when it was served meanwhile */
-    vtd_guest_writel(g, REG_PRS, PRS_PPR);
-    vtd_guest_writel(g, REG_PECTL, PECTL_IM);
+    vtd_guest_writel(g, VTD_REG_PRS, VTD_PRS_PPR);
+    vtd_guest_writel(g, VTD_REG_PECTL, VTD_PECTL_IM);
     prq_send(&q, 0, PASID, 4);
     prq_wait_tail(&q, 4);
-    vtd_guest_writel(g, REG_PRS, PRS_PPR);
-    g_assert_cmphex(vtd_guest_readl(g, REG_PECTL), ==, PECTL_IM);
-    vtd_guest_writel(g, REG_PECTL, 0);
+    vtd_guest_writel(g, VTD_REG_PRS, VTD_PRS_PPR);
+    g_assert_cmphex(vtd_guest_readl(g, VTD_REG_PECTL), ==, VTD_PECTL_IM);
+    vtd_guest_writel(g, VTD_REG_PECTL, 0);
     g_assert_cmpuint(interrupts(&q), ==, 2);
     for (unsigned i = 1; i <= 4; i++) {
         prq_respond(&q, 0, PASID, i, SUCCESS);
@@ -238,14 +239,15 @@ static void test_full(void)
     prq_send_all(&q, r, QUEUE_LEN);
     prq_wait_tail(&q, QUEUE_LEN - 1);
     /* The device is to ask again for the one that did not fit */
-    g_assert_cmphex(vtd_guest_readl(g, REG_PRS), ==, PRS_PPR | PRS_PRO);
+    g_assert_cmphex(vtd_guest_readl(g, VTD_REG_PRS), ==,
+                    VTD_PRS_PPR | VTD_PRS_PRO);
     g_assert_cmpuint(prq_answers(&q, SUCCESS), ==, 1);
     g_assert_cmpuint(prq_page(&q)->requests_waiting, ==, QUEUE_LEN - 1);
     /* Nothing is queued until software has seen that, room or not */
-    vtd_guest_writeq(g, REG_PQH, (QUEUE_LEN - 1) * DESC_SIZE);
+    vtd_guest_writeq(g, VTD_REG_PQH, (QUEUE_LEN - 1) * DESC_SIZE);
     prq_send(&q, 0, PASID, 200);
     FAKEHOST_AWAIT(q.t.host, prq_answers(&q, SUCCESS) == 2);
-    vtd_guest_writel(g, REG_PRS, PRS_PPR | PRS_PRO);
+    vtd_guest_writel(g, VTD_REG_PRS, VTD_PRS_PPR | VTD_PRS_PRO);
     prq_send(&q, 0, PASID, 201);
     prq_wait_tail(&q, 0);
     for (unsigned i = 0; i < QUEUE_LEN - 1; i++) {
@@ -267,7 +269,7 @@ static void test_part_fits(void)
     if (!prq_start(&q)) {
         return;
     }
-    vtd_guest_writeq(&q.t.guest, REG_PQH, 3 * DESC_SIZE);
+    vtd_guest_writeq(&q.t.guest, VTD_REG_PQH, 3 * DESC_SIZE);
     for (unsigned i = 0; i < 4; i++) {
         r[i] = prq_request(&q, 0, PASID, 1, i * 0x1000, i == 3);
     }
@@ -300,10 +302,10 @@ static void test_queue_outside_memory(void)
     PrqTest q;
 
     if (prq_start(&q)) {
-        vtd_guest_writeq(&q.t.guest, REG_PQA, 0xfffffffff000);
+        vtd_guest_writeq(&q.t.guest, VTD_REG_PQA, 0xfffffffff000);
         expect_refused(&q);
         /* Nor does the queue reach registers */
-        vtd_guest_writeq(&q.t.guest, REG_PQA, 0xfed90000);
+        vtd_guest_writeq(&q.t.guest, VTD_REG_PQA, 0xfed90000);
         prq_send(&q, 0, PASID, 10);
         FAKEHOST_AWAIT(q.t.host, prq_answers(&q, INVALID) == 2);
         prq_end(&q);
@@ -318,17 +320,17 @@ static void test_hostile_registers(void)
     if (!prq_start(&q)) {
         return;
     }
-    vtd_guest_writeq(&q.t.guest, REG_PQH, ~0ull);
-    vtd_guest_writeq(&q.t.guest, REG_PQT, ~0ull);
+    vtd_guest_writeq(&q.t.guest, VTD_REG_PQH, ~0ull);
+    vtd_guest_writeq(&q.t.guest, VTD_REG_PQT, ~0ull);
     prq_send(&q, 0, PASID, 1);
     prq_wait_tail(&q, 0);
     expect_desc(&q, QUEUE_LEN - 1, 1 | 1 << 8 | 0x100 << 16 |
                 (uint64_t)PASID << 32, 0x6000 | 1 << 3 | 7);
     /* The largest size, and a queue that ends outside memory */
-    vtd_guest_writeq(&q.t.guest, REG_PQA, (VTD_GUEST_RAM_MB * 0x100000ull -
+    vtd_guest_writeq(&q.t.guest, VTD_REG_PQA, (VTD_GUEST_RAM_MB * 0x100000ull -
                                            0x1000) | 7);
-    vtd_guest_writeq(&q.t.guest, REG_PQT, 128 * DESC_SIZE);
-    vtd_guest_writeq(&q.t.guest, REG_PQH, 0);
+    vtd_guest_writeq(&q.t.guest, VTD_REG_PQT, 128 * DESC_SIZE);
+    vtd_guest_writeq(&q.t.guest, VTD_REG_PQH, 0);
     prq_send(&q, 0, PASID, 2);
     FAKEHOST_AWAIT(q.t.host, prq_answers(&q, INVALID) == 1);
     prq_respond(&q, 0, PASID, 1, SUCCESS);
@@ -548,7 +550,7 @@ static void test_index_twice_at_once(void)
         if (!prq_start(&q)) {
             return;
         }
-        vtd_guest_writeq(&q.t.guest, REG_PQH, (room + 1) * DESC_SIZE);
+        vtd_guest_writeq(&q.t.guest, VTD_REG_PQH, (room + 1) * DESC_SIZE);
         r[0] = prq_request(&q, 0, PASID, 1, 0x1000, true);
         r[1] = prq_request(&q, 0, PASID, 1, 0x2000, true);
         prq_send_all(&q, r, 2);
@@ -592,7 +594,7 @@ static void test_limit(void)
         return;
     }
     g = &q.t.guest;
-    vtd_guest_writeq(g, REG_PQA, QUEUE | 7);
+    vtd_guest_writeq(g, VTD_REG_PQA, QUEUE | 7);
     vtd_guest_write_pasid(g, q.dir[0], PASID + 1, &more);
     vtd_guest_flush_pasid_cache(g);
     sent = fill(&q, 4, 512);
@@ -722,9 +724,9 @@ static void test_offer(const void *opaque)
     if (!vtd_accel_start(&q.t, &setup)) {
         return;
     }
-    ecap = vtd_guest_readq(&q.t.guest, REG_ECAP);
-    g_assert_cmphex(ecap & (ECAP_PRS | ECAP_PDS | ECAP_DT), ==,
-                    c->offered ? ECAP_PRS | ECAP_PDS | ECAP_DT : 0);
+    ecap = vtd_guest_readq(&q.t.guest, VTD_REG_ECAP);
+    g_assert_cmphex(ecap & (VTD_ECAP_PRS | VTD_ECAP_PDS | ECAP_DT), ==,
+                    c->offered ? VTD_ECAP_PRS | VTD_ECAP_PDS | ECAP_DT : 0);
     prq_bind_device(&q, 0, CE_PASIDE | CE_PRE);
     vtd_accel_expect_s1(&q.t, 0);
     g_assert_cmpuint(fakehost_objects(q.t.host, FAKEHOST_OBJ_FAULT), ==,
@@ -852,8 +854,23 @@ static void test_two_iommufds(void)
 
 /* --- a host that fails --- */
 
-static void test_no_queue(void)
+typedef struct NoQueueCase {
+    const char *name;
+    const char *call;           /* that fails */
+    const char *told;
+    int err;
+} NoQueueCase;
+
+static const NoQueueCase no_queue_cases[] = {
+    { "no-queue", "IOMMU_FAULT_QUEUE_ALLOC", "IOMMU_FAULT_QUEUE_ALLOC failed",
+      ENOTTY },
+    { "no-epoll", "EPOLL_CREATE", "cannot create an epoll instance", EMFILE },
+    { "no-watch", "EPOLL_ADD", "cannot watch the fault queue", ENOSPC },
+};
+
+static void test_no_queue(const void *opaque)
 {
+    const NoQueueCase *c = opaque;
     g_autofree char *host = prq_describe(HOST_PRI, 1);
     VtdAccelSetup setup = {
         .iommu_props = PROPS, .host = host, .devices = 1,
@@ -863,10 +880,12 @@ static void test_no_queue(void)
     if (!vtd_accel_start(&q.t, &setup)) {
         return;
     }
-    fakehost_fail(q.t.host, "IOMMU_FAULT_QUEUE_ALLOC", 1, 0, ENOTTY, 0);
+    fakehost_fail(q.t.host, c->call, 1, 0, c->err, 0);
     prq_bind_device(&q, 0, CE_PASIDE | CE_PRE);
     vtd_accel_expect_s1(&q.t, 0);
     g_assert_cmpuint(prq_lines(&q, "does not get its page requests"), ==, 1);
+    g_assert_cmpuint(prq_lines(&q, c->told), ==, 1);
+    g_assert_cmpuint(fakehost_objects(q.t.host, FAKEHOST_OBJ_FAULT), ==, 0);
     fakehost_unplug(q.t.host, 0);
     fakehost_expect_empty(q.t.host);
     fakehost_free(q.t.host);
@@ -889,24 +908,113 @@ static void test_read_fails(void)
     prq_end(&q);
 }
 
-/* A read that brings nothing, though there is something, is not tried soon */
-static void test_too_large(void)
+/*
+ * A read that brings nothing, though there is something, is not tried soon.
+ * Some hosts say so by EINVAL, some by 0.
+ */
+static void test_brings_nothing(const void *opaque)
 {
+    const int *err = opaque;
     uint64_t reads;
     PrqTest q;
 
     if (!prq_start(&q)) {
         return;
     }
-    fakehost_fail(q.t.host, "READ_EVENTS", 1, 0, EINVAL, 0);
+    fakehost_fail(q.t.host, "READ_EVENTS", 1, 0, *err, 0);
     reads = prq_page(&q)->queue_reads;
     prq_send(&q, 0, PASID, 1);
-    QTEST_AWAIT(prq_lines(&q, "cannot read the host's page requests") == 1);
+    /* What cannot be read is answered by the host */
+    FAKEHOST_AWAIT(q.t.host, prq_answers(&q, SUCCESS) +
+                   prq_page(&q)->answers_by_kernel == 1);
     g_usleep(200 * 1000);
-    g_assert_cmpuint(prq_page(&q)->queue_reads - reads, <=, 2);
+    g_assert_cmpuint(prq_page(&q)->queue_reads - reads, <=, 16);
+    g_assert_cmpuint(prq_lines(&q, "a device has sent more than"), ==, 1);
     fakehost_clear_rules(q.t.host);
+    prq_send(&q, 0, PASID, 1);
     prq_wait_tail(&q, 1);
     prq_respond(&q, 0, PASID, 1, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->answers[SUCCESS], ==, 1);
+    prq_end(&q);
+}
+
+/* A guest whose queue has room for all, and a host whose queue has */
+static bool start_large(PrqTest *q)
+{
+    if (!prq_start_with(q, 2, CE_PASIDE | CE_PRE, NULL)) {
+        return false;
+    }
+    vtd_guest_writeq(&q->t.guest, VTD_REG_PQA, QUEUE | 7);
+    g_assert_cmpint(fcntl(q->fd, F_SETPIPE_SZ, 1 << 20), ==, 1 << 20);
+    return true;
+}
+
+/* A group of @num requests, between two of one */
+static void send_large(PrqTest *q, unsigned num)
+{
+    g_autofree struct fh_pgfault *r = g_new(struct fh_pgfault, num + 2);
+
+    r[0] = prq_request(q, 1, PASID, 1, 0x1000, true);
+    for (unsigned i = 0; i < num; i++) {
+        r[i + 1] = prq_request(q, 0, PASID, 1, i * 0x1000ull, i == num - 1);
+    }
+    r[num + 1] = prq_request(q, 1, PASID, 2, 0x1000, true);
+    prq_send_all(q, r, num + 2);
+}
+
+static void test_large_group(void)
+{
+    static const unsigned sizes[] = { 2047, 2048, 2049, 16381 };
+
+    for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+        PrqTest q;
+
+        if (!start_large(&q)) {
+            return;
+        }
+        send_large(&q, sizes[i]);
+        prq_wait_tail(&q, sizes[i] + 2);
+        g_assert_cmpuint(prq_page(&q)->requests_waiting, ==, 3);
+        prq_respond(&q, 0, PASID, 1, SUCCESS);
+        prq_respond(&q, 1, PASID, 2, SUCCESS);
+        prq_respond(&q, 1, PASID, 1, SUCCESS);
+        g_assert_cmpuint(prq_page(&q)->answers[SUCCESS], ==, 3);
+        g_assert_cmpuint(prq_page(&q)->answers_by_kernel, ==, 0);
+        prq_end(&q);
+    }
+}
+
+/* One that the guest cannot have: the host refuses it, and all that waits */
+static void test_too_large(void)
+{
+    uint64_t reads;
+    PrqTest q;
+
+    if (!start_large(&q)) {
+        return;
+    }
+    prq_send(&q, 0, 0, 1);
+    prq_wait_tail(&q, 1);
+    reads = prq_page(&q)->queue_reads;
+    send_large(&q, 16384);
+    /* The first one of them may have come before */
+    FAKEHOST_AWAIT(q.t.host, prq_answers(&q, SUCCESS) +
+                   prq_page(&q)->answers_by_kernel == 4);
+    g_assert_cmpuint(prq_page(&q)->requests_waiting, ==, 0);
+    g_assert_cmpuint(prq_page(&q)->queue_reads - reads, <=, 8);
+    g_assert_cmpuint(prq_lines(&q, "a device has sent more than"), ==, 1);
+    g_assert_cmpuint(prq_lines(&q, "cannot read"), ==, 0);
+    vtd_accel_expect_s1(&q.t, 0);
+    vtd_accel_expect_s1(&q.t, 1);
+    /* The guest's responses are to nothing */
+    prq_respond(&q, 0, 0, 1, SUCCESS);
+    prq_respond(&q, 1, PASID, 1, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->answer_writes, ==, 0);
+
+    prq_send(&q, 0, PASID, 1);
+    FAKEHOST_AWAIT(q.t.host, prq_page(&q)->requests_waiting == 1);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->answers[SUCCESS], ==, 1);
     prq_end(&q);
 }
 
@@ -1003,6 +1111,18 @@ static void test_properties(void)
 
 static void add_cases(void)
 {
+    static const int einval = EINVAL, none;
+
+    qtest_add_data_func("/vtd-accel-prq/host/reads-einval", &einval,
+                        test_brings_nothing);
+    qtest_add_data_func("/vtd-accel-prq/host/reads-nothing", &none,
+                        test_brings_nothing);
+    for (size_t i = 0; i < ARRAY_SIZE(no_queue_cases); i++) {
+        g_autofree char *path = g_strdup_printf("/vtd-accel-prq/host/%s",
+                                                no_queue_cases[i].name);
+
+        qtest_add_data_func(path, &no_queue_cases[i], test_no_queue);
+    }
     for (size_t i = 0; i < ARRAY_SIZE(refused_cases); i++) {
         g_autofree char *path = g_strdup_printf("/vtd-accel-prq/refused/%s",
                                                 refused_cases[i].name);
@@ -1049,9 +1169,9 @@ int main(int argc, char **argv)
         { "index-twice_at-once", test_index_twice_at_once },
         { "other-iommufd", test_other_iommufd },
         { "two-iommufds", test_two_iommufds },
-        { "host/no-queue", test_no_queue },
         { "host/read-fails", test_read_fails },
-        { "host/too-large", test_too_large },
+        { "group_large", test_large_group },
+        { "group_too-large", test_too_large },
         { "host/write-fails", test_write_fails },
         { "unplug", test_unplug },
         { "query", test_query },

@@ -70,12 +70,12 @@ void prq_bind_device(PrqTest *q, unsigned n, uint64_t ce)
 
 void prq_set_up_queue(PrqTest *q)
 {
-    vtd_guest_writeq(&q->t.guest, REG_PQH, 0);
-    vtd_guest_writeq(&q->t.guest, REG_PQT, 0);
-    vtd_guest_writeq(&q->t.guest, REG_PQA, QUEUE);
-    vtd_guest_writel(&q->t.guest, REG_PEDATA, 0x30);
-    vtd_guest_writel(&q->t.guest, REG_PEADDR, 0xfee00000);
-    vtd_guest_writel(&q->t.guest, REG_PECTL, 0);
+    vtd_guest_writeq(&q->t.guest, VTD_REG_PQH, 0);
+    vtd_guest_writeq(&q->t.guest, VTD_REG_PQT, 0);
+    vtd_guest_writeq(&q->t.guest, VTD_REG_PQA, QUEUE);
+    vtd_guest_writel(&q->t.guest, VTD_REG_PEDATA, 0x30);
+    vtd_guest_writel(&q->t.guest, VTD_REG_PEADDR, 0xfee00000);
+    vtd_guest_writel(&q->t.guest, VTD_REG_PECTL, 0);
 }
 
 bool prq_start_with(PrqTest *q, unsigned devices, uint64_t ce,
@@ -142,7 +142,7 @@ void prq_send(PrqTest *q, unsigned n, uint32_t pasid, unsigned prgi)
 
 uint32_t prq_tail(PrqTest *q)
 {
-    return vtd_guest_readl(&q->t.guest, REG_PQT) / DESC_SIZE;
+    return vtd_guest_readl(&q->t.guest, VTD_REG_PQT) / DESC_SIZE;
 }
 
 void prq_wait_tail(PrqTest *q, uint32_t wanted)
@@ -153,7 +153,7 @@ void prq_wait_tail(PrqTest *q, uint32_t wanted)
 uint64_t prq_answers(PrqTest *q, unsigned code)
 {
     /* Each look lets QEMU's main loop run */
-    vtd_guest_readl(&q->t.guest, REG_PRS);
+    vtd_guest_readl(&q->t.guest, VTD_REG_PRS);
     return prq_page(q)->answers[code];
 }
 

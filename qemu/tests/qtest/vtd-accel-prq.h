@@ -12,28 +12,12 @@
 #include "vtd-accel-common.h"
 #include "tests/qtest/fakehost/fakehost-uapi.h"
 
-/* Registers (VT-d 11.4.11) */
-#define REG_ECAP        0x10
-#define REG_PQH         0xc0
-#define REG_PQT         0xc8
-#define REG_PQA         0xd0
-#define REG_PRS         0xdc
-#define REG_PECTL       0xe0
-#define REG_PEDATA      0xe4
-#define REG_PEADDR      0xe8
-
 #define ECAP_DT         (1ull << 2)
-#define ECAP_PRS        (1ull << 29)
-#define ECAP_PDS        (1ull << 42)
-#define PRS_PPR         1u
-#define PRS_PRO         2u
-#define PECTL_IP        (1u << 30)
-#define PECTL_IM        (1u << 31)
 
 #define CE_PASIDE       (1ull << 3)
 #define CE_PRE          (1ull << 4)
 
-#define HOST_PRI        (HOST_ECAP | ECAP_PRS | ECAP_PDS)
+#define HOST_PRI        (HOST_ECAP | VTD_ECAP_PRS | VTD_ECAP_PDS)
 #define PROPS           VTD_ACCEL_PROPS ",pasid-bits=20,pri=on"
 #define PASID           7
 #define QUEUE           0x100000ull

@@ -31,7 +31,8 @@ enum {
  * The call names are those of the uAPI, with or without IOMMU_ / VFIO_DEVICE_;
  * "*" stands for every call that the kernel is able to fail. READ_EVENTS is a
  * read() of an event or fault queue, and WRITE_ANSWERS a write() to a fault
- * queue; they can fail, but not be swallowed.
+ * queue; they can fail, but not be swallowed.  With no errno, a read() that
+ * fails returns 0.  EPOLL_CREATE, and EPOLL_ADD of a queue, can fail as well.
  */
 struct FakehostRule {
     char call[FAKEHOST_NAME_LEN];

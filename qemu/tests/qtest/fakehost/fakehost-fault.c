@@ -15,6 +15,9 @@
 #include <sys/stat.h>
 #include "fakehost-model.h"
 
+/* Requests that are taken out of a queue at once */
+#define FH_FAULT_CHUNK  4096
+
 /* Read, not answered */
 typedef struct FhFaultGroup {
     struct FhFaultGroup *next;
@@ -64,6 +67,66 @@ static void fh_fault_drop(FhFaultGroup **link)
     fh_control()->requests_waiting--;
 }
 
+static uint32_t fh_fault_pasid(const struct fh_pgfault *r)
+{
+    return r->flags & FH_PGFAULT_PASID_VALID ? r->pasid : 0;
+}
+
+/* All that is in the queue, @num requests, behind the first @room of them */
+static struct fh_pgfault *fh_fault_take_out(const FhFault *fault, size_t room,
+                                            size_t *num)
+{
+    struct fh_pgfault *r = NULL;
+    ssize_t n = 0;
+    char path[64];
+    int fd;
+
+    *num = room;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fault->write_fd);
+    fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    do {
+        *num += n / sizeof(*r);
+        r = realloc(r, (*num + FH_FAULT_CHUNK) * sizeof(*r));
+        n = fh_read(fd, r + *num, FH_FAULT_CHUNK * sizeof(*r));
+    } while (n > 0);
+    fh_close(fd);
+    return r;
+}
+
+static void fh_fault_put_back(const FhFault *fault, const struct fh_pgfault *r,
+                              size_t num)
+{
+    ssize_t len = num * sizeof(*r);
+
+    if (len && fh_write(fault->write_fd, r, len) != len) {
+        abort();
+    }
+}
+
+/* The kernel answers as well what nobody has read yet */
+static void fh_fault_discard(const FhFault *fault, const FhIdev *idev,
+                             uint32_t pasid)
+{
+    size_t num, kept = 0, first = 0;
+    struct fh_pgfault *r = fh_fault_take_out(fault, 0, &num);
+
+    for (size_t i = 0; i < num; i++) {
+        if (!(r[i].flags & FH_PGFAULT_LAST_PAGE) && i + 1 < num) {
+            continue;
+        }
+        if (r[i].flags & FH_PGFAULT_LAST_PAGE && r[i].dev_id == idev->obj.id &&
+            fh_fault_pasid(&r[i]) == pasid) {
+            fh_control()->answers_by_kernel++;
+        } else {
+            memmove(&r[kept], &r[first], (i + 1 - first) * sizeof(*r));
+            kept += i + 1 - first;
+        }
+        first = i + 1;
+    }
+    fh_fault_put_back(fault, r, kept);
+    free(r);
+}
+
 void fh_fault_answer_all(const FhFault *fault, const FhIdev *idev,
                          uint32_t pasid)
 {
@@ -79,6 +142,9 @@ void fh_fault_answer_all(const FhFault *fault, const FhIdev *idev,
             link = &(*link)->next;
         }
     }
+    if (idev) {
+        fh_fault_discard(fault, idev, pasid);
+    }
 }
 
 /* Whose table has that queue no more: the kernel has answered it */
@@ -91,7 +157,19 @@ static bool fh_fault_is_late(const FhFault *fault,
     return !hwpt || hwpt->fault != fault;
 }
 
-ssize_t fh_fault_read(int fd, void *buf, ssize_t len)
+/* The first @num requests of a group that has not been read to its end */
+static void fh_fault_unread(const FhFault *fault, const struct fh_pgfault *r,
+                            size_t num)
+{
+    size_t all;
+    struct fh_pgfault *queue = fh_fault_take_out(fault, num, &all);
+
+    memcpy(queue, r, num * sizeof(*r));
+    fh_fault_put_back(fault, queue, all);
+    free(queue);
+}
+
+ssize_t fh_fault_read(int fd, void *buf, ssize_t len, size_t room)
 {
     FhFault *fault = fh_fault_get(fd);
     struct fh_pgfault *r = buf;
@@ -101,7 +179,7 @@ ssize_t fh_fault_read(int fd, void *buf, ssize_t len)
         return len;
     }
     for (size_t i = 0; i < num; i++) {
-        uint32_t pasid = r[i].flags & FH_PGFAULT_PASID_VALID ? r[i].pasid : 0;
+        uint32_t pasid = fh_fault_pasid(&r[i]);
         FhFaultGroup *group;
 
         if (!(r[i].flags & FH_PGFAULT_LAST_PAGE)) {
@@ -122,8 +200,11 @@ ssize_t fh_fault_read(int fd, void *buf, ssize_t len)
         }
         first = i + 1;
     }
+    if (first < num && len == room) {
+        fh_fault_unread(fault, &r[first], num - first);
+    }
     if (!kept) {
-        errno = EAGAIN;
+        errno = !first && num && len == room ? EINVAL : EAGAIN;
         return -1;
     }
     return kept * sizeof(*r);

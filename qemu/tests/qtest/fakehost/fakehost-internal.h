@@ -120,7 +120,8 @@ int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
                 const sigset_t *mask, size_t room);
 ssize_t __read_chk(int fd, void *buf, size_t n, size_t room);
 
-/* For the library itself, whose lock its own write() takes */
+/* For the library itself, whose lock its own read() and write() take */
+ssize_t fh_read(int fd, void *buf, size_t n);
 ssize_t fh_write(int fd, const void *buf, size_t n);
 
 #endif /* FAKEHOST_INTERNAL_H */

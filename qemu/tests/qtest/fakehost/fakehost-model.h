@@ -307,10 +307,11 @@ int fh_dmabuf_write(const FhArea *area, uint64_t offset, const void *data,
 /* --- fakehost-fault.c --- */
 
 /*
- * What was read from @fd: requests that the kernel has answered meanwhile are
- * taken away. Returns the bytes that are left, or -1 and errno.
+ * @len bytes were read from @fd into @room bytes: requests that the kernel has
+ * answered meanwhile are taken away, and a group that does not fit goes back.
+ * Returns the bytes that are left, or -1 and errno.
  */
-ssize_t fh_fault_read(int fd, void *buf, ssize_t len);
+ssize_t fh_fault_read(int fd, void *buf, ssize_t len, size_t room);
 /* False if @fd is no fault queue; *@ret: what write() returns, with errno */
 bool fh_fault_write(int fd, const void *buf, size_t len, ssize_t *ret);
 /* A device, or @idev NULL: every one, is detached: answer what waits */

@@ -57,6 +57,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -163,7 +164,7 @@ int fh_close(int fd)
     return next(fd);
 }
 
-static ssize_t read_next(int fd, void *buf, size_t n)
+ssize_t fh_read(int fd, void *buf, size_t n)
 {
     static FhReadFn *next;
 
@@ -667,6 +668,7 @@ __attribute__((visibility("default")))
 ssize_t read(int fd, void *buf, size_t n)
 {
     ssize_t ret;
+    bool none = false;
     int err = 0;
 
     if (fh_mode == FH_MODE_FAKE) {
@@ -678,6 +680,7 @@ ssize_t read(int fd, void *buf, size_t n)
             fh_control()->queue_reads++;
             if (rule && !rule->handled) {
                 err = rule->err;
+                none = !err;
             } else if (rule && n > rule->handled * sizeof(struct fh_pgfault)) {
                 n = rule->handled * sizeof(struct fh_pgfault);
             }
@@ -688,13 +691,13 @@ ssize_t read(int fd, void *buf, size_t n)
         errno = err;
         return -1;
     }
-    ret = read_next(fd, buf, n);
+    ret = none ? 0 : fh_read(fd, buf, n);
     if (fh_mode == FH_MODE_FAKE && ret > 0) {
         int saved = errno;
 
         fh_enter();
         errno = saved;
-        ret = fh_fault_read(fd, buf, ret);
+        ret = fh_fault_read(fd, buf, ret, n);
         fh_leave();
     }
     return ret;
@@ -713,6 +716,55 @@ ssize_t write(int fd, const void *buf, size_t n)
         fh_leave();
     }
     return ours ? ret : fh_write(fd, buf, n);
+}
+
+/* 0 or the errno by which a rule has @call fail */
+static int fh_epoll_errno(const FhCall *call, int fd)
+{
+    const struct FakehostRule *rule = NULL;
+
+    if (fh_mode == FH_MODE_FAKE) {
+        fh_enter();
+        if (fd < 0 || fh_is_queue(fd)) {
+            rule = fh_rule_take(call);
+        }
+        fh_leave();
+    }
+    return rule ? rule->err : 0;
+}
+
+__attribute__((visibility("default")))
+int epoll_create1(int flags)
+{
+    static const FhCall call = { "EPOLL_CREATE", FH_CALL_NOFAIL };
+    static int (*next)(int flags);
+    int err = fh_epoll_errno(&call, -1);
+
+    if (!next) {
+        next = fh_next("epoll_create1");
+    }
+    if (err) {
+        errno = err;
+        return -1;
+    }
+    return next(flags);
+}
+
+__attribute__((visibility("default")))
+int epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event)
+{
+    static const FhCall call = { "EPOLL_ADD", FH_CALL_NOFAIL };
+    static int (*next)(int epoll_fd, int op, int fd, struct epoll_event *event);
+    int err = op == EPOLL_CTL_ADD ? fh_epoll_errno(&call, fd) : 0;
+
+    if (!next) {
+        next = fh_next("epoll_ctl");
+    }
+    if (err) {
+        errno = err;
+        return -1;
+    }
+    return next(epoll_fd, op, fd, event);
 }
 
 __attribute__((visibility("default")))

@@ -36,10 +36,8 @@
 #define SM_CE_PRE       (1ull << 4)
 #define DESC_PAGE_GROUP 9
 #define DESC_DRAIN      (VTD_INV_DESC_WAIT | 1 << 6 | 1 << 7)   /* fence, PD */
-#define REG_PQH         0xc0
-#define REG_PECTL       0xe0
 #define GROUP_MAX       8       /* requests; a pipe takes them at once */
-#define HOST_PRI        (HOST_ECAP | 1ull << 29 | 1ull << 42)   /* PRS, PDS */
+#define HOST_PRI        (HOST_ECAP | VTD_ECAP_PRS | VTD_ECAP_PDS)
 
 const char *vtd_fuzz_dev(unsigned n)
 {
@@ -512,8 +510,8 @@ static void step_page_queue(void *opaque, FuzzInput *in)
     VtdFuzz *f = opaque;
     uint8_t val = fuzz_u8(in);
     /* Three of 8 bytes, and six of 4 */
-    unsigned reg = val & 1 ? REG_PQH + (val >> 1) % 3 * 8
-                           : REG_PECTL - 4 + (val >> 1) % 5 * 4;
+    unsigned reg = val & 1 ? VTD_REG_PQH + (val >> 1) % 3 * 8
+                           : VTD_REG_PECTL - 4 + (val >> 1) % 5 * 4;
 
     if (val & 1) {
         vtd_guest_writeq(&f->guest, reg,

@@ -17,6 +17,25 @@ enum {
     VTD_PC_DOMAIN = 0, VTD_PC_PASID = 1, VTD_PC_GLOBAL = 3,
 };
 
+/* Registers of faults and of page requests (VT-d 11.4) */
+#define VTD_REG_ECAP    0x10
+#define VTD_REG_FSTS    0x34
+#define VTD_REG_PQH     0xc0
+#define VTD_REG_PQT     0xc8
+#define VTD_REG_PQA     0xd0
+#define VTD_REG_PRS     0xdc
+#define VTD_REG_PECTL   0xe0
+#define VTD_REG_PEDATA  0xe4
+#define VTD_REG_PEADDR  0xe8
+#define VTD_REG_PEUADDR 0xec
+
+#define VTD_ECAP_PRS    (1ull << 29)
+#define VTD_ECAP_PDS    (1ull << 42)
+#define VTD_PRS_PPR     1u
+#define VTD_PRS_PRO     2u
+#define VTD_PECTL_IP    (1u << 30)
+#define VTD_PECTL_IM    (1u << 31)
+
 /* Translation types of a PASID entry (VT-d 9.6) */
 enum {
     VTD_PGTT_FIRST_STAGE = 1, VTD_PGTT_SECOND_STAGE = 2,

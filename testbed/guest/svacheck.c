@@ -277,14 +277,24 @@ static const char *name_of(int result)
     return result >= 0 && result < 6 ? names[result] : "mixed";
 }
 
-/* What is unmapped has to be requested anew, and may have other content */
+/*
+ * What is unmapped has to be requested anew, and may have other content, though
+ * the device has just kept the translation
+ */
 static const char *after_unmap(void)
 {
     size_t page = first_page(0, 4);
     unsigned found;
 
+    begin(4, (uintptr_t)word(page, 0), 1, 0);
+    if (set_regs(4)[RESULT] != DONE) {
+        return "not-mapped";
+    }
     unmap(pasid_ioas, (uintptr_t)word(page, 0), PAGE);
     begin(4, (uintptr_t)word(page, 0), 1, 0);
+    if (set_regs(4)[RESULT] == DONE) {
+        return "kept";
+    }
     found = collect(1);
     if (!found) {
         return "not-requested";

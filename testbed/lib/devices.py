@@ -67,6 +67,8 @@ def l0_devices(scenario, files):
         command += _L0_ENDPOINTS[kind](index, place, files)
         if kind == "pasid" and scenario["l0"]["pri"]:
             command[-1] += ",pri=on"
+            if scenario["l0"]["keep_stale"]:
+                command[-1] += ",keep-stale=on"
     return command
 
 

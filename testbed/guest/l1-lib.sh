@@ -15,18 +15,19 @@
 say() { echo "$(uptime_now) $*" >&5; }
 tracing=/sys/kernel/tracing
 
-# The devices are behind root ports, which are devices 0x10 and up of the root
-# bus, and come in the order of the ports and of their functions.
+# The devices are behind root ports, which are devices 0x10 and up of a root
+# bus, and come in the order of the buses, of the ports and of their functions.
 bind_devices() {
     index=0
-    for host in /sys/bus/pci/devices/0000:00:1?.0/0000:??:??.?; do
+    for host in /sys/bus/pci/devices/0000:??:1?.0/0000:??:??.?; do
         host=${host##*/}
         dev=/sys/bus/pci/devices/$host
         echo vfio-pci > "$dev/driver_override"
         [ ! -e "$dev/driver" ] || echo "$host" > "$dev/driver/unbind"
         echo "$host" > /sys/bus/pci/drivers_probe
         driver=$(basename "$(readlink -f "$dev/driver")")
-        say "device index=$index host=$host driver=$driver"
+        iommu=$(readlink -f "$dev/iommu" | sed 's/.*\///; /^iommu$/d')
+        say "device index=$index host=$host driver=$driver iommu=$iommu"
         sed -i "s/@host$index@/$host/g" /scenario/*
         index=$((index + 1))
     done

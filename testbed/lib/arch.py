@@ -52,9 +52,13 @@ def _x86_qut(scenario):
 
 
 def _arm_l0(scenario):
+    # The machine's own SMMU, or one for each root complex
+    own = "" if "pxb" in scenario["l0"]["places"] else ",iommu=smmuv3"
     command = ["-M", (scenario["l0"]["machine"] or "virt")
-               + ",virtualization=on,gic-version=3,iommu=smmuv3",
+               + ",virtualization=on,gic-version=3" + own,
                "-cpu", "neoverse-n1", "-m", "1536M"]
+    if not own:
+        command += ["-device", "arm-smmuv3,primary-bus=pcie.0,id=smmuv3.0"]
     if scenario["l0"]["nesting"]:
         # Linux hands out no stage 1 unless stage 2 can force write-back
         command += ["-global", "arm-smmuv3.x-fwb=on"]

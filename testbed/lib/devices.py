@@ -28,10 +28,16 @@ def mac(number, level):
     return "52:54:00:00:%02x:%02x" % (level, number)
 
 
-def place_of(scenario, index):
-    """Where the device of that index is in L2's machine."""
-    places = scenario["qut"]["places"]
+def place_of(scenario, index, level="qut"):
+    """Where the device of that index is in L2's machine, or in L0's ("l0")."""
+    places = scenario[level]["places"]
     return places[index] if index < len(places) else "port"
+
+
+def _pxb(index):
+    """The arguments that make the root complex of that device."""
+    return ["-device", "pxb-pcie,id=pxb%d,bus=pcie.0,bus_nr=0x%x" % (
+        index, FIRST_PXB_BUS + 0x10 * index)]
 
 
 def emulated_nics(scenario):
@@ -56,14 +62,20 @@ def l1_networks(scenario):
 
 
 def l0_devices(scenario, files):
-    """Return L0's arguments: each endpoint behind a root port of its own."""
+    """Return L0's arguments: each endpoint behind a root port of its own, on
+    pcie.0 or on another root complex, which has an SMMU of its own."""
     command = []
     for index, kind in enumerate(scenario["devices"]):
         # Functions of one slot, without ACS, are one IOMMU group
         place = ("rp0,addr=0x0.%x,multifunction=on" if scenario["l0"]["one_slot"]
                  else "rp%d") % index
-        command += ["-device", "pcie-root-port,id=rp%d,addr=0x%x,chassis=%d"
-                    % (index, FIRST_PORT + index, index + 1)]
+        bus = "pcie.0"
+        if place_of(scenario, index, "l0") == "pxb":
+            bus = "pxb%d" % index
+            command += _pxb(index) + [
+                "-device", "arm-smmuv3,primary-bus=%s,id=smmuv3.%d" % (bus, index)]
+        command += ["-device", "pcie-root-port,id=rp%d,bus=%s,addr=0x%x,chassis=%d"
+                    % (index, bus, FIRST_PORT + index, index + 1)]
         command += _L0_ENDPOINTS[kind](index, place, files)
         if kind == "pasid" and scenario["l0"]["pri"]:
             command[-1] += ",pri=on"
@@ -104,10 +116,7 @@ def qut_devices(scenario):
     for index, _ in enumerate(scenario["devices"]):
         bridges, bus = _qut_place(place_of(scenario, index), index)
         if place_of(scenario, index) == "pxb":
-            command += [
-                "-device", "pxb-pcie,id=pxb%d,bus=pcie.0,bus_nr=0x%x" % (
-                    index, FIRST_PXB_BUS + 0x10 * index),
-                *smmu_of_bus(scenario, "pxb%d" % index, index)]
+            command += _pxb(index) + smmu_of_bus(scenario, "pxb%d" % index, index)
         command += bridges + [
             "-device", "vfio-pci,id=dev%d,host=@host%d@,bus=%s%s" % (
                 index, index, bus, ",iommufd=iommufd0" if scenario["qut"]["iommufd"] else "")]

@@ -20,7 +20,7 @@ DEFAULTS = {
     "limits": {},
     "needs": [],
     "l0": {"nesting": True, "pri": False, "keep_stale": False, "one_slot": False,
-           "machine": "", "uefi": False},
+           "machine": "", "uefi": False, "places": []},
     "qut": {"iommu": None, "iommufd": True, "env": {}, "places": [], "nics": [],
             "trace": []},
     "l1": {"tests": [], "program": [], "names": "", "measure": False},
@@ -111,6 +111,12 @@ def _check(name, scenario, known_checks):
         need(kind in devices.KINDS, "unknown device '%s'", kind)
     for place in scenario["qut"]["places"]:
         need(place in devices.PLACES, "unknown place '%s'", place)
+    for place in scenario["l0"]["places"]:
+        need(place in ("port", "pxb"), "unknown place '%s'", place)
+    # A device tree has one root complex, hence one SMMU of PCI
+    need("pxb" not in scenario["l0"]["places"]
+         or scenario["arch"] == "arm64" and scenario["l0"]["uefi"],
+         "l0.places: a root complex of its own needs arm64 and l0.uefi")
     need(scenario["l2"]["kernel"] in ("",) + stock.SUITES,
          "l2.kernel: no release of Debian '%s'", scenario["l2"]["kernel"])
     need(not scenario["l2"]["xen"] or scenario["l2"]["kernel"],

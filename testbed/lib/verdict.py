@@ -598,6 +598,16 @@ def l2_iommus(record, scenario):
 
 
 @check
+def l1_iommus(record, scenario):
+    """L1, the host, has the passed-through devices behind so many IOMMUs."""
+    found = {entry.get("f_iommu", "") for entry in record["report"]["l1"]
+             if entry["word"] == "device"} - {""}
+    return (len(found) == _limit(scenario, "smmus", 1),
+            "L1's devices are behind %d SMMU%s: %s" % (
+                len(found), "s" if len(found) != 1 else "", " ".join(sorted(found))))
+
+
+@check
 def nothing_left(record, scenario):
     """No object of the host outlives its use: the same number lives at every
     like moment of the run, and none after the QEMU under test is gone."""

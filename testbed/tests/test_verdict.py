@@ -112,6 +112,15 @@ class ArmVerdict(unittest.TestCase):
         record["report"]["events"] = []
         self.assertFalse(self.judge(record, "l1_no_stage1")[0])
 
+    def test_devices_behind_fewer_smmus_of_the_host_fail(self):
+        device = {"word": "device", "f_iommu": "smmu3.0xc000000"}
+        other = dict(device, f_iommu="smmu3.0xc020000")
+        for found, holds in (([device, other], True), ([device, device], False),
+                             ([device, dict(device, f_iommu="")], False), ([], False)):
+            record = arm_record()
+            record["report"]["l1"] = found
+            self.assertEqual(self.judge(record, "l1_iommus", smmus=2)[0], holds, found)
+
     def test_forwarded_needs_the_kernel_to_agree(self):
         record = arm_record()
         self.assertTrue(self.judge(record, "forwarded", invalidations=9)[0])
@@ -579,6 +588,7 @@ class Files(unittest.TestCase):
                     'description = "x"\nchecks = ["qut_exit"]\nno_such_key = 1\n',
                     'description = "x"\nchecks = ["qut_exit"]\nl2.kernel = "6.1"\n',
                     'description = "x"\nchecks = ["qut_exit"]\nl2.program = ["testpmd"]\n',
+                    'description = "x"\nchecks = ["qut_exit"]\nl0.places = ["pxb"]\n',
                     'description = "x"\nchecks = ["qut_exit"]\nl2.xen = "iommu=on"\n',
                     'description = "x"\n', 'checks = ["qut_exit"]\n', "not toml"):
             with self.assertRaises(scenario.ScenarioError):

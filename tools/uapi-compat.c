@@ -14,10 +14,12 @@
 #include <linux/vfio.h>
 #define ATTACH  struct vfio_device_attach_iommufd_pt
 #define DETACH  struct vfio_device_detach_iommufd_pt
+#define VIOMMU  struct iommu_viommu_alloc
 #else
 #include "system/iommufd-compat.h"
 #define ATTACH  struct iommufd_compat_vfio_attach_pasid
 #define DETACH  struct iommufd_compat_vfio_detach_pasid
+#define VIOMMU  struct iommufd_compat_viommu_alloc
 #endif
 
 #define VALUE(name) \
@@ -69,6 +71,35 @@ int main(void)
     FIELD(struct iommufd_vevent_header, flags);
     FIELD(struct iommufd_vevent_header, sequence);
     SIZE(struct iommu_vevent_arm_smmuv3);
+
+    VALUE(IOMMU_HW_INFO_FLAG_INPUT_TYPE);
+    VALUE(IOMMU_HW_INFO_TYPE_TEGRA241_CMDQV);
+    FIELD(struct iommu_hw_info, out_data_type);
+    SIZE(struct iommu_hw_info_tegra241_cmdqv);
+    FIELD(struct iommu_hw_info_tegra241_cmdqv, version);
+    FIELD(struct iommu_hw_info_tegra241_cmdqv, log2vcmdqs);
+    FIELD(struct iommu_hw_info_tegra241_cmdqv, log2vsids);
+    VALUE(IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV);
+    SIZE(struct iommu_viommu_tegra241_cmdqv);
+    FIELD(struct iommu_viommu_tegra241_cmdqv, out_vintf_mmap_offset);
+    FIELD(struct iommu_viommu_tegra241_cmdqv, out_vintf_mmap_length);
+    FIELD(VIOMMU, dev_id);
+    FIELD(VIOMMU, hwpt_id);
+    FIELD(VIOMMU, out_viommu_id);
+    FIELD(VIOMMU, data_len);
+    FIELD(VIOMMU, data_uptr);
+    SIZE(VIOMMU);
+    VALUE(IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV);
+    SIZE(struct iommu_vevent_tegra241_cmdqv);
+    VALUE(IOMMU_HW_QUEUE_ALLOC);
+    VALUE(IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV);
+    SIZE(struct iommu_hw_queue_alloc);
+    FIELD(struct iommu_hw_queue_alloc, viommu_id);
+    FIELD(struct iommu_hw_queue_alloc, type);
+    FIELD(struct iommu_hw_queue_alloc, index);
+    FIELD(struct iommu_hw_queue_alloc, out_hw_queue_id);
+    FIELD(struct iommu_hw_queue_alloc, nesting_parent_iova);
+    FIELD(struct iommu_hw_queue_alloc, length);
 
     VALUE(VFIO_DEVICE_ATTACH_PASID);
     VALUE(VFIO_DEVICE_DETACH_PASID);

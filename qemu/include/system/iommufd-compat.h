@@ -25,6 +25,17 @@
 #define IOMMU_HW_INFO_ARM_SMMUV3_ERRATA_REPEAT_TLBI_CFGI    (1 << 0)
 
 /*
+ * iommu_hw_info::flags: out_data_type says, as in_data_type, what is asked for.
+ * Older kernels have neither.
+ */
+#define IOMMU_HW_INFO_FLAG_INPUT_TYPE       (1 << 0)
+
+/* enum iommu_hw_info_type, enum iommu_viommu_type, enum iommu_veventq_type */
+#define IOMMU_HW_INFO_TYPE_TEGRA241_CMDQV   3
+#define IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV    2
+#define IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV   2
+
+/*
  * iommu_hw_info::out_max_pasid_log2 is the first of the four bytes that follow
  * out_data_type; older headers call them reserved, older kernels leave zero.
  */
@@ -67,6 +78,61 @@ struct iommu_vevent_arm_smmuv3 {
     __aligned_le64 evt[4];
 };
 #endif /* IOMMU_VEVENTQ_ALLOC */
+
+/*
+ * iommu_viommu_alloc with data, which is beyond the end of that in older
+ * headers: @data_len is in bytes, @data_uptr points to what @type has there
+ */
+struct iommufd_compat_viommu_alloc {
+    __u32 size;
+    __u32 flags;
+    __u32 type;
+    __u32 dev_id;
+    __u32 hwpt_id;
+    __u32 out_viommu_id;
+    __u32 data_len;
+    __u32 __reserved;
+    __aligned_u64 data_uptr;
+};
+
+/* enum iommu_hw_queue_type */
+#define IOMMU_HW_QUEUE_TYPE_TEGRA241_CMDQV  1
+
+#ifndef IOMMU_HW_QUEUE_ALLOC
+#define IOMMU_HW_QUEUE_ALLOC                _IO(IOMMUFD_TYPE, 0x94)
+
+/* @nesting_parent_iova and @length, of the queue, are in bytes */
+struct iommu_hw_queue_alloc {
+    __u32 size;
+    __u32 flags;
+    __u32 viommu_id;
+    __u32 type;
+    __u32 index;
+    __u32 out_hw_queue_id;
+    __aligned_u64 nesting_parent_iova;
+    __aligned_u64 length;
+};
+
+/* Fields of the hardware's register PARAM, but for the number of VINTFs */
+struct iommu_hw_info_tegra241_cmdqv {
+    __u32 flags;
+    __u8 version;
+    __u8 log2vcmdqs;
+    __u8 log2vsids;
+    __u8 __reserved;
+};
+
+/* Where page 0 of the VINTF is in the iommufd, for mmap(), in bytes */
+struct iommu_viommu_tegra241_cmdqv {
+    __aligned_u64 out_vintf_mmap_offset;
+    __aligned_u64 out_vintf_mmap_length;
+};
+
+/* One bit for each queue that has an error, little endian */
+struct iommu_vevent_tegra241_cmdqv {
+    __aligned_le64 lvcmdq_err_map[2];
+};
+#endif /* IOMMU_HW_QUEUE_ALLOC */
 
 #ifndef VFIO_DEVICE_ATTACH_PASID
 #define VFIO_DEVICE_ATTACH_PASID            (1 << 0)

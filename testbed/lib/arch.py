@@ -52,13 +52,16 @@ def _x86_qut(scenario):
 
 
 def _arm_l0(scenario):
-    # The machine's own SMMU, or one for each root complex
-    own = "" if "pxb" in scenario["l0"]["places"] else ",iommu=smmuv3"
+    # The machine's own SMMU, or one for each root complex, which can have a CMDQV
+    own = ("" if "pxb" in scenario["l0"]["places"] or scenario["l0"]["cmdqv"]
+           else ",iommu=smmuv3")
     command = ["-M", (scenario["l0"]["machine"] or "virt")
                + ",virtualization=on,gic-version=3" + own,
                "-cpu", "neoverse-n1", "-m", "1536M"]
     if not own:
         command += ["-device", "arm-smmuv3,primary-bus=pcie.0,id=smmuv3.0"]
+    if scenario["l0"]["cmdqv"]:
+        command += ["-global", "arm-smmuv3.x-cmdqv=on", "-trace", "tegra241_cmdqv_command"]
     if scenario["l0"]["nesting"]:
         # Linux hands out no stage 1 unless stage 2 can force write-back
         command += ["-global", "arm-smmuv3.x-fwb=on"]

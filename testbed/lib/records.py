@@ -90,7 +90,7 @@ def read_l0_trace(path, since):
         streams.setdefault(key, {}).setdefault(what, 0)
         streams[key][what] += number
 
-    line_re = re.compile(r"^(?:\d+@(\d+\.\d+):)?((?:vtd|smmuv3)_\w+) (.*)$")
+    line_re = re.compile(r"^(?:\d+@(\d+\.\d+):)?((?:vtd|smmuv3|tegra241)_\w+) (.*)$")
     names = {"vtd_nested_translate": "two_stage", "vtd_nested_fault": "faults",
              "vtd_iotlb_page_update": "one_stage", "vtd_dmar_fault": "faults",
              "smmuv3_record_event": "faults"}
@@ -119,6 +119,11 @@ def read_l0_trace(path, since):
                         r"(\d+) posted", match[3])[1]))
                 elif match[2] == "vtd_prq_response":
                     add_to("page_requests", "answered", 1)
+                elif match[2] == "tegra241_cmdqv_command":
+                    # VINTF 0 is the host's own, the others are those of guests
+                    command = re.match(r"VINTF (\d+) LVCMDQ \d+: (\S+)", match[3])
+                    if command and int(command[1]):
+                        add_to("guest_commands", command[2], 1)
                 elif match[2] == "smmuv3_translate_success":
                     add_smmuv3(match[3])
                 elif match[2] in names:

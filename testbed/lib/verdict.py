@@ -299,6 +299,28 @@ def forwarded(record, scenario):
     return (entries >= wanted and kernel == calls and 0 < calls <= syncs + changes), text
 
 
+def _invalidations(commands):
+    return sum(n for name, n in commands.items()
+               if name.startswith(("SMMU_CMD_TLBI_NH_VA", "SMMU_CMD_TLBI_NH_ASID",
+                                   "SMMU_CMD_ATC_INV")))
+
+
+@check
+def guest_queues(record, scenario):
+    """L0's hardware carried out so many of L2's invalidations from queues that L2
+    owns.  The QEMU under test and L1's kernel saw what sets L2 up, and no more."""
+    wanted, most = _limit(scenario, "invalidations", 1), _limit(scenario, "trapped", 20)
+    done = _invalidations(record["l0"].get("guest_commands", {}))
+    trapped = _invalidations(record.get("qut_commands", {}))
+    targets = record["objects"].get("viommus", {}).values()
+    entries = sum(t["entries"] for t in targets)
+    calls = _final_counts(record).get("nested_invalidate", 0)
+    return (done >= wanted and trapped <= most and entries <= most,
+            "L0 took %d invalidations from L2's queues, at least %d wanted; QEMU was asked for %d, "
+            "L1's kernel for %d commands in %d calls, at most %d wanted" % (
+                done, wanted, trapped, entries, calls, most))
+
+
 @check
 def l2_translated(record, _scenario):
     """L2's kernel itself put every device into a translated domain."""

@@ -163,7 +163,7 @@ static ssize_t smmuv3_accel_read_some(SMMUv3Accel *accel, bool deliver)
     size_t used;
     ssize_t n;
 
-    n = RETRY_ON_EINTR(read(accel->veventq_fd,
+    n = RETRY_ON_EINTR(read(accel->veventq.fd,
                             accel->events + accel->events_len, room));
     if (n <= 0) {
         return n;
@@ -208,9 +208,9 @@ void smmuv3_accel_event_poll(SMMUv3Accel *accel)
 {
     bool on;
 
-    if (accel->veventq_fd >= 0) {
+    if (accel->veventq.fd >= 0) {
         on = runstate_is_running() && !timer_pending(accel->read_retry);
-        qemu_set_fd_handler(accel->epoll_fd,
+        qemu_set_fd_handler(accel->veventq.epoll_fd,
                             on ? smmuv3_accel_read_events : NULL, NULL, accel);
     }
 }
@@ -226,50 +226,62 @@ static void smmuv3_accel_read_retry(void *opaque)
  * So the main loop sleeps on an epoll instance, which takes no reference to the
  * files that it watches.
  */
-static bool smmuv3_accel_eventq_watch(SMMUv3Accel *accel, Error **errp)
+static bool smmuv3_accel_eventq_watch(SMMUv3AccelEventq *q, Error **errp)
 {
     struct epoll_event event = { .events = EPOLLIN };
 
-    accel->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (accel->epoll_fd < 0) {
+    q->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (q->epoll_fd < 0) {
         error_setg_errno(errp, errno, "cannot create an epoll instance");
         return false;
     }
-    if (epoll_ctl(accel->epoll_fd, EPOLL_CTL_ADD, accel->veventq_fd, &event)) {
+    if (epoll_ctl(q->epoll_fd, EPOLL_CTL_ADD, q->fd, &event)) {
         error_setg_errno(errp, errno, "cannot watch the host's event queue");
-        close(accel->epoll_fd);
+        close(q->epoll_fd);
         return false;
     }
     return true;
 }
 
-static bool smmuv3_accel_eventq_alloc(SMMUv3Accel *accel, Error **errp)
+bool smmuv3_accel_eventq_alloc(SMMUv3Accel *accel, uint32_t type,
+                               uint32_t depth, SMMUv3AccelEventq *q,
+                               Error **errp)
 {
-    if (!iommufd_backend_alloc_veventq(accel->iommufd, accel->viommu_id,
-                                       IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
-                                       SMMUV3_ACCEL_EVENT_DEPTH,
-                                       &accel->veventq_id, &accel->veventq_fd,
-                                       errp)) {
-        accel->veventq_fd = -1;
+    if (!iommufd_backend_alloc_veventq(accel->iommufd, accel->viommu_id, type,
+                                       depth, &q->id, &q->fd, errp)) {
+        q->fd = -1;
         return false;
     }
-    if (!smmuv3_accel_eventq_watch(accel, errp)) {
-        close(accel->veventq_fd);
-        accel->veventq_fd = -1;
-        iommufd_backend_free_id(accel->iommufd, accel->veventq_id);
+    if (!smmuv3_accel_eventq_watch(q, errp)) {
+        close(q->fd);
+        q->fd = -1;
+        iommufd_backend_free_id(accel->iommufd, q->id);
         return false;
     }
+    g_unix_set_fd_nonblocking(q->fd, true, NULL);
     return true;
+}
+
+void smmuv3_accel_eventq_free(SMMUv3Accel *accel, SMMUv3AccelEventq *q)
+{
+    qemu_set_fd_handler(q->epoll_fd, NULL, NULL, NULL);
+    epoll_ctl(q->epoll_fd, EPOLL_CTL_DEL, q->fd, NULL);
+    close(q->epoll_fd);
+    close(q->fd);
+    q->fd = -1;
+    iommufd_backend_free_id(accel->iommufd, q->id);
 }
 
 void smmuv3_accel_event_start(SMMUv3Accel *accel)
 {
     Error *err = NULL;
 
-    if (!accel->viommu_id || accel->veventq_fd >= 0) {
+    if (!accel->viommu_id || accel->veventq.fd >= 0) {
         return;
     }
-    if (!smmuv3_accel_eventq_alloc(accel, &err)) {
+    if (!smmuv3_accel_eventq_alloc(accel, IOMMU_VEVENTQ_TYPE_ARM_SMMUV3,
+                                   SMMUV3_ACCEL_EVENT_DEPTH, &accel->veventq,
+                                   &err)) {
         if (!accel->veventq_told) {
             warn_report("arm-smmuv3 '%s': the guest will not see faults of "
                         "host devices: %s", smmuv3_accel_id(accel),
@@ -287,22 +299,16 @@ void smmuv3_accel_event_start(SMMUv3Accel *accel)
     accel->events_len = 0;
     accel->next_sequence = 0;
     accel->read_told = false;
-    g_unix_set_fd_nonblocking(accel->veventq_fd, true, NULL);
     smmuv3_accel_event_poll(accel);
 }
 
 void smmuv3_accel_event_stop(SMMUv3Accel *accel)
 {
-    if (accel->veventq_fd < 0) {
+    if (accel->veventq.fd < 0) {
         return;
     }
     timer_del(accel->read_retry);
-    qemu_set_fd_handler(accel->epoll_fd, NULL, NULL, NULL);
-    epoll_ctl(accel->epoll_fd, EPOLL_CTL_DEL, accel->veventq_fd, NULL);
-    close(accel->epoll_fd);
-    close(accel->veventq_fd);
-    accel->veventq_fd = -1;
-    iommufd_backend_free_id(accel->iommufd, accel->veventq_id);
+    smmuv3_accel_eventq_free(accel, &accel->veventq);
 }
 
 /*
@@ -318,7 +324,7 @@ void smmuv3_accel_event_update(SMMUv3Accel *accel)
         return;
     }
     accel->eventq_on = on;
-    if (accel->veventq_fd >= 0) {
+    if (accel->veventq.fd >= 0) {
         for (int i = 0; i <= SMMUV3_ACCEL_DRAIN_READS; i++) {
             if (smmuv3_accel_read_some(accel, false) <= 0) {
                 break;

@@ -10,6 +10,23 @@
 #include "smmuv3-accel-internal.h"
 
 /**
+ * smmuv3_accel_eventq_alloc: make an event queue of the vIOMMU
+ *
+ * @accel: the SMMU
+ * @type: what it shall have (enum iommu_veventq_type)
+ * @depth: events that the host keeps until they are read
+ * @q: (out) the queue; reading it does not wait
+ *
+ * Returns: true; or false with @errp set, and @q->fd is -1.
+ */
+bool smmuv3_accel_eventq_alloc(SMMUv3Accel *accel, uint32_t type,
+                               uint32_t depth, SMMUv3AccelEventq *q,
+                               Error **errp);
+
+/* smmuv3_accel_eventq_free: destroy a queue, before its vIOMMU */
+void smmuv3_accel_eventq_free(SMMUv3Accel *accel, SMMUv3AccelEventq *q);
+
+/**
  * smmuv3_accel_event_start: have the host report events
  *
  * Creates the event queue of the vIOMMU, if there is a vIOMMU without one.  A

@@ -39,6 +39,7 @@ typedef struct SMMUv3AccelFeatures {
     int cd2l;           /* IDR0.CD2L */
     int asid16;         /* IDR0.ASID16 */
     int bbml;           /* IDR3.BBML */
+    int cmdqv;          /* command queues that the guest may own; 0: no CMDQV */
 } SMMUv3AccelFeatures;
 
 typedef enum SMMUv3AccelTargetKind {
@@ -117,6 +118,13 @@ typedef struct SMMUv3AccelTable {
     SMMUv3AccelPage entries;
 } SMMUv3AccelTable;
 
+/* An event queue of the host */
+typedef struct SMMUv3AccelEventq {
+    uint32_t id;
+    int fd;                     /* -1: none */
+    int epoll_fd;               /* watches it */
+} SMMUv3AccelEventq;
+
 typedef struct SMMUv3Accel {
     SMMUv3State *s;
     SMMUv3AccelFeatures features;
@@ -137,15 +145,14 @@ typedef struct SMMUv3Accel {
     SMMUv3AccelInv inv;
     SMMUv3AccelAhead ahead;
     SMMUv3AccelTable table;
+    struct SMMUv3AccelCmdqv *cmdqv;     /* NULL: cmdqv=off */
 
     /* Since the start, for query-viommu */
     uint64_t num_commands;
     uint64_t num_events;        /* of the host */
 
     /* Events */
-    uint32_t veventq_id;
-    int veventq_fd;             /* -1: none */
-    int epoll_fd;               /* watches veventq_fd */
+    SMMUv3AccelEventq veventq;
     bool veventq_told;          /* that the host has none */
     bool eventq_on;             /* the guest's queue, when last looked at */
     uint8_t *events;

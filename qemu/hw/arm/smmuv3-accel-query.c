@@ -6,7 +6,7 @@
 
 #include "qemu/osdep.h"
 #include "smmuv3-accel.h"
-#include "smmuv3-accel-internal.h"
+#include "smmuv3-accel-cmdqv.h"
 #include "system/iommufd-binding-query.h"
 
 /* What nobody has decided yet is left out */
@@ -24,6 +24,7 @@ static void smmuv3_accel_query_capabilities(ViommuCapabilityList **list,
         { "ats", f->ats },
         { "asid16", f->asid16 },
         { "bbml", f->bbml },
+        { "cmdqv", f->cmdqv },
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(features); i++) {
@@ -72,6 +73,7 @@ static void smmuv3_accel_query_hwpt(ViommuQuery *query, SMMUv3Accel *accel,
 static void smmuv3_accel_query_objects(ViommuQuery *query, SMMUv3Accel *accel)
 {
     const char *iommufd = iommufd_query_name(accel->iommufd);
+    uint32_t id;
 
     viommu_query_add_object(query, iommufd, VIOMMU_OBJECT_TYPE_VIOMMU,
                             accel->viommu_id, accel->s2_hwpt_id);
@@ -79,9 +81,19 @@ static void smmuv3_accel_query_objects(ViommuQuery *query, SMMUv3Accel *accel)
                             accel->bypass_hwpt_id);
     smmuv3_accel_query_hwpt(query, accel, VIOMMU_OBJECT_TYPE_HWPT_BLOCKING,
                             accel->bindings.blocking_hwpt_id);
-    if (accel->veventq_fd >= 0) {
+    if (accel->veventq.fd >= 0) {
         viommu_query_add_object(query, iommufd, VIOMMU_OBJECT_TYPE_VEVENTQ,
-                                accel->veventq_id, accel->viommu_id);
+                                accel->veventq.id, accel->viommu_id);
+    }
+    for (uint32_t i = 0; (id = smmuv3_accel_cmdqv_queue(accel, i)); i++) {
+        ViommuObject *queue =
+            viommu_query_add_object(query, iommufd, VIOMMU_OBJECT_TYPE_HW_QUEUE,
+                                    id, accel->viommu_id);
+
+        if (queue) {
+            queue->has_virtual_id = true;
+            queue->virtual_id = i;
+        }
     }
 }
 

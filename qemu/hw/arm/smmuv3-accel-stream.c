@@ -14,6 +14,7 @@
 #include "hw/pci/pci.h"
 #include "trace.h"
 #include "smmuv3-accel-bits.h"
+#include "smmuv3-accel-cmdqv.h"
 #include "smmuv3-accel-event.h"
 #include "smmuv3-accel-ste.h"
 #include "smmuv3-accel-stream.h"
@@ -69,6 +70,7 @@ static bool smmuv3_accel_alloc_nested(SMMUv3Accel *accel, uint32_t dev_id,
 
 static void smmuv3_accel_free_objects(SMMUv3Accel *accel)
 {
+    smmuv3_accel_cmdqv_stop(accel);
     smmuv3_accel_event_stop(accel);
     iommufd_backend_free_id(accel->iommufd, accel->bindings.blocking_hwpt_id);
     iommufd_backend_free_id(accel->iommufd, accel->bypass_hwpt_id);
@@ -80,18 +82,18 @@ static void smmuv3_accel_free_objects(SMMUv3Accel *accel)
     accel->iommufd = NULL;
 }
 
-static bool smmuv3_accel_alloc_objects(SMMUv3Accel *accel,
-                                       HostIOMMUDeviceIOMMUFD *idev,
-                                       Error **errp)
+static bool smmuv3_accel_alloc_viommu(SMMUv3Accel *accel,
+                                      HostIOMMUDeviceIOMMUFD *idev,
+                                      Error **errp)
 {
     ERRP_GUARD();
-    const uint64_t bypass[2] = { STE0_V | STE0_MAKE_CFG(STE_CFG_BYPASS_ALL) };
-    const uint64_t abort_all[2] = { STE0_V };
-    bool repeat = HOST_IOMMU_DEVICE(idev)->caps.vendor_caps.smmuv3.flags &
-                  IOMMU_HW_INFO_ARM_SMMUV3_ERRATA_REPEAT_TLBI_CFGI;
 
-    accel->iommufd = idev->iommufd;
-    accel->s2_hwpt_id = idev->hwpt_id;
+    if (smmuv3_accel_cmdqv_alloc_viommu(accel, idev, &accel->viommu_id, errp)) {
+        return true;
+    }
+    if (*errp) {
+        return false;
+    }
     if (!iommufd_backend_alloc_viommu(idev->iommufd, idev->devid,
                                       IOMMU_VIOMMU_TYPE_ARM_SMMUV3,
                                       idev->hwpt_id, &accel->viommu_id,
@@ -101,6 +103,23 @@ static bool smmuv3_accel_alloc_objects(SMMUv3Accel *accel,
                               "write-back (IDR3.FWB), or its firmware must "
                               "describe a coherent bus (IORT CANWBS).\n");
         }
+        return false;
+    }
+    return true;
+}
+
+static bool smmuv3_accel_alloc_objects(SMMUv3Accel *accel,
+                                       HostIOMMUDeviceIOMMUFD *idev,
+                                       Error **errp)
+{
+    const uint64_t bypass[2] = { STE0_V | STE0_MAKE_CFG(STE_CFG_BYPASS_ALL) };
+    const uint64_t abort_all[2] = { STE0_V };
+    bool repeat = HOST_IOMMU_DEVICE(idev)->caps.vendor_caps.smmuv3.flags &
+                  IOMMU_HW_INFO_ARM_SMMUV3_ERRATA_REPEAT_TLBI_CFGI;
+
+    accel->iommufd = idev->iommufd;
+    accel->s2_hwpt_id = idev->hwpt_id;
+    if (!smmuv3_accel_alloc_viommu(accel, idev, errp)) {
         goto err_viommu;
     }
     if (!smmuv3_accel_alloc_nested(accel, idev->devid, bypass,
@@ -116,11 +135,13 @@ static bool smmuv3_accel_alloc_objects(SMMUv3Accel *accel,
                                accel->bindings.blocking_hwpt_id);
     smmuv3_accel_inv_init(&accel->inv, idev->iommufd, accel->viommu_id, repeat);
     smmuv3_accel_event_start(accel);
+    smmuv3_accel_cmdqv_start(accel);
     return true;
 
 err_abort:
     iommufd_backend_free_id(accel->iommufd, accel->bypass_hwpt_id);
 err_bypass:
+    smmuv3_accel_cmdqv_stop(accel);
     iommufd_backend_free_id(accel->iommufd, accel->viommu_id);
 err_viommu:
     accel->viommu_id = 0;
@@ -640,6 +661,10 @@ static bool smmuv3_accel_probe_vdev(SMMUv3AccelStream *st, Error **errp)
         if (errno == EOPNOTSUPP) {
             error_append_hint(errp, "The device must have exactly one StreamID "
                               "in the host.\n");
+        } else if (errno == ENOSPC && st->accel->features.cmdqv) {
+            error_append_hint(errp, "With cmdqv= the host has room for few "
+                              "devices behind one arm-smmuv3: use cmdqv=off, "
+                              "or another arm-smmuv3.\n");
         }
         return false;
     }

@@ -18,6 +18,11 @@ bool smmuv3_accel_realize(SMMUv3State *s, Error **errp)
     return true;
 }
 
+bool smmuv3_accel_realize_sysbus(SMMUv3State *s, Error **errp)
+{
+    return true;
+}
+
 void smmuv3_accel_init_regs(SMMUv3State *s)
 {
 }

@@ -22,6 +22,7 @@
 #include "smmuv3-accel.h"
 #include "smmuv3-accel-bits.h"
 #include "smmuv3-accel-cmd.h"
+#include "smmuv3-accel-cmdqv.h"
 #include "smmuv3-accel-event.h"
 #include "smmuv3-accel-msi.h"
 #include "smmuv3-accel-stream.h"
@@ -140,7 +141,15 @@ static void smmuv3_accel_machine_done(Notifier *notifier, void *data)
         exit(EXIT_FAILURE);
     }
     smmuv3_accel_check_memory(accel);
+    if (f->cmdqv > 0 && QLIST_EMPTY(&accel->streams)) {
+        error_report("arm-smmuv3 '%s' has cmdqv=on, but no host device behind "
+                     "it at start that could tell how many command queues "
+                     "there are: add a vfio-pci device, or use cmdqv=off",
+                     smmuv3_accel_id(accel));
+        exit(EXIT_FAILURE);
+    }
     /* Without a host device: values that every host has */
+    smmuv3_accel_set_auto(&f->cmdqv, 0);
     smmuv3_accel_set_auto(&f->cd2l, 0);
     smmuv3_accel_set_auto(&f->asid16, 1);
     smmuv3_accel_set_auto(&f->bbml, 0);
@@ -158,6 +167,8 @@ void smmuv3_accel_init_regs(SMMUv3State *s)
     s->idr[0] = FIELD_DP32(s->idr[0], IDR0, ASID16, f->asid16);
     s->idr[0] = FIELD_DP32(s->idr[0], IDR0, CD2L, f->cd2l);
     s->idr[1] = FIELD_DP32(s->idr[1], IDR1, SSIDSIZE, f->ssidsize);
+    s->idr[1] = FIELD_DP32(s->idr[1], IDR1, CMDQS, smmuv3_accel_cmdqv_log2size(
+                               s->s_accel, FIELD_EX32(s->idr[1], IDR1, CMDQS)));
     /* The kernel does not say whether the host has it */
     s->idr[3] = FIELD_DP32(s->idr[3], IDR3, HAD, 0);
     s->idr[3] = FIELD_DP32(s->idr[3], IDR3, RIL, f->ril);
@@ -240,6 +251,8 @@ static bool smmuv3_accel_check_features(SMMUv3Accel *accel,
     int asid16 = FIELD_EX32(info->idr[0], IDR0, ASID16);
     int cd2l = FIELD_EX32(info->idr[0], IDR0, CD2L);
     int oas = smmuv3_accel_host_oas(info);
+    int cmdqv = smmuv3_accel_cmdqv_host_queues(accel,
+                                               HOST_IOMMU_DEVICE_IOMMUFD(hiod));
     const SMMUv3AccelCheck checks[] = {
         { "substream bits (IDR1.SSIDSIZE)", ssidsize, f->ssidsize,
           ssidsize >= f->ssidsize, "lower ssidsize=" },
@@ -254,6 +267,8 @@ static bool smmuv3_accel_check_features(SMMUv3Accel *accel,
           "have it there at start" },
         { "break-before-make level (IDR3.BBML)", bbml, f->bbml,
           bbml >= f->bbml, "have it there at start" },
+        { "command queues for guests (CMDQV, without an erratum)", cmdqv,
+          f->cmdqv, cmdqv >= f->cmdqv, "use cmdqv=off" },
     };
 
     return smmuv3_accel_run_checks(checks, ARRAY_SIZE(checks), errp);
@@ -366,6 +381,7 @@ static bool smmuv3_accel_set_device(PCIBus *bus, void *opaque, int devfn,
     }
     if (!phase_check(PHASE_MACHINE_READY)) {
         smmuv3_accel_freeze(accel, hiod);
+        smmuv3_accel_cmdqv_freeze(accel, hiod);
     }
     return true;
 }
@@ -395,6 +411,7 @@ static const PCIIOMMUOps smmuv3_accel_ops = {
 static void smmuv3_accel_vm_state(void *opaque, bool running, RunState state)
 {
     smmuv3_accel_event_poll(opaque);
+    smmuv3_accel_cmdqv_poll(opaque);
 }
 
 static bool smmuv3_accel_check_props(SMMUv3State *s, SMMUv3AccelFeatures *f,
@@ -418,6 +435,7 @@ static bool smmuv3_accel_check_props(SMMUv3State *s, SMMUv3AccelFeatures *f,
     f->ril = smmuv3_accel_on_off(s->ril);
     f->ats = smmuv3_accel_on_off(s->ats);
     f->cd2l = f->asid16 = f->bbml = SMMUV3_ACCEL_AUTO;
+    f->cmdqv = smmuv3_accel_on_off(s->cmdqv);
 
     early = bus ? pci_viommu_find_early(bus, smmuv3_accel_is_early) : NULL;
     if (early) {
@@ -464,7 +482,7 @@ bool smmuv3_accel_realize(SMMUv3State *s, Error **errp)
         g_free(accel);
         return false;
     }
-    accel->veventq_fd = -1;
+    accel->veventq.fd = -1;
     smmuv3_accel_stream_init(accel);
     accel->machine_done.notify = smmuv3_accel_machine_done;
     qemu_add_machine_init_done_notifier(&accel->machine_done);
@@ -477,6 +495,11 @@ bool smmuv3_accel_realize(SMMUv3State *s, Error **errp)
     s->s_accel = accel;
     ARM_SMMU(s)->iommu_ops = &smmuv3_accel_ops;
     return true;
+}
+
+bool smmuv3_accel_realize_sysbus(SMMUv3State *s, Error **errp)
+{
+    return !s->s_accel || smmuv3_accel_cmdqv_realize(s->s_accel, errp);
 }
 
 void smmuv3_accel_refresh_all(SMMUv3State *s)

@@ -23,6 +23,15 @@
 bool smmuv3_accel_realize(SMMUv3State *s, Error **errp);
 
 /**
+ * smmuv3_accel_realize_sysbus: add registers and interrupts that need a host
+ *
+ * Called when @s has its own ones, which come first.
+ *
+ * Returns: true, or false with @errp set.
+ */
+bool smmuv3_accel_realize_sysbus(SMMUv3State *s, Error **errp);
+
+/**
  * smmuv3_accel_init_regs: advertise what was agreed with the host
  *
  * Called when the identification registers of @s have the values of an

@@ -12,9 +12,8 @@
 #include "migration/vmstate.h"
 #include "system/dma.h"
 #include "system/runstate.h"
-#include "smmuv3-accel.h"
+#include "hw/arm/tegra241-cmdqv.h"
 #include "smmuv3-internal.h"
-#include "tegra241-cmdqv.h"
 #include "trace.h"
 
 /* The first page of the block */
@@ -307,7 +306,6 @@ static void consume(Tegra241CMDQV *cmdqv, Tegra241VCMDQ *q)
         }
         q->cons = deposit32(q->cons, 0, log2size + 1, index + 1);
     }
-    smmuv3_accel_flush(cmdqv->smmu);
     if (!vintf_of(q) && ops && ops->consume) {
         ops->consume(cmdqv->cfg.opaque, lidx_of(q));
     }

@@ -181,10 +181,9 @@ static bool check_foreign(DeviceState *dev, Error **errp)
         return false;
     }
     cmdqv = object_property_get_str(OBJECT(dev), "cmdqv", NULL);
-    if (!g_strcmp0(cmdqv, "on")) {
-        error_setg(errp, "%s: cmdqv=on is not possible: this QEMU does not "
-                   "give the guest command queues of the host",
-                   device_name(dev));
+    if (!virt_smmuv3_accel(ARM_SMMUV3(dev)) && !g_strcmp0(cmdqv, "on")) {
+        error_setg(errp, "%s: cmdqv=on is not possible without accel=on: the "
+                   "command queues are the host's", device_name(dev));
         error_append_hint(errp, "Use cmdqv=auto or cmdqv=off.\n");
         return false;
     }

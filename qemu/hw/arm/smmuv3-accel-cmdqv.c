@@ -653,7 +653,7 @@ void smmuv3_accel_cmdqv_freeze(SMMUv3Accel *accel, HostIOMMUDevice *hiod)
         .region_del = smmuv3_accel_cmdqv_region_del,
     };
     memory_listener_register(&c->listener, &address_space_memory);
-    accel->s->tegra241_cmdqv = &c->block;
+    accel->s->s_cmdqv = &c->block;
 }
 
 uint32_t smmuv3_accel_cmdqv_queue(SMMUv3Accel *accel, uint32_t lidx)

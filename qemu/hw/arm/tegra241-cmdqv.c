@@ -755,7 +755,8 @@ void tegra241_cmdqv_init(Tegra241CMDQV *cmdqv, SMMUv3State *smmu,
     cmdqv->num_lvcmdqs = cmdqv->num_vcmdqs / cmdqv->num_vintfs;
     cmdqv->vintfs = g_new0(Tegra241VINTF, cmdqv->num_vintfs);
     cmdqv->vcmdqs = g_new0(Tegra241VCMDQ, cmdqv->num_vcmdqs);
-    cmdqv->bh = qemu_bh_new(go_on, cmdqv);
+    cmdqv->bh = qemu_bh_new_guarded(go_on, cmdqv,
+                                    &DEVICE(smmu)->mem_reentrancy_guard);
     qemu_add_vm_change_state_handler(vm_state_changed, cmdqv);
 
     memory_region_init(&cmdqv->mr, OBJECT(smmu), "tegra241-cmdqv",

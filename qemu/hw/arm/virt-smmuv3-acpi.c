@@ -246,3 +246,33 @@ void virt_smmuv3_build_iort(VirtMachineState *vms, GArray *table_data,
     }
     acpi_table_end(linker, &table);
 }
+
+void virt_smmuv3_dsdt_add_cmdqv(Aml *scope, VirtMachineState *vms)
+{
+    /* SMMUs come after the ITS group, see virt_smmuv3_build_iort() */
+    uint32_t id = vms->msi_controller == VIRT_MSI_CTRL_ITS;
+    VirtSMMUv3Cmdqv cmdqv;
+    guint i;
+
+    for (i = 0; vms->smmuv3s && i < vms->smmuv3s->len; i++, id++) {
+        SMMUv3State *smmu = g_ptr_array_index(vms->smmuv3s, i);
+        Aml *dev, *crs;
+        uint32_t irq;
+
+        if (!virt_smmuv3_cmdqv(vms, smmu, &cmdqv)) {
+            continue;
+        }
+        irq = cmdqv.irq + ARM_SPI_BASE;
+        dev = aml_device("CQ%.02X", i);
+        aml_append(dev, aml_name_decl("_HID", aml_string("NVDA200C")));
+        aml_append(dev, aml_name_decl("_UID", aml_int(id)));
+        aml_append(dev, aml_name_decl("_CCA", aml_int(1)));
+        crs = aml_resource_template();
+        aml_append(crs, aml_memory32_fixed(cmdqv.base, cmdqv.size,
+                                           AML_READ_WRITE));
+        aml_append(crs, aml_interrupt(AML_CONSUMER, AML_EDGE, AML_ACTIVE_HIGH,
+                                      AML_EXCLUSIVE, &irq, 1));
+        aml_append(dev, aml_name_decl("_CRS", crs));
+        aml_append(scope, dev);
+    }
+}

@@ -122,6 +122,18 @@ static bool check_bus(const VirtMachineState *vms, DeviceState *dev,
     return pci_viommu_check_order(bus, device_name(dev), "SMMU", errp);
 }
 
+/* Will it have a place for a CMDQV block? */
+static bool wants_cmdqv(DeviceState *dev)
+{
+    g_autofree char *cmdqv = NULL;
+
+    if (!virt_smmuv3_accel(ARM_SMMUV3(dev))) {
+        return object_property_get_bool(OBJECT(dev), "x-cmdqv", NULL);
+    }
+    cmdqv = object_property_get_str(OBJECT(dev), "cmdqv", NULL);
+    return cmdqv && strcmp(cmdqv, "off");
+}
+
 /* When it is full, the platform bus exits without naming the device */
 static bool check_interrupts(const VirtMachineState *vms, DeviceState *dev,
                              Error **errp)
@@ -130,11 +142,12 @@ static bool check_interrupts(const VirtMachineState *vms, DeviceState *dev,
     PlatformBusDevice *pbus = PLATFORM_BUS_DEVICE(vms->platform_bus_dev);
     long left = pbus->num_irqs -
                 bitmap_count_one(pbus->used_irqs, pbus->num_irqs);
+    int needed = NUM_SMMU_IRQS + wants_cmdqv(dev);
 
-    if (left < NUM_SMMU_IRQS) {
+    if (left < needed) {
         error_setg(errp, "%s: an SMMUv3 needs %d interrupts, and the platform "
                    "bus has %ld of %" PRIu32 " left", device_name(dev),
-                   NUM_SMMU_IRQS, left, pbus->num_irqs);
+                   needed, left, pbus->num_irqs);
         error_append_hint(errp, "Use fewer SMMUs: root complexes can share "
                           "that of pcie.0.\n");
         return false;
@@ -198,6 +211,13 @@ bool virt_smmuv3_pre_plug(VirtMachineState *vms, DeviceState *dev,
     SMMUv3State *smmu = ARM_SMMUV3(dev);
 
     if (!added_by_user()) {
+        if (object_property_get_bool(OBJECT(dev), "x-cmdqv", NULL)) {
+            error_setg(errp, "the SMMUv3 of iommu=smmuv3 has no place for "
+                       "x-cmdqv=on");
+            error_append_hint(errp, "Use -device arm-smmuv3 instead of "
+                              "iommu=smmuv3.\n");
+            return false;
+        }
         return true;
     }
     if (vms->iommu != VIRT_IOMMU_NONE) {
@@ -248,6 +268,25 @@ void virt_smmuv3_frame(const VirtMachineState *vms, SMMUv3State *smmu,
     }
 }
 
+bool virt_smmuv3_cmdqv(const VirtMachineState *vms, SMMUv3State *smmu,
+                       VirtSMMUv3Cmdqv *cmdqv)
+{
+    PlatformBusDevice *pbus = PLATFORM_BUS_DEVICE(vms->platform_bus_dev);
+    SysBusDevice *sbdev = SYS_BUS_DEVICE(smmu);
+
+    /* A place without a block is empty: its host has none */
+    if (!sysbus_has_mmio(sbdev, 1) ||
+        QTAILQ_EMPTY(&sysbus_mmio_get_region(sbdev, 1)->subregions)) {
+        return false;
+    }
+    cmdqv->base = vms->memmap[VIRT_PLATFORM_BUS].base +
+                  platform_bus_get_mmio_addr(pbus, sbdev, 1);
+    cmdqv->size = memory_region_size(sysbus_mmio_get_region(sbdev, 1));
+    cmdqv->irq = vms->irqmap[VIRT_PLATFORM_BUS] +
+                 platform_bus_get_irqn(pbus, sbdev, NUM_SMMU_IRQS);
+    return true;
+}
+
 /* Adds the first requester id of this root complex and of those below it */
 static void add_root_complex(const VirtMachineState *vms, PCIBus *bus,
                              SMMUv3State *inherited, GArray *ranges)
@@ -295,6 +334,38 @@ GArray *virt_smmuv3_ranges(const VirtMachineState *vms)
     return ranges;
 }
 
+/*
+ * Linux looks for command queues beside an SMMU of Tegra264 only.
+ *
+ * @smmu_node: gets what refers to the node of the queues
+ */
+static void add_fdt_cmdqv(const VirtMachineState *vms, SMMUv3State *smmu,
+                          const char *smmu_node)
+{
+    static const char compatible[] = "nvidia,tegra264-smmu\0arm,smmu-v3";
+    hwaddr bus_base = vms->memmap[VIRT_PLATFORM_BUS].base;
+    void *fdt = MACHINE(vms)->fdt;
+    VirtSMMUv3Cmdqv cmdqv;
+    g_autofree char *node = NULL;
+    uint32_t phandle;
+
+    if (!virt_smmuv3_cmdqv(vms, smmu, &cmdqv)) {
+        return;
+    }
+    phandle = qemu_fdt_alloc_phandle(fdt);
+    node = g_strdup_printf("/platform-bus@%" PRIx64 "/cmdqv@%" PRIx64,
+                           bus_base, cmdqv.base - bus_base);
+    qemu_fdt_add_subnode(fdt, node);
+    qemu_fdt_setprop_string(fdt, node, "compatible", "nvidia,tegra264-cmdqv");
+    qemu_fdt_setprop_cells(fdt, node, "reg", cmdqv.base - bus_base, cmdqv.size);
+    qemu_fdt_setprop_cells(fdt, node, "interrupts", GIC_FDT_IRQ_TYPE_SPI,
+                           cmdqv.irq, GIC_FDT_IRQ_FLAGS_EDGE_LO_HI);
+    qemu_fdt_setprop_cell(fdt, node, "phandle", phandle);
+    qemu_fdt_setprop(fdt, smmu_node, "compatible", compatible,
+                     sizeof(compatible));
+    qemu_fdt_setprop_cell(fdt, smmu_node, "nvidia,cmdqv", phandle);
+}
+
 static uint32_t add_fdt_node(const VirtMachineState *vms, SMMUv3State *smmu)
 {
     static const char compatible[] = "arm,smmu-v3";
@@ -325,6 +396,7 @@ static uint32_t add_fdt_node(const VirtMachineState *vms, SMMUv3State *smmu)
     qemu_fdt_setprop(fdt, node, "dma-coherent", NULL, 0);
     qemu_fdt_setprop_cell(fdt, node, "#iommu-cells", 1);
     qemu_fdt_setprop_cell(fdt, node, "phandle", phandle);
+    add_fdt_cmdqv(vms, smmu, node);
     return phandle;
 }
 

@@ -71,6 +71,26 @@ bool virt_smmuv3_accel(SMMUv3State *smmu);
  */
 bool virt_smmuv3_preserve_config(PCIBus *bus);
 
+/* Where the guest finds the command queues (CMDQV) of an SMMU */
+typedef struct VirtSMMUv3Cmdqv {
+    hwaddr base;
+    hwaddr size;                /* in bytes */
+    int irq;                    /* shared peripheral interrupt number */
+} VirtSMMUv3Cmdqv;
+
+/**
+ * virt_smmuv3_cmdqv - has an SMMU a CMDQV block, and where?
+ *
+ * @vms: the machine
+ * @smmu: one of its SMMUs, plugged; the block is its second region, and has
+ *        the interrupt after those of SMMUIrq
+ * @cmdqv: (out) where it is
+ *
+ * Returns false if it has none.
+ */
+bool virt_smmuv3_cmdqv(const VirtMachineState *vms, SMMUv3State *smmu,
+                       VirtSMMUv3Cmdqv *cmdqv);
+
 /**
  * virt_smmuv3_frame - where the guest finds an SMMU
  *

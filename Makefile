@@ -2,10 +2,11 @@
 # A thin front door: the work is done by tools/ and testbed/.
 
 .PHONY: help demo demo-arm check check-quick build tree refresh export check-patches \
-	check-each vm bench bench-guest fuzz soak clean python host-check deb check-deb
+	check-each vm bench bench-guest fuzz soak clean python host-check deb check-deb \
+	host-kernel-deb check-host-kernel
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-17s %s\n", $$1, $$2 }' Makefile
 
 demo: python ## install, fetch, build and run x86-nvme-s1, with its picture and verdict
 	@tools/demo
@@ -39,6 +40,16 @@ deb: python ## build Debian packages in build/deb, as root (DIST=bookworm or tri
 check-deb: python ## build them, install, start and remove them in a bare system (DIST=)
 	@tools/deps
 	@tools/check-deb
+
+host-kernel-deb: python ## build a Linux for the host in build/host-kernel (ARCH=amd64 or arm64, FLAVOUR=)
+	@tools/deps debhelper
+	@tools/host-kernel-deb
+
+check-host-kernel: python ## build it, boot it in the testbed, nest a guest's disk on it (ARCH=, FLAVOUR=)
+	@tools/deps debhelper
+	@tools/build
+	@tools/build-cross > /dev/null
+	@tools/check-host-kernel
 
 check-patches: ## check patches/ and qemu/ without any QEMU source
 	@tools/check-patches

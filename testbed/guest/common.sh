@@ -12,6 +12,16 @@ mount_all() {
     mount -t tmpfs none /tmp
 }
 
+# What the kernel does not have built in, in the order of their names; insmod
+# does not look for parameters on the kernel command line.
+load_modules() {
+    for module in /modules/*.ko; do
+        [ -e "$module" ] || continue
+        name=${module##*-} name=${name%.ko}
+        insmod "$module" "$(tr ' ' '\n' < /proc/cmdline | sed -n "s/^$name\.//p" | tr '\n' ' ')"
+    done
+}
+
 # Seconds since this level's boot, as the kernel log has them.
 uptime_now() {
     read -r now _ < /proc/uptime

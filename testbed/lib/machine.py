@@ -12,15 +12,17 @@ HANG_SECONDS = 120
 
 
 def l0_command(scenario, tools, files, interactive=False):
-    """Return L0's argument vector.  tools: l0, firmware, kernel; files: initrd,
+    """Return L0's argument vector.  tools: l0, firmware, l1_kernel; files: initrd,
     trace, l1_log, disk images by index and a path per port."""
     arch = ARCHS[scenario["arch"]]
+    # A kernel that is a package has to nest without being told
+    told = arch.l1_console if tools["l1_modules"] else arch.l1_cmdline
     command = [
         tools["l0"], "-L", tools["firmware"], "-nodefaults", "-no-user-config",
         "-display", "none", "-no-reboot", "-msg", "timestamp=on",
         "-accel", "tcg,thread=multi", "-smp", "2", *arch.l0_machine(scenario),
-        "-kernel", tools["kernel"], "-initrd", files["initrd"],
-        "-append", arch.l1_cmdline + " panic=-1",
+        "-kernel", tools["l1_kernel"], "-initrd", files["initrd"],
+        "-append", told + " panic=-1",
         "-serial", "mon:stdio" if interactive else "file:" + files["l1_log"],
         "-device", "virtio-serial-pci,max_ports=8", "-D", files["trace"],
     ]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Debian's own kernels for L2, as their packages have them: the image, and
-those of its modules without which L2 could neither report nor find its disk; and
-programs of Debian's for L2."""
+those of its modules without which L2 could neither report nor find its disk; kernels
+of packages for L1; and programs of Debian's for L2."""
 import collections
 import gzip
 import hashlib
@@ -17,6 +17,10 @@ from common import Failure, cache_dir, locked, need_space, remove
 SUITES = ("bullseye", "bookworm", "trixie", "trixie-backports")
 ARCHS = {"x86_64": "amd64", "arm64": "arm64"}
 MODULES = ("virtio_pci", "virtio_mmio", "virtio_console", "nvme", "e1000e")
+# What L1, the host, loads of a kernel that is a package
+L1_MODULES = {"x86_64": ("virtio_pci", "virtio_console", "virtio_net", "iommufd", "vfio_pci",
+                         "kvm_amd"),
+              "arm64": ("virtio_pci", "virtio_console", "virtio_net", "iommufd", "vfio_pci")}
 # Directories of a package's kernel/ that have these and all that they need
 _PARTS = ("drivers/nvme", "drivers/virtio", "drivers/char", "drivers/base", "drivers/ptp",
           "drivers/pps", "drivers/net/ethernet/intel/e1000e", "drivers/mfd", "block", "lib",
@@ -96,8 +100,39 @@ def kernel(suite, arch, wanted=()):
                 _extract(deb, partial, parts)
             _pick(partial, modules)
             partial.rename(final)
-    return str(final / "image"), [str(final / name) for name in sorted(os.listdir(final))
-                                  if name.endswith(".ko")]
+    return _image_and_modules(final)
+
+
+def package(suite, arch):
+    """The package of a release's kernel, of those releases that have only one."""
+    return debian.fetch_packages(suite, _packages(suite, arch), arch)[-1]
+
+
+def l1_kernel(deb, arch):
+    """Return (image, modules in the order of loading) of a linux-image package."""
+    key = hashlib.sha256("".join((debian.sha256_of(deb),) + L1_MODULES[arch]).encode())
+    final = cache_dir() / "stock" / ("l1-%s-%s" % (arch, key.hexdigest()[:16]))
+    with locked(cache_dir() / "stock" / "l1.lock"):
+        if not final.is_dir():
+            need_space(cache_dir(), 2500, "the kernel of %s" % deb)
+            partial = final.with_name(final.name + ".tmp")
+            remove(partial)
+            partial.mkdir(parents=True)
+            try:
+                _extract(deb, partial, (".*",))
+                _pick(partial, L1_MODULES[arch])
+            except Failure as failure:
+                remove(partial)
+                raise Failure("%s will not do as host: %s" % (deb, failure)) from failure
+            partial.rename(final)
+    return _image_and_modules(final)
+
+
+def _image_and_modules(directory):
+    """What _pick has left."""
+    return str(directory / "image"), [str(directory / name)
+                                      for name in sorted(os.listdir(directory))
+                                      if name.endswith(".ko")]
 
 
 def _packages(suite, arch):

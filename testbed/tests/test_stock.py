@@ -57,6 +57,28 @@ class PickTest(unittest.TestCase):
             self.pick("disk")
 
 
+class HostTest(unittest.TestCase):
+    def test_a_package_that_lacks_a_module_is_refused_without_a_trace(self):
+        def extract(_deb, target, parts):
+            self.assertEqual(parts, (".*",))
+            for name in ("boot/vmlinuz-7", "lib/modules/7/modules.builtin"):
+                (target / name).parent.mkdir(parents=True, exist_ok=True)
+                (target / name).write_bytes(b"kernel/virtio_pci.ko\n")
+        with tempfile.TemporaryDirectory() as cache, \
+                mock.patch.object(stock, "cache_dir", return_value=Path(cache)), \
+                mock.patch.object(stock, "need_space"), \
+                mock.patch.object(stock.debian, "sha256_of", return_value="1"), \
+                mock.patch.object(stock, "_extract", extract):
+            with self.assertRaisesRegex(Failure, "linux.deb will not do as host: .*no module "
+                                        "virtio_console"):
+                stock.l1_kernel("linux.deb", "x86_64")
+            self.assertEqual(os.listdir(Path(cache) / "stock"), ["l1.lock"])
+            with mock.patch.dict(stock.L1_MODULES, x86_64=("virtio_pci",)):
+                image, modules = stock.l1_kernel("linux.deb", "x86_64")
+            self.assertEqual(modules, [])
+            self.assertTrue(os.path.exists(image))
+
+
 class ProgramsTest(unittest.TestCase):
     def test_words_that_run_programs_of_debian(self):
         self.assertEqual(stock.programs(["read", "sync:testpmd"]), {})

@@ -12,11 +12,11 @@ HANG_SECONDS = 120
 
 
 def l0_command(scenario, tools, files, interactive=False):
-    """Return L0's argument vector.  tools: l0, firmware, l1_kernel; files: initrd,
+    """Return L0's argument vector.  tools: l0, firmware, l1_kernel, l1_package; files: initrd,
     trace, l1_log, disk images by index and a path per port."""
     arch = ARCHS[scenario["arch"]]
     # A kernel that is a package has to nest without being told
-    told = arch.l1_console if tools["l1_modules"] else arch.l1_cmdline
+    told = arch.l1_console if tools["l1_package"] else arch.l1_cmdline
     command = [
         tools["l0"], "-L", tools["firmware"], "-nodefaults", "-no-user-config",
         "-display", "none", "-no-reboot", "-msg", "timestamp=on",

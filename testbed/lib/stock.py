@@ -109,7 +109,8 @@ def package(suite, arch):
 
 
 def l1_kernel(deb, arch):
-    """Return (image, modules in the order of loading) of a linux-image package."""
+    """Return (image, modules in the order of loading, its configuration as it is in /boot)
+    of a linux-image package."""
     key = hashlib.sha256("".join((debian.sha256_of(deb),) + L1_MODULES[arch]).encode())
     final = cache_dir() / "stock" / ("l1-%s-%s" % (arch, key.hexdigest()[:16]))
     with locked(cache_dir() / "stock" / "l1.lock"):
@@ -120,12 +121,14 @@ def l1_kernel(deb, arch):
             partial.mkdir(parents=True)
             try:
                 _extract(deb, partial, (".*",))
+                for config in partial.glob("boot/config-*"):
+                    config.rename(partial / config.name)
                 _pick(partial, L1_MODULES[arch])
             except Failure as failure:
                 remove(partial)
                 raise Failure("%s will not do as host: %s" % (deb, failure)) from failure
             partial.rename(final)
-    return _image_and_modules(final)
+    return (*_image_and_modules(final), [str(path) for path in final.glob("config-*")])
 
 
 def _image_and_modules(directory):
@@ -154,7 +157,8 @@ def _packages(suite, arch):
 
 def _extract(deb, target, parts):
     """What is needed of a package; the newest ones have nothing in /boot."""
-    wanted = re.compile(r"boot/vmlinuz-|lib/modules/[^/]*/(vmlinuz$|modules\.builtin$|kernel/(%s)/)"
+    wanted = re.compile(r"boot/(vmlinuz|config)-|"
+                        r"lib/modules/[^/]*/(vmlinuz$|modules\.builtin$|kernel/(%s)/)"
                         % "|".join(parts))
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(deb)],
                           stdout=subprocess.PIPE) as package:

@@ -61,7 +61,7 @@ class HostTest(unittest.TestCase):
     def test_a_package_that_lacks_a_module_is_refused_without_a_trace(self):
         def extract(_deb, target, parts):
             self.assertEqual(parts, (".*",))
-            for name in ("boot/vmlinuz-7", "lib/modules/7/modules.builtin"):
+            for name in ("boot/vmlinuz-7", "boot/config-7", "lib/modules/7/modules.builtin"):
                 (target / name).parent.mkdir(parents=True, exist_ok=True)
                 (target / name).write_bytes(b"kernel/virtio_pci.ko\n")
         with tempfile.TemporaryDirectory() as cache, \
@@ -74,8 +74,8 @@ class HostTest(unittest.TestCase):
                 stock.l1_kernel("linux.deb", "x86_64")
             self.assertEqual(os.listdir(Path(cache) / "stock"), ["l1.lock"])
             with mock.patch.dict(stock.L1_MODULES, x86_64=("virtio_pci",)):
-                image, modules = stock.l1_kernel("linux.deb", "x86_64")
-            self.assertEqual(modules, [])
+                image, modules, configs = stock.l1_kernel("linux.deb", "x86_64")
+            self.assertEqual((modules, list(map(os.path.basename, configs))), ([], ["config-7"]))
             self.assertTrue(os.path.exists(image))
 
 

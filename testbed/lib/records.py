@@ -10,7 +10,7 @@ FIELD = re.compile(r"([a-z0-9_-]+)=(\S*)")
 KERNEL_TROUBLE = re.compile(
     r"DMAR: .*(fault|Fault|ERROR|error)|BUG:|Oops|Call Trace|WARNING:|Kernel panic|"
     r"nvme .*(timeout|Timeout|controller is down|I/O error)|I/O error, dev|rcu: INFO|"
-    r"VT-d detected|arm-smmu-v3 .*(event|EVTQ|CMDQ|GERROR|timeout|error)")
+    r"VT-d detected|arm-smmu-v3 .*(event|EVTQ|CMDQ(?!V device)|GERROR|timeout|error)")
 
 
 def _lines(path):

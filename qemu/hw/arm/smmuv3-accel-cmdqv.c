@@ -516,7 +516,7 @@ bool smmuv3_accel_cmdqv_alloc_viommu(SMMUv3Accel *accel,
     }
     if (iommufd_backend_alloc_data_viommu(idev->iommufd, idev->devid,
                                           IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV,
-                                          idev->hwpt_id, sizeof(data), &data,
+                                          idev->hwpt_id, &data, sizeof(data),
                                           &id, &err)) {
         if (smmuv3_accel_cmdqv_map_page(c, idev->iommufd->fd, &data, &err)) {
             c->hosted = true;

@@ -24,7 +24,7 @@
 /* Reports that the host keeps; each says what is wrong with all queues */
 #define SMMUV3_ACCEL_CMDQV_DEPTH    16
 
-/* The hardware enables and disables a queue at once: this is for one that hangs */
+/* The hardware stops a queue at once: this is for one that hangs */
 #define SMMUV3_ACCEL_CMDQV_POLLS    100
 #define SMMUV3_ACCEL_CMDQV_POLL_US  100
 
@@ -80,19 +80,16 @@ static void smmuv3_accel_cmdqv_write(SMMUv3AccelCmdqv *c, uint32_t lidx,
     qatomic_set(smmuv3_accel_cmdqv_reg(c, offset), cpu_to_le32(value));
 }
 
-/* Returns false if the queue does not follow */
-static bool smmuv3_accel_cmdqv_enable(SMMUv3AccelCmdqv *c, uint32_t lidx,
-                                      bool on)
+/* What the queue has begun is done then */
+static void smmuv3_accel_cmdqv_disable(SMMUv3AccelCmdqv *c, uint32_t lidx)
 {
-    smmuv3_accel_cmdqv_write(c, lidx, TEGRA241_VCMDQ_CONFIG, on);
+    smmuv3_accel_cmdqv_write(c, lidx, TEGRA241_VCMDQ_CONFIG, 0);
     for (int i = 0; i < SMMUV3_ACCEL_CMDQV_POLLS; i++) {
-        if ((smmuv3_accel_cmdqv_read(c, lidx, TEGRA241_VCMDQ_STATUS) & 1) ==
-            on) {
-            return true;
+        if (!(smmuv3_accel_cmdqv_read(c, lidx, TEGRA241_VCMDQ_STATUS) & 1)) {
+            return;
         }
         g_usleep(SMMUV3_ACCEL_CMDQV_POLL_US);
     }
-    return false;
 }
 
 /*
@@ -117,20 +114,23 @@ static void smmuv3_accel_cmdqv_save(SMMUv3AccelCmdqv *c, uint32_t lidx,
                                     Tegra241VCMDQ *q)
 {
     q->config = smmuv3_accel_cmdqv_read(c, lidx, TEGRA241_VCMDQ_CONFIG) & 1;
-    smmuv3_accel_cmdqv_enable(c, lidx, false);
+    smmuv3_accel_cmdqv_disable(c, lidx);
     q->prod = smmuv3_accel_cmdqv_read(c, lidx, TEGRA241_VCMDQ_PROD);
     q->cons = smmuv3_accel_cmdqv_read(c, lidx, TEGRA241_VCMDQ_CONS);
     q->gerror = smmuv3_accel_cmdqv_read(c, lidx, TEGRA241_VCMDQ_GERROR);
     q->gerrorn = smmuv3_accel_cmdqv_read(c, lidx, TEGRA241_VCMDQ_GERRORN);
 }
 
-/* A new host queue is off, and empty */
-static bool smmuv3_accel_cmdqv_restore(SMMUv3AccelCmdqv *c, uint32_t lidx,
+/*
+ * A new host queue is off, and empty.  One that does not start leaves the guest
+ * waiting for its CMD_SYNC, as on hardware.
+ */
+static void smmuv3_accel_cmdqv_restore(SMMUv3AccelCmdqv *c, uint32_t lidx,
                                        const Tegra241VCMDQ *q)
 {
     smmuv3_accel_cmdqv_write(c, lidx, TEGRA241_VCMDQ_CONS, q->cons);
     smmuv3_accel_cmdqv_write(c, lidx, TEGRA241_VCMDQ_PROD, q->prod);
-    return !(q->config & 1) || smmuv3_accel_cmdqv_enable(c, lidx, true);
+    smmuv3_accel_cmdqv_write(c, lidx, TEGRA241_VCMDQ_CONFIG, q->config & 1);
 }
 
 /* The last one first, as the host wants it */
@@ -194,10 +194,7 @@ static bool smmuv3_accel_cmdqv_move(SMMUv3AccelCmdqv *c, uint32_t lidx,
     host->base = q->base;
     c->num++;
     trace_smmuv3_accel_cmdqv_alloc(lidx, addr, size, host->id);
-    if (!smmuv3_accel_cmdqv_restore(c, lidx, q)) {
-        error_setg(errp, "the hardware does not enable it");
-        return false;
-    }
+    smmuv3_accel_cmdqv_restore(c, lidx, q);
     return true;
 }
 

@@ -31,11 +31,12 @@ static char *describe_host(const Smmuv3AccelSetup *setup)
         iommu = g_strdup_printf("iommu iommu0 type=%s\n", setup->host_type);
     } else {
         iommu = g_strdup_printf("iommu iommu0 type=smmuv3 idr0=0x%x idr1=0x%x "
-                                "idr3=0x%x idr5=0x%x\n",
+                                "idr3=0x%x idr5=0x%x %s\n",
                                 HOST_IDR0 ^ setup->idr0,
                                 HOST_IDR1 ^ setup->idr1,
                                 HOST_IDR3 ^ setup->idr3,
-                                HOST_IDR5 ^ setup->idr5);
+                                HOST_IDR5 ^ setup->idr5,
+                                setup->host_more ?: "");
     }
     return fakehost_describe(iommu);
 }

@@ -42,6 +42,7 @@ typedef struct Smmuv3AccelSetup {
     const char *smmu_props;     /* NULL: SMMUV3_ACCEL_FIXED */
     uint32_t idr0, idr1, idr3, idr5;    /* of the host, XOR HOST_IDRn */
     const char *host_type;      /* NULL: smmuv3 */
+    const char *host_more;      /* more of that SMMU, or NULL */
     const char *host;           /* the whole description instead of these */
     unsigned iommufds;          /* iommufd0…; 0: one */
     unsigned cold;              /* dev0… are there at start */

@@ -50,7 +50,7 @@ WORDS = {
     "random": (f"{NUMBER}(:{NUMBER})?", ()), "vfio": (f"{NUMBER}(:small)?", ()),
     "dma": (ADDRESS, ()), "fault": (ADDRESS, ()), "pasid": (f"{ADDRESS}|{NUMBER}", ()),
     "peer": (None, ()), "sva": (f"{ADDRESS}:{NUMBER}(:invalid|:swallow)?", ()), "testpmd": (None, ("testpmd",)),
-    "container": (None, ()),
+    "container": (None, ()), "badcommand": (None, ()),
 }
 
 

@@ -322,6 +322,17 @@ def guest_queues(record, scenario):
 
 
 @check
+def l2_queue_error(record, _scenario):
+    """L2's kernel was told of the error in its command queue, by the interrupt of
+    its CMDQV, and what kind it is: the host's hardware found it."""
+    errors = _l2(record, "queue-error")
+    maps = [e["f_map"] for e in errors if "f_map" in e]
+    kinds = [e["f_what"] for e in errors if "f_what" in e]
+    return ("1" in maps and any("Illegal" in kind for kind in kinds),
+            "; ".join(e["text"] for e in errors) or "reported nothing")
+
+
+@check
 def l2_translated(record, _scenario):
     """L2's kernel itself put every device into a translated domain."""
     return _domains(record, lambda t: t in ("DMA", "DMA-FQ"))

@@ -141,7 +141,7 @@ int main(int argc, char **argv)
     map_page(rid_ioas, 'A');
     map_page(pasid_ioas, 'B');
     attach(new_hwpt(rid_ioas), NO_PASID);
-    regs = start_device();
+    regs = start_device(PAGE);
     show_read("before_attach", pasid);
     attach(new_hwpt(pasid_ioas), pasid);
     show_read("read_rid", NO_PASID);

@@ -85,10 +85,10 @@ int main(int argc, char **argv)
     }
     open_device(argv[2]);
     peer_device = device;
-    peer = start_device();
+    peer = start_device(PAGE);
     dmabuf = bar_dmabuf();
     open_device(argv[1]);
-    engine = start_device();
+    engine = start_device(PAGE);
     memory = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,
                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {

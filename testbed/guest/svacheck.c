@@ -347,7 +347,7 @@ static void set_up(const char *pci)
     rid_ioas = new_ioas();
     pasid_ioas = new_ioas();
     attach(new_hwpt(rid_ioas, fault_id), NO_PASID);
-    regs = start_device();
+    regs = start_device(PAGE);
     attach(new_hwpt(pasid_ioas, fault_id), pasid);
 }
 

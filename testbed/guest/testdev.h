@@ -1,5 +1,6 @@
 /*
- * How programs in L2 drive QEMU's pasid-testdev, bound to vfio-pci.
+ * How programs in L2 drive a device that is bound to vfio-pci, and QEMU's
+ * pasid-testdev in particular.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -39,13 +40,13 @@ static void set_command(uint16_t command)
     }
 }
 
-/* The registers of the device that was opened last */
-static volatile uint32_t *start_device(void)
+/* So many bytes of the registers of the device that was opened last */
+static volatile uint32_t *start_device(size_t size)
 {
     void *bar;
 
     set_command(MEMORY_AND_MASTER);
-    bar = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, device,
+    bar = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, device,
                region_offset(0));
     if (bar == MAP_FAILED) {
         die("mmap of BAR 0");

@@ -73,7 +73,8 @@ def _arm_l0(scenario):
 
 
 def _arm_qut(scenario):
-    command = ["-M", "virt,accel=kvm,gic-version=3", "-cpu", "host", "-m", "256M",
+    command = ["-M", ",".join(["virt,accel=kvm,gic-version=3"] + (
+        [scenario["qut"]["machine"]] if scenario["qut"]["machine"] else [])), "-cpu", "host", "-m", "256M",
                # ACPI, because the RMR node for MSIs has no device-tree form
                "-bios", "/firmware/QEMU_EFI.fd", "-device", "virtio-rng-device"]
     return command + smmu_of_bus(scenario, "pcie.0", 0)

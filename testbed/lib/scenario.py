@@ -20,9 +20,8 @@ DEFAULTS = {
     "limits": {},
     "needs": [],
     "l0": {"nesting": True, "pri": False, "keep_stale": False, "one_slot": False,
-           "machine": "", "uefi": False, "places": [],
-           "cmdqv": False},
-    "qut": {"iommu": None, "iommufd": True, "env": {}, "places": [], "nics": [],
+           "machine": "", "uefi": False, "places": [], "cmdqv": False},
+    "qut": {"machine": "", "iommu": None, "iommufd": True, "env": {}, "places": [], "nics": [],
             "trace": []},
     "l1": {"tests": [], "program": [], "names": "", "measure": False},
     "l2": {"kernel": "", "xen": "", "cmdline": "iommu.strict=1", "program": ["read", "write"],
@@ -50,7 +49,7 @@ WORDS = {
     "random": (f"{NUMBER}(:{NUMBER})?", ()), "vfio": (f"{NUMBER}(:small)?", ()),
     "dma": (ADDRESS, ()), "fault": (ADDRESS, ()), "pasid": (f"{ADDRESS}|{NUMBER}", ()),
     "peer": (None, ()), "sva": (f"{ADDRESS}:{NUMBER}(:invalid|:swallow)?", ()), "testpmd": (None, ("testpmd",)),
-    "container": (None, ()), "badcommand": (None, ()),
+    "container": (None, ()), "nvme": (None, ()), "badcommand": (None, ()),
 }
 
 

@@ -449,6 +449,17 @@ def l2_testpmd(record, _scenario):
 
 
 @check
+def l2_user_driver(record, _scenario):
+    """A program of L2's drove the disk: of each command the interrupt came."""
+    results = _l2(record, "nvme")
+    if not results:
+        return False, "the program did not get to its end"
+    entry = results[-1]
+    return (int(entry.get("f_commands") or 0) > 1
+            and entry.get("f_commands") == entry.get("f_interrupts")), entry["text"]
+
+
+@check
 def l2_refused(record, _scenario):
     """L2's kernel refused to give a device to a program, and said why."""
     results = _l2(record, "container")

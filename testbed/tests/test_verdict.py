@@ -399,6 +399,16 @@ class Verdict(unittest.TestCase):
             held, _ = verdict.CHECKS["l2_testpmd"](record, make_scenario())
             self.assertEqual(held, holds, (answered, rest))
 
+    def test_a_program_that_missed_interrupts_fails(self):
+        for text, holds in (("commands=515 interrupts=515", True),
+                            ("commands=515 interrupts=514", False),
+                            ("commands=0 interrupts=0", False), ("commands=1 interrupts=1", False),
+                            ("create completion queue: command 1 has ended", False)):
+            record = arm_record()
+            record["report"]["l2"].append(records.parse_report("9.8 l2 3.8 nvme pci=x " + text))
+            self.assertEqual(verdict.CHECKS["l2_user_driver"](record, make_scenario())[0],
+                             holds, text)
+
     def test_a_device_that_the_guest_gave_to_a_program_was_not_refused(self):
         said = "vfio-pci_0000:01:00.0:_1:1_mapping"
         for text, holds in (("refused step=iommu error=22 said=" + said, True),

@@ -28,7 +28,8 @@
 #define RMR_HEAD_SIZE       28
 #define RMR_DESCRIPTOR_SIZE 20
 
-/* Bits 9:2 of an RMR's flags are its memory type; remapping is not permitted */
+/* An RMR's flags; bits 9:2 are its memory type */
+#define RMR_REMAP_PERMITTED (1 << 0)
 #define RMR_DEVICE_NGNRE    (1 << 2)
 
 typedef struct IortBuilder {
@@ -168,6 +169,9 @@ static void add_root_complex(IortBuilder *b)
  * streams that the node names.  It prepares for each of them, so name those of
  * existing buses only.  When the guest fetches the table, firmware has numbered
  * the buses, and the guest keeps the numbers.
+ *
+ * Where the guest's own doorbell is in the window, it may give a device to
+ * somebody else: whoever maps MSIs there maps what this asks for.
  */
 static void add_rmr(IortBuilder *b, SMMUv3State *smmu)
 {
@@ -181,7 +185,9 @@ static void add_rmr(IortBuilder *b, SMMUv3State *smmu)
         mappings += range->smmu == smmu;
     }
     add_node(b, IORT_RMR, 3, RMR_HEAD_SIZE + RMR_DESCRIPTOR_SIZE, mappings);
-    build_append_int_noprefix(b->data, RMR_DEVICE_NGNRE, 4); /* Flags */
+    build_append_int_noprefix(b->data, RMR_DEVICE_NGNRE |
+                              (b->vms->its_in_msi_window ?
+                               RMR_REMAP_PERMITTED : 0), 4); /* Flags */
     build_append_int_noprefix(b->data, 1, 4); /* Memory Range Descriptors */
     build_append_int_noprefix(b->data, RMR_HEAD_SIZE, 4); /* Reference to it */
     build_append_int_noprefix(b->data, SMMUV3_MSI_WINDOW_BASE, 8);

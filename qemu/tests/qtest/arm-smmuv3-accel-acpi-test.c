@@ -33,6 +33,7 @@ typedef struct TableCase {
     unsigned rmrs;
     RmrMap rmr_maps[4];     /* of all RMRs, in order */
     unsigned n_rmr_maps;
+    bool window;            /* its-in-msi-window=on */
 } TableCase;
 
 static const TableCase table_cases[] = {
@@ -41,6 +42,9 @@ static const TableCase table_cases[] = {
     }, {
         "accel", SMMU_ON("pcie.0", "smmu0") ACCEL("off"), 1, 1, 0,
         1, { { 0, 0 } }, 1,
+    }, {
+        "accel-with-its-in-window", SMMU_ON("pcie.0", "smmu0") ACCEL("off"), 1,
+        1, 0, 1, { { 0, 0 } }, 1, true,
     }, {
         "accel-with-ats", SMMU_ON("pcie.0", "smmu0") ACCEL("on"), 1, 1, 1,
         1, { { 0, 0 } }, 1,
@@ -83,7 +87,8 @@ static unsigned count_preserved(QTestState *qts)
 static void test_tables(const void *opaque)
 {
     const TableCase *c = opaque;
-    QTestState *qts = qtest_initf(MACHINE "%s", c->devices);
+    QTestState *qts = qtest_initf(MACHINE "%s %s", c->window ?
+                                  "-M its-in-msi-window=on" : "", c->devices);
     unsigned i, j, maps = 0;
     IortTable iort;
 
@@ -100,8 +105,8 @@ static void test_tables(const void *opaque)
 
         g_assert_cmphex(rmr->base, ==, MSI_WINDOW_BASE);
         g_assert_cmphex(rmr->size, ==, MSI_WINDOW_SIZE);
-        /* remapping not permitted, unprivileged, Device-nGnRE */
-        g_assert_cmphex(rmr->flags, ==, 1 << 2);
+        /* unprivileged, Device-nGnRE; remapping permitted or not */
+        g_assert_cmphex(rmr->flags, ==, 1 << 2 | c->window);
         for (j = 0; j < rmr->n_maps; j++, maps++) {
             const RmrMap *want = &c->rmr_maps[maps];
 

@@ -47,6 +47,7 @@ typedef struct Case {
     uint64_t addr;
     bool masked;                /* bus master is off */
     bool translating;           /* the SMMU is on, with a table of nowhere */
+    const char *args;
 } Case;
 
 static const Case cases[] = {
@@ -55,13 +56,16 @@ static const Case cases[] = {
     { "iova-high_arrives", 0xfffffffff000ull, .translating = true },
     { "iova-zero_arrives", 0, .translating = true },
     { "iova-over-memory_arrives", 0x41000000, .translating = true },
+    { "its-in-window_arrives", 0x41000000, .translating = true,
+      .args = "-M its-in-msi-window=on " },
     { "not-bus-master_stays", 0x08090000, .masked = true },
 };
 
 static void test_msi(const void *data)
 {
     const Case *c = data;
-    Smmuv3AccelSetup setup = { .devices = 1, .args = TRACES };
+    g_autofree char *args = g_strdup_printf(TRACES "%s", c->args ?: "");
+    Smmuv3AccelSetup setup = { .devices = 1, .args = args };
     g_autofree char *err = NULL;
     Smmuv3AccelTest t;
     unsigned arrived;

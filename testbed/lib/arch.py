@@ -65,6 +65,10 @@ def _arm_l0(scenario):
     if scenario["l0"]["nesting"]:
         # Linux hands out no stage 1 unless stage 2 can force write-back
         command += ["-global", "arm-smmuv3.x-fwb=on"]
+    if "pasid" in scenario["devices"]:
+        command += ["-global", "arm-smmuv3.x-ssidsize=20"]
+        if scenario["l0"]["cd2l"]:
+            command += ["-global", "arm-smmuv3.x-cd2l=on"]
     if scenario["l0"]["uefi"]:
         # ACPI instead of a device tree.  UEFI has a seed for the kernel's random
         # pool only if it finds this device; L1 would wait for its pool else.
@@ -73,8 +77,9 @@ def _arm_l0(scenario):
 
 
 def _arm_qut(scenario):
-    command = ["-M", ",".join(["virt,accel=kvm,gic-version=3"] + (
-        [scenario["qut"]["machine"]] if scenario["qut"]["machine"] else [])), "-cpu", "host", "-m", "256M",
+    more = scenario["qut"]["machine"]
+    command = ["-M", "virt,accel=kvm,gic-version=3" + ("," + more if more else ""),
+               "-cpu", "host", "-m", "256M",
                # ACPI, because the RMR node for MSIs has no device-tree form
                "-bios", "/firmware/QEMU_EFI.fd", "-device", "virtio-rng-device"]
     return command + smmu_of_bus(scenario, "pcie.0", 0)
@@ -143,7 +148,8 @@ ARCHS = {
             "nested_invalidate arm_vsmmu_cache_invalidate entries=+24($arg2):u32",
             "nested_event arm_vmaster_report_event",
         ] + _COMMON_PROBES,
-        l0_trace=["smmuv3_translate_success", "smmuv3_record_event"],
+        l0_trace=["smmuv3_translate_success", "smmuv3_translate_substream",
+                  "smmuv3_record_event"],
         qut_trace=["iommufd_*", "smmuv3_accel_*"],
         firmware=["QEMU_EFI.fd"],
     ),

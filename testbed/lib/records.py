@@ -101,6 +101,11 @@ def read_l0_trace(path, since):
         # On the way to a doorbell of the ITS, the stages are those of the MSI
         add(sid, "interrupts" if translated >> 12 == ITS_DOORBELL >> 12
             else "two_stage" if stage == 3 else "one_stage")
+
+    def add_substream(text):
+        sid, pasid, stage = (int(re.search(r"\b%s=(?:0x)?([0-9a-f]+)" % key, text)[1], 16)
+                             for key in ("sid", "ssid", "stage"))
+        add(sid, "%s pasid 0x%x" % ("two_stage" if stage == 3 else "one_stage", pasid))
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             for line in file:
@@ -126,6 +131,8 @@ def read_l0_trace(path, since):
                         add_to("guest_commands", command[2], 1)
                 elif match[2] == "smmuv3_translate_success":
                     add_smmuv3(match[3])
+                elif match[2] == "smmuv3_translate_substream":
+                    add_substream(match[3])
                 elif match[2] in names:
                     sid = re.search(r"sid[ =]0x([0-9a-f]+)", match[3])
                     if sid:

@@ -257,6 +257,28 @@ def l1_no_stage1(record, _scenario):
 
 
 @check
+def l1_cd_table(record, scenario):
+    """The guest's CD table, as L1's kernel was given it, is for that many bits of
+    PASIDs, in that many levels."""
+    wanted = _limit(scenario, "cd_bits", 0), _limit(scenario, "cd_levels", 1)
+    found = [re.search(r"ste0=0x([0-9a-f]+)", text) for text in record["report"]["events"]]
+    # S1CDMax and S1Fmt of entries with a stage 1 (SMMUv3 5.2)
+    tables = sorted({(ste >> 59, 2 if ste >> 4 & 3 else 1)
+                     for ste in (int(match[1], 16) for match in found if match)
+                     if ste >> 1 & 5 == 5})
+    return tables == [wanted], "CD tables: %s" % (
+        ", ".join("%d bits in %d level(s)" % table for table in tables) or "none")
+
+
+@check
+def l0_by_pasid(record, scenario):
+    """L0 translated the PASID's requests through both stages."""
+    pasid = _limit(scenario, "pasid", 0)
+    return _every(_per_stream(record, "two_stage pasid 0x%x" % pasid),
+                  "two-stage translations by PASID 0x%x of stream" % pasid)
+
+
+@check
 def l1_by_acpi(record, _scenario):
     """L1 found its devices by ACPI."""
     tables = [entry.get("f_tables") for entry in record["report"]["l1"] if entry["word"] == "up"]

@@ -431,6 +431,25 @@ class Verdict(unittest.TestCase):
         record["report"]["counts"]["end"]["nested_attach_pasid"] = 0
         self.assertFalse(verdict.CHECKS["host_by_pasid"](record, limited)[0])
 
+    def test_a_cd_table_of_another_shape_fails(self):
+        limited = make_scenario(limits={"cd_bits": 20, "cd_levels": 2})
+        two, one = "a00000004f2ee02b", "5000000040f2e00b"
+        for stes, holds in (([two], True), ([two, two], True), ([two, "9"], True),
+                            ([one], False), ([two, one], False), (["9"], False), ([], False),
+                            (["a00000004f2ee00b"], False), (["980000004f2ee02b"], False)):
+            record = good_record()
+            record["report"]["events"] = ["nested_alloc ste0=0x%s ste1=0x2" % ste for ste in stes]
+            self.assertEqual(verdict.CHECKS["l1_cd_table"](record, limited)[0], holds, stes)
+
+    def test_no_dma_by_the_pasid_fails(self):
+        limited = make_scenario(limits={"pasid": 0x12345})
+        for what, holds in (("two_stage pasid 0x12345", True), ("two_stage pasid 0x2345", False),
+                            ("one_stage pasid 0x12345", False), ("two_stage", False)):
+            record = good_record()
+            for device in record["devices"]:
+                record["l0"].setdefault(device["sid"], {})[what] = 3
+            self.assertEqual(verdict.CHECKS["l0_by_pasid"](record, limited)[0], holds, what)
+
     def test_page_requests_that_went_wrong_fail(self):
         good = ("sva pasid=0x64 all=done done=512 bad=0 after_unmap=requested outside=invalid"
                 " requested=1026 reported=1026 groups=514 outstanding=64 wrong=0")

@@ -118,8 +118,8 @@ def _check(name, scenario, known_checks):
     need("pxb" not in scenario["l0"]["places"]
          or scenario["arch"] == "arm64" and scenario["l0"]["uefi"],
          "l0.places: a root complex of its own needs arm64 and l0.uefi")
-    need(scenario["l2"]["kernel"] in ("",) + stock.SUITES,
-         "l2.kernel: no release of Debian '%s'", scenario["l2"]["kernel"])
+    need(not scenario["l2"]["kernel"] or stock.known(scenario["l2"]["kernel"], scenario["arch"]),
+         "l2.kernel: no kernel of Debian '%s'", scenario["l2"]["kernel"])
     need(not scenario["l2"]["xen"] or scenario["l2"]["kernel"],
          "l2.xen needs a kernel of Debian, l2.kernel")
     for nic in scenario["qut"]["nics"]:

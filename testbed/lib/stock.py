@@ -15,6 +15,8 @@ import debian
 from common import Failure, cache_dir, locked, need_space, remove
 
 SUITES = ("bullseye", "bookworm", "trixie", "trixie-backports")
+# A release may have another kernel for an architecture as well: SUITE:FLAVOUR
+FLAVOURS = {"trixie:arm64-16k": "arm64"}
 ARCHS = {"x86_64": "amd64", "arm64": "arm64"}
 MODULES = ("virtio_pci", "virtio_mmio", "virtio_console", "nvme", "e1000e")
 # What L1, the host, loads of a kernel that is a package
@@ -80,15 +82,21 @@ def xen(suite):
     return str(final)
 
 
-def kernel(suite, arch, wanted=()):
+def known(kernel_name, arch):
+    """Is there such a kernel, a SUITE or SUITE:FLAVOUR?"""
+    return kernel_name in SUITES or FLAVOURS.get(kernel_name) == arch
+
+
+def kernel(name, arch, wanted=()):
     """Return (image, modules in the order of loading), and fetch them if need be.
 
-    wanted: programs that it is to carry.
+    name: SUITE or SUITE:FLAVOUR.  wanted: programs that it is to carry.
     """
+    suite, _, flavour = name.partition(":")
     modules = MODULES + tuple(name for program in wanted for name in program.modules)
     parts = _PARTS + tuple(part for program in wanted for part in program.parts)
     with locked(cache_dir() / "stock" / ("%s-%s.lock" % (suite, arch))):
-        debs = debian.fetch_packages(suite, _packages(suite, ARCHS[arch]), ARCHS[arch])
+        debs = debian.fetch_packages(suite, _packages(suite, ARCHS[arch], flavour), ARCHS[arch])
         key = hashlib.sha256("".join([deb.name for deb in debs] + list(modules + parts)).encode())
         final = cache_dir() / "stock" / ("%s-%s-%s" % (suite, arch, key.hexdigest()[:16]))
         if not final.is_dir():
@@ -138,10 +146,11 @@ def _image_and_modules(directory):
                                       if name.endswith(".ko")]
 
 
-def _packages(suite, arch):
-    """The packages behind linux-image-ARCH that have files of the kernel."""
+def _packages(suite, arch, flavour=""):
+    """The packages behind linux-image-FLAVOUR, by default that of the architecture,
+    that have files of the kernel."""
     debian.update(suite, arch)
-    todo, found = ["linux-image-" + arch], []
+    todo, found = ["linux-image-" + (flavour or arch)], []
     while todo:
         text = debian.apt(suite, "show", todo.pop(), arch=arch)
         depends = re.search(r"^Depends: (.*)", text, re.M)
@@ -151,7 +160,7 @@ def _packages(suite, arch):
                 found.append(name)
                 todo.append(name)
     if not found:
-        raise Failure("%s has no linux-image-%s" % (suite, arch))
+        raise Failure("%s has no linux-image-%s" % (suite, flavour or arch))
     return found
 
 

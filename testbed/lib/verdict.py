@@ -59,7 +59,7 @@ def l2_kernel(record, scenario):
     """L2 ran the kernel that the scenario is about."""
     found = {entry.get("f_kernel", "") for entry in _l2(record, "boot")}
     wanted = _limit(scenario, "kernel", "")
-    return (bool(wanted and found) and all(name.startswith(wanted) for name in found),
+    return (bool(wanted and found) and all(re.match(wanted, name) for name in found),
             "L2 ran Linux %s, wanted is %s" % (", ".join(sorted(found)) or "not at all", wanted))
 
 

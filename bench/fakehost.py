@@ -5,7 +5,7 @@ import mmap
 
 MAGIC = 0x46484B31
 OBJECTS = ("none", "device", "hwpt-paging", "hwpt-nested", "ioas", "fault", "viommu",
-           "vdevice", "veventq")
+           "vdevice", "veventq", "hw-queue", "access")
 
 U32, U64 = ctypes.c_uint32, ctypes.c_uint64
 
@@ -35,6 +35,11 @@ class Dma(ctypes.Structure):
                 ("value", U64)]
 
 
+class HwQueue(ctypes.Structure):
+    _fields_ = [("id", U32), ("viommu_id", U32), ("index", U32), ("reserved", U32),
+                ("iova", U64), ("length", U64)]
+
+
 class Control(ctypes.Structure):
     _fields_ = [("magic", U32), ("calls_used", U32), ("devices_used", U32), ("transfers", U32),
                 ("ioctls", U64), ("objects", U32 * len(OBJECTS)), ("areas", U32),
@@ -42,7 +47,8 @@ class Control(ctypes.Structure):
                 ("heap_wanted", U64), ("heap", U64), ("queue_reads", U64),
                 ("requests_waiting", U64), ("answers", U64 * 2),
                 ("answers_by_kernel", U64), ("answers_refused", U64),
-                ("answer_writes", U64), ("queue_polls", U64), ("dma", Dma),
+                ("answer_writes", U64), ("queue_polls", U64), ("mmaps", U64),
+                ("mmaps_now", U64), ("hw_queues", HwQueue * 32), ("dma", Dma),
                 ("rules", Rule * 16), ("counts", CallCount * 64),
                 ("devices", Device * 128)]
 

@@ -39,7 +39,7 @@ FEATURES = ["--target-list=aarch64-softmmu", "--enable-tcg", "--without-default-
 TARGETS = ["qemu-system-aarch64", building.HOST_CHECK,
            "tests/qtest/fakehost/libfakehost.so",
            # What testbed/lib/scenario.py names TESTS
-           *(f"tests/qtest/fakehost-{name}test" for name in ("", "arguments-", "dirty-", "smmuv3-"))]
+           *(f"tests/qtest/fakehost-{name}test" for name in ("", "arguments-", "cmdqv-", "dirty-", "smmuv3-"))]
 
 
 def native():

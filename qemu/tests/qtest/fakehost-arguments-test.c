@@ -70,6 +70,8 @@ static const struct {
     SIZES(FH_IOMMU_VDEVICE_ALLOC, fh_iommu_vdevice_alloc, virt_id, ENOENT),
     SIZES(FH_IOMMU_VEVENTQ_ALLOC, fh_iommu_veventq_alloc, out_veventq_fd,
           EOPNOTSUPP),
+    SIZES(FH_IOMMU_HW_QUEUE_ALLOC, fh_iommu_hw_queue_alloc, length,
+          EOPNOTSUPP),
 };
 
 static void test_iommufd_sizes(DirectHost *f)

@@ -486,6 +486,63 @@ static void test_hw_info(DirectHost *f)
     }
 }
 
+/* Few SMMUs have command queues for guests */
+static void test_no_cmdqv(DirectHost *f)
+{
+    struct fh_viommu_tegra241_cmdqv data;
+    struct fh_iommu_hw_info info = {
+        .size = sizeof(info), .dev_id = f->dev_id,
+        .flags = FH_HW_INFO_FLAG_INPUT_TYPE,
+        .data_type = FH_HW_INFO_TEGRA241_CMDQV,
+    };
+    struct fh_iommu_viommu_alloc viommu = {
+        .size = sizeof(viommu), .type = FH_VIOMMU_TYPE_TEGRA241_CMDQV,
+        .dev_id = f->dev_id, .hwpt_id = f->s2, .data_len = sizeof(data),
+        .data_uptr = (uintptr_t)&data,
+    };
+    struct fh_iommu_hw_queue_alloc queue = {
+        .size = sizeof(queue), .viommu_id = viommu_ok(f), .length = 32,
+        .type = FH_HW_QUEUE_TYPE_TEGRA241_CMDQV,
+    };
+
+    direct_fails(f->iommufd, FH_IOMMU_GET_HW_INFO, &info, EOPNOTSUPP);
+    direct_fails(f->iommufd, FH_IOMMU_VIOMMU_ALLOC, &viommu, EOPNOTSUPP);
+    direct_fails(f->iommufd, FH_IOMMU_HW_QUEUE_ALLOC, &queue, EOPNOTSUPP);
+    /* The plain type does not look at data */
+    viommu.type = FH_VIOMMU_TYPE_ARM_SMMUV3;
+    viommu.data_len = 3;
+    viommu.data_uptr = 0;
+    direct_ok(f->iommufd, FH_IOMMU_VIOMMU_ALLOC, &viommu);
+    queue.viommu_id = 999;
+    direct_fails(f->iommufd, FH_IOMMU_HW_QUEUE_ALLOC, &queue, ENOENT);
+    queue.length = 0;
+    direct_fails(f->iommufd, FH_IOMMU_HW_QUEUE_ALLOC, &queue, EINVAL);
+    queue.length = 2;
+    queue.nesting_parent_iova = UINT64_MAX;
+    direct_fails(f->iommufd, FH_IOMMU_HW_QUEUE_ALLOC, &queue, EOVERFLOW);
+}
+
+/* There is nothing in an iommufd to map then */
+static void test_mmap(DirectHost *f)
+{
+    static const struct {
+        int prot, flags, err;
+    } cases[] = {
+        { PROT_READ, MAP_PRIVATE, EINVAL },
+        { PROT_READ | PROT_EXEC, MAP_SHARED, EPERM },
+        { PROT_READ, MAP_SHARED, ENXIO },
+    };
+
+    viommu_ok(f);
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        void *p = mmap(NULL, 0x10000, cases[i].prot, cases[i].flags,
+                       f->iommufd, 0x1000);
+
+        g_assert_true(p == MAP_FAILED);
+        g_assert_cmpint(errno, ==, cases[i].err);
+    }
+}
+
 #define SMMUV3      FH_HW_INFO_ARM_SMMUV3
 
 int main(int argc, char **argv)
@@ -509,6 +566,8 @@ int main(int argc, char **argv)
         { "veventq_checked", "dev0", SMMUV3, test_veventq, true },
         { "events_many-per-read", "dev0", SMMUV3, test_events, true,
           "the test writes the events" },
+        { "no-cmdqv_refused", "dev0", SMMUV3, test_no_cmdqv, true },
+        { "mmap_nothing", "dev0", SMMUV3, test_mmap, true },
         { "hw-info_reported", "dev0", SMMUV3, test_hw_info },
     };
 

@@ -5,9 +5,15 @@
  *
  *   iommu NAME type=vtd cap=0x… ecap=0x… [errata=0x…] [sm=0]
  *   iommu NAME type=smmuv3 idr0=0x… … idr5=0x… [iidr=0x…] [aidr=0x…]
- *              [canwbs=1]
+ *              [canwbs=1] [cmdqv=1 [log2vcmdqs=1] [log2vsids=4] [vintfs=63]]
+ *              [contiguous=0]
  *   iommu NAME type=none
  *   device NAME iommu=NAME [key=value …]
+ *
+ * cmdqv= is the version of Tegra241's command queues; of 2^log2vcmdqs queues
+ * for each guest, of 2^log2vsids devices in it, and of so many guests. Queues
+ * may cross no multiple of contiguous= bytes (0: any), as if memory were in
+ * pieces of that size that do not follow each other.
  *
  * The keys of a device, with their defaults:
  *

@@ -20,6 +20,7 @@
 #define FAKEHOST_CALLS              64
 #define FAKEHOST_DEVICES            128
 #define FAKEHOST_NAME_LEN           40
+#define FAKEHOST_HW_QUEUES          32
 
 enum {
     FAKEHOST_RULE_OFF,
@@ -32,7 +33,8 @@ enum {
  * "*" stands for every call that the kernel is able to fail. READ_EVENTS is a
  * read() of an event or fault queue, and WRITE_ANSWERS a write() to a fault
  * queue; they can fail, but not be swallowed.  With no errno, a read() that
- * fails returns 0.  EPOLL_CREATE, and EPOLL_ADD of a queue, can fail as well.
+ * fails returns 0.  EPOLL_CREATE, EPOLL_ADD of a queue, and VIOMMU_MMAP, which
+ * is a mmap() of an iommufd, can fail as well.
  */
 struct FakehostRule {
     char call[FAKEHOST_NAME_LEN];
@@ -66,6 +68,8 @@ enum {
     FAKEHOST_OBJ_VIOMMU,
     FAKEHOST_OBJ_VDEVICE,
     FAKEHOST_OBJ_VEVENTQ,
+    FAKEHOST_OBJ_HW_QUEUE,
+    FAKEHOST_OBJ_ACCESS,        /* the kernel's own, one for each HW_QUEUE */
     FAKEHOST_OBJ_TYPES,
 };
 
@@ -117,6 +121,20 @@ struct FakehostDma {
     uint64_t value;
 };
 
+/*
+ * A queue that the hardware reads. fakehost does not: a test finds the commands
+ * where the queue is, and its registers in the file vintf-ID, ID being that of
+ * the vIOMMU, in the directory FAKEHOST_EVENTS.
+ */
+struct FakehostHwQueue {
+    uint32_t id;                /* 0: this entry is free */
+    uint32_t viommu_id;
+    uint32_t index;
+    uint32_t reserved;
+    uint64_t iova;              /* in the vIOMMU's nesting parent */
+    uint64_t length;            /* in bytes */
+};
+
 struct FakehostControl {
     uint32_t magic;
     uint32_t calls_used;
@@ -141,6 +159,9 @@ struct FakehostControl {
     uint64_t answers_refused;   /* to nothing */
     uint64_t answer_writes;
     uint64_t queue_polls;       /* ppoll() calls that wait for such a queue */
+    uint64_t mmaps;             /* of registers of vIOMMUs, that were made */
+    uint64_t mmaps_now;         /* and are there */
+    struct FakehostHwQueue hw_queues[FAKEHOST_HW_QUEUES];
     struct FakehostDma dma;
     struct FakehostRule rules[FAKEHOST_RULES];
     struct FakehostCallCount counts[FAKEHOST_CALLS];

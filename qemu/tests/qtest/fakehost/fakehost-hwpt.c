@@ -301,8 +301,10 @@ int fh_hw_info(FhCtx *ctx, void *arg)
         return -ENOENT;
     }
     dev = idev->dev;
+    type = want;
     dev->iommu->vendor->hw_info(dev->iommu, &type, &data, &len);
-    if (want != FH_HW_INFO_DEFAULT && want != type) {
+    /* Where there is no driver to ask, the answer is: nothing */
+    if (want != FH_HW_INFO_DEFAULT && type && want != type) {
         return -EOPNOTSUPP;
     }
     n = cmd->data_len < len ? cmd->data_len : len;
@@ -341,6 +343,7 @@ int fh_viommu_alloc(FhCtx *ctx, void *arg)
     FhHwpt *hwpt;
     FhIdev *idev;
     FhIommu *iommu;
+    int err = 0;
 
     if (cmd->flags || !cmd->type) {
         return -EOPNOTSUPP;
@@ -364,7 +367,16 @@ int fh_viommu_alloc(FhCtx *ctx, void *arg)
     viommu = fh_obj_new(ctx, FAKEHOST_OBJ_VIOMMU, sizeof(*viommu));
     viommu->iommu = iommu;
     viommu->parent = hwpt;
+    viommu->type = cmd->type;
+    viommu->regs_fd = -1;
     hwpt->obj.users++;
+    if (iommu->vendor->viommu_init) {
+        err = iommu->vendor->viommu_init(viommu, cmd);
+    }
+    if (err) {
+        fh_obj_free(&viommu->obj);
+        return err;
+    }
     cmd->out_viommu_id = viommu->obj.id;
     return 0;
 }

@@ -496,6 +496,7 @@ int fh_ioas_copy(FhCtx *ctx, void *arg)
         FhArea area = *from;
 
         area.va += at - from->start;
+        area.locks = 0;
         area.flags = cmd->flags | IOMMU_IOAS_MAP_FIXED_IOVA;
         err = fh_ioas_map_common(dst, &area, end - at + 1, &to_iova);
         if (err) {
@@ -509,6 +510,47 @@ int fh_ioas_copy(FhCtx *ctx, void *arg)
         cmd->dst_iova = iova;
     }
     return err;
+}
+
+/* Each mapping is looked at in turn, and a hole is found when it is reached */
+int fh_ioas_lock(FhIoas *ioas, uint64_t start, uint64_t last)
+{
+    uint64_t at = start;
+    int err = 0;
+
+    while (!err) {
+        uint32_t i = fh_ioas_find(ioas, at);
+        FhArea *area = i < ioas->nr_areas && ioas->areas[i].start <= at
+            ? &ioas->areas[i] : NULL;
+
+        if (!area) {
+            err = -ENOENT;
+        } else if (area->peer ||
+                   (area->va + (at - area->start)) % FH_PAGE_SIZE) {
+            err = -EINVAL;
+        } else if (!(area->flags & IOMMU_IOAS_MAP_READABLE)) {
+            err = -EPERM;
+        } else {
+            area->locks++;
+            if (area->last >= last) {
+                return 0;
+            }
+            at = area->last + 1;
+        }
+    }
+    if (at != start) {
+        fh_ioas_unlock(ioas, start, at - 1);
+    }
+    return err;
+}
+
+void fh_ioas_unlock(FhIoas *ioas, uint64_t start, uint64_t last)
+{
+    uint32_t i = fh_ioas_find(ioas, start);
+
+    for (; i < ioas->nr_areas && ioas->areas[i].start <= last; i++) {
+        ioas->areas[i].locks--;
+    }
 }
 
 int fh_ioas_unmap(FhCtx *ctx, void *arg)
@@ -536,6 +578,10 @@ int fh_ioas_unmap(FhCtx *ctx, void *arg)
     i = fh_ioas_find(ioas, start);
     for (end = i; end < ioas->nr_areas && ioas->areas[end].start <= last;
          end++) {
+        if (ioas->areas[end].locks) {
+            err = -EBUSY;
+            break;
+        }
         /* A mapping goes as a whole or not at all; those before it are gone */
         if (ioas->areas[end].start < start || ioas->areas[end].last > last) {
             err = -ENOENT;
@@ -543,11 +589,10 @@ int fh_ioas_unmap(FhCtx *ctx, void *arg)
         }
         unmapped += ioas->areas[end].last - ioas->areas[end].start + 1;
     }
-    if (!unmapped && !all) {
-        return -ENOENT;
+    if (!unmapped && (err || !all)) {
+        return err ? err : -ENOENT;
     }
-    fh_dirty_unmapped(ioas, start, end == i || !err
-                                   ? last : ioas->areas[end - 1].last);
+    fh_dirty_unmapped(ioas, start, err ? ioas->areas[end - 1].last : last);
     fh_ioas_remove(ioas, i, end);
     if (!err) {
         cmd->length = unmapped;

@@ -59,6 +59,7 @@ typedef struct FhArea {
     bool file;
     int fd;                     /* of a file that is no dma-buf: its own */
     uint64_t file_size;         /* of one that can be pinned */
+    uint32_t locks;             /* queues of the hardware that it has */
     FhVfioDev *peer;            /* whose BAR it is; va: offset in its file */
     uint32_t generation;        /* of the peer, when it was mapped */
 } FhArea;
@@ -122,6 +123,9 @@ struct FhViommu {
     FhObj obj;
     FhIommu *iommu;
     FhHwpt *parent;
+    uint32_t type;              /* FH_VIOMMU_TYPE_… */
+    int regs_fd;                /* of registers that it gives away, or -1 */
+    uint64_t regs_at, regs_len; /* where they are in the iommufd */
 };
 
 typedef struct FhVdevice {
@@ -138,6 +142,18 @@ typedef struct FhVeventq {
     uint32_t depth;
     int write_fd;
 } FhVeventq;
+
+/* A queue that the hardware reads from guest memory */
+typedef struct FhHwQueue {
+    FhObj obj;
+    FhViommu *viommu;
+    FhObj *access;              /* that locks its memory */
+    struct FhHwQueue *prev;
+    struct FakehostHwQueue *state;  /* in the control page, or NULL */
+    bool ready;
+    uint32_t index;
+    uint64_t iova, length;
+} FhHwQueue;
 
 /* A group's attachment of one PASID: RID is FH_NO_PASID */
 typedef struct FhAttach {
@@ -182,7 +198,10 @@ typedef struct FhVendor {
     const char *name;
     /* Parse one key=value of an "iommu" line; false if the key is unknown */
     bool (*parse)(FhIommu *iommu, const char *key, uint64_t value);
-    /* Point @data at what GET_HW_INFO reports */
+    /*
+     * Point @data at what GET_HW_INFO reports; @type is, if it has several,
+     * the one that is asked for
+     */
     void (*hw_info)(FhIommu *iommu, uint32_t *type, const void **data,
                     uint32_t *len);
     bool (*can_track_dirty)(FhIommu *iommu);
@@ -193,6 +212,8 @@ typedef struct FhVendor {
                         const void *data, uint32_t len);
     int (*attach)(FhHwpt *hwpt, FhIdev *idev, uint32_t pasid, FhOld *old);
     bool (*has_viommu)(FhIommu *iommu, uint32_t type);
+    int (*viommu_init)(FhViommu *viommu,
+                       const struct fh_iommu_viommu_alloc *cmd);
     int (*vdevice_init)(FhVdevice *vdev);
     /* Sets cmd->entry_num to the entries handled */
     int (*invalidate)(FhHwpt *hwpt, FhViommu *viommu,
@@ -211,6 +232,9 @@ struct FhIommu {
     bool sm_off;                    /* VT-d: booted without scalable mode */
     struct fh_hw_info_arm_smmuv3 smmu;
     bool canwbs;                    /* SMMUv3: IORT's CANWBS */
+    struct fh_hw_info_tegra241_cmdqv cmdqv; /* SMMUv3: if it has a version */
+    uint32_t vintfs;                /* of it, free ones */
+    uint64_t contiguous;            /* SMMUv3: see fakehost-config.c */
     uint64_t (*once)[2];            /* SMMUv3: given once, needed twice */
     uint32_t nr_once;
 };
@@ -363,6 +387,29 @@ int fh_ioas_map(FhCtx *ctx, void *cmd);
 int fh_ioas_map_file(FhCtx *ctx, void *cmd);
 int fh_ioas_copy(FhCtx *ctx, void *cmd);
 int fh_ioas_unmap(FhCtx *ctx, void *cmd);
+
+/*
+ * Pin what is mapped there for a queue of the hardware: no unmapping until it
+ * is unlocked. Returns 0 or -errno
+ */
+int fh_ioas_lock(FhIoas *ioas, uint64_t start, uint64_t last);
+void fh_ioas_unlock(FhIoas *ioas, uint64_t start, uint64_t last);
+
+/* --- fakehost-cmdqv.c --- */
+
+bool fh_cmdqv_parse(FhIommu *iommu, const char *key, uint64_t value);
+int fh_cmdqv_viommu_init(FhViommu *viommu,
+                         const struct fh_iommu_viommu_alloc *cmd);
+void fh_cmdqv_viommu_release(FhViommu *viommu);
+int fh_cmdqv_vdevice_init(FhVdevice *vdev);
+int fh_hw_queue_alloc(FhCtx *ctx, void *cmd);
+void fh_hw_queue_release(FhHwQueue *queue);
+/* mmap() of an iommufd: sets @viommu, returns 0 or -errno */
+int fh_regs_find(FhCtx *ctx, size_t len, int prot, int flags, uint64_t at,
+                 FhViommu **viommu);
+/* It has been mapped; whatever was mapped there is not */
+void fh_regs_mapped(FhViommu *viommu, const void *addr, size_t len);
+void fh_regs_unmapped(const void *addr, size_t len);
 
 /* --- fakehost-hwpt.c --- */
 

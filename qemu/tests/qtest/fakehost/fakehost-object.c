@@ -27,6 +27,8 @@ static const char *const fh_type_names[FAKEHOST_OBJ_TYPES] = {
     [FAKEHOST_OBJ_VIOMMU] = "VIOMMU",
     [FAKEHOST_OBJ_VDEVICE] = "VDEVICE",
     [FAKEHOST_OBJ_VEVENTQ] = "VEVENTQ",
+    [FAKEHOST_OBJ_HW_QUEUE] = "HW_QUEUE",
+    [FAKEHOST_OBJ_ACCESS] = "ACCESS",
 };
 
 const char *fh_obj_type_name(uint32_t type)
@@ -167,7 +169,11 @@ static void fh_obj_drop_references(FhObj *obj)
         fh_queue_close(((FhFault *)obj)->write_fd);
         break;
     case FAKEHOST_OBJ_VIOMMU:
+        fh_cmdqv_viommu_release((FhViommu *)obj);
         ((FhViommu *)obj)->parent->obj.users--;
+        break;
+    case FAKEHOST_OBJ_HW_QUEUE:
+        fh_hw_queue_release((FhHwQueue *)obj);
         break;
     case FAKEHOST_OBJ_VDEVICE:
         ((FhVdevice *)obj)->viommu->obj.users--;

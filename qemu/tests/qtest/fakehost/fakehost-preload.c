@@ -3,7 +3,7 @@
  *
  * To build it alone, in the root of a QEMU source tree:
  *
- *   gcc -shared -fPIC -O2 -Wall -fvisibility=hidden -pthread \
+ *   gcc -shared -fPIC -O2 -Wall -fvisibility=hidden -pthread -D_GNU_SOURCE \
  *       -I linux-headers \
  *       -o libfakehost.so tests/qtest/fakehost/fakehost-*.c -ldl
  *
@@ -812,20 +812,59 @@ int __ppoll_chk(struct pollfd *fds, nfds_t n, const struct timespec *timeout,
     return ppoll(fds, n, timeout, mask);
 }
 
+/* Registers of a vIOMMU, in an iommufd */
+static void *fh_fake_mmap(FhCtx *ctx, void *addr, size_t len, int prot,
+                          int flags, uint64_t at)
+{
+    static const FhCall call = { "VIOMMU_MMAP", FH_CALL_NOFAIL };
+    const struct FakehostRule *rule = fh_rule_take(&call);
+    FhViommu *viommu;
+    void *p = MAP_FAILED;
+    FhText t = { 0 };
+    int err = rule && rule->err
+        ? -rule->err : fh_regs_find(ctx, len, prot, flags, at, &viommu);
+
+    if (!err) {
+        p = mmap64_next(addr, len, prot, flags, viommu->regs_fd, 0);
+        err = p == MAP_FAILED ? -errno : 0;
+    }
+    if (!err) {
+        fh_regs_mapped(viommu, p, len);
+    }
+    fh_text_printf(&t, "VIOMMU_MMAP offset=0x%llx length=0x%zx = %d%s%s",
+                   (unsigned long long)at, len, err ? -1 : 0, err ? " " : "",
+                   err ? fh_errno_name(-err) ?: "?" : "");
+    fh_log_text(ctx->name, t.buf);
+    fh_text_free(&t);
+    if (err) {
+        errno = -err;
+    }
+    return p;
+}
+
 /* Remember where BARs are mapped: the kernel cannot pin such addresses */
 __attribute__((visibility("default")))
 void *mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t at)
 {
-    void *p = mmap64_next(addr, len, prot, flags, fd, at);
+    FhFile *file = NULL;
+    bool bar = false;
+    void *p;
 
-    if (fd >= 0 && p != MAP_FAILED && fh_mode == FH_MODE_FAKE) {
-        FhFile *file;
-
+    if (fd >= 0 && fh_mode == FH_MODE_FAKE) {
         fh_enter();
         file = fh_files ? fh_file_get(fd) : NULL;
-        if (file && file->dev) {
-            fh_bar_mapped(p, len);
+        bar = file && file->dev;
+        if (file && file->ctx) {
+            p = fh_fake_mmap(file->ctx, addr, len, prot, flags, at);
+            fh_leave();
+            return p;
         }
+        fh_leave();
+    }
+    p = mmap64_next(addr, len, prot, flags, fd, at);
+    if (bar && p != MAP_FAILED) {
+        fh_enter();
+        fh_bar_mapped(p, len);
         fh_leave();
     }
     return p;
@@ -843,6 +882,7 @@ int munmap(void *addr, size_t len)
     if (fh_mode == FH_MODE_FAKE) {
         fh_enter();
         fh_bar_unmapped(addr, len);
+        fh_regs_unmapped(addr, len);
         fh_leave();
     }
     return munmap_next(addr, len);

@@ -90,8 +90,10 @@ static bool smmu_parse(FhIommu *iommu, const char *key, uint64_t value)
         iommu->smmu.flags = value;
     } else if (!strcmp(key, "canwbs")) {
         iommu->canwbs = value;
+    } else if (!strcmp(key, "contiguous")) {
+        iommu->contiguous = value;
     } else {
-        return false;
+        return fh_cmdqv_parse(iommu, key, value);
     }
     return true;
 }
@@ -99,6 +101,11 @@ static bool smmu_parse(FhIommu *iommu, const char *key, uint64_t value)
 static void smmu_hw_info(FhIommu *iommu, uint32_t *type, const void **data,
                          uint32_t *len)
 {
+    if (*type == FH_HW_INFO_TEGRA241_CMDQV && iommu->cmdqv.version) {
+        *data = &iommu->cmdqv;
+        *len = sizeof(iommu->cmdqv);
+        return;
+    }
     *type = FH_HW_INFO_ARM_SMMUV3;
     *data = &iommu->smmu;
     *len = sizeof(iommu->smmu);
@@ -207,12 +214,25 @@ static int smmu_attach(FhHwpt *hwpt, FhIdev *idev, uint32_t pasid, FhOld *old)
 
 static bool smmu_has_viommu(FhIommu *iommu, uint32_t type)
 {
-    return type == FH_VIOMMU_TYPE_ARM_SMMUV3 && smmu_nests(iommu) &&
+    return (type == FH_VIOMMU_TYPE_ARM_SMMUV3 ||
+            (type == FH_VIOMMU_TYPE_TEGRA241_CMDQV && iommu->cmdqv.version)) &&
+           smmu_nests(iommu) &&
            (iommu->canwbs || smmu_idr(iommu, 3) & IDR3_FWB);
+}
+
+/* The plain type does not look at data, if there is any */
+static int smmu_viommu_init(FhViommu *viommu,
+                            const struct fh_iommu_viommu_alloc *cmd)
+{
+    return cmd->type == FH_VIOMMU_TYPE_TEGRA241_CMDQV
+        ? fh_cmdqv_viommu_init(viommu, cmd) : 0;
 }
 
 static int smmu_vdevice_init(FhVdevice *vdev)
 {
+    if (vdev->viommu->type == FH_VIOMMU_TYPE_TEGRA241_CMDQV) {
+        return fh_cmdqv_vdevice_init(vdev);
+    }
     return vdev->idev->dev->streams == 1 ? 0 : -EOPNOTSUPP;
 }
 
@@ -386,6 +406,7 @@ const FhVendor fh_vendor_smmuv3 = {
     .alloc_nested = smmu_alloc_nested,
     .attach = smmu_attach,
     .has_viommu = smmu_has_viommu,
+    .viommu_init = smmu_viommu_init,
     .vdevice_init = smmu_vdevice_init,
     .invalidate = smmu_invalidate,
     .msi_start = 0x08000000,

@@ -43,6 +43,7 @@
 #define FH_HW_INFO_DEFAULT              0
 #define FH_HW_INFO_INTEL_VTD            1
 #define FH_HW_INFO_ARM_SMMUV3           2
+#define FH_HW_INFO_TEGRA241_CMDQV       3
 #define FH_HW_INFO_FLAG_INPUT_TYPE      (1u << 0)
 #define FH_HW_CAP_DIRTY_TRACKING        (1ull << 0)
 #define FH_HW_CAP_PCI_PASID_EXEC        (1ull << 1)
@@ -51,7 +52,10 @@
 #define FH_HW_INFO_VTD_ERRATA_772415    (1u << 0)
 
 #define FH_VIOMMU_TYPE_ARM_SMMUV3       1
+#define FH_VIOMMU_TYPE_TEGRA241_CMDQV   2
 #define FH_VEVENTQ_TYPE_ARM_SMMUV3      1
+#define FH_VEVENTQ_TYPE_TEGRA241_CMDQV  2
+#define FH_HW_QUEUE_TYPE_TEGRA241_CMDQV 1
 #define FH_VEVENTQ_MAX_DEPTH            (1u << 19)
 #define FH_VEVENTQ_FLAG_LOST_EVENTS     (1u << 0)
 
@@ -93,6 +97,14 @@ struct fh_hw_info_arm_smmuv3 {
     __u32 idr[6];
     __u32 iidr;
     __u32 aidr;
+};
+
+struct fh_hw_info_tegra241_cmdqv {
+    __u32 flags;
+    __u8 version;
+    __u8 log2vcmdqs;
+    __u8 log2vsids;
+    __u8 __reserved;
 };
 
 struct fh_iommu_hwpt_alloc {
@@ -218,6 +230,22 @@ struct fh_iommu_viommu_alloc {
     __aligned_u64 data_uptr;
 };
 
+struct fh_viommu_tegra241_cmdqv {
+    __aligned_u64 out_vintf_mmap_offset;
+    __aligned_u64 out_vintf_mmap_length;
+};
+
+struct fh_iommu_hw_queue_alloc {
+    __u32 size;
+    __u32 flags;
+    __u32 viommu_id;
+    __u32 type;
+    __u32 index;
+    __u32 out_hw_queue_id;
+    __aligned_u64 nesting_parent_iova;
+    __aligned_u64 length;
+};
+
 struct fh_iommu_vdevice_alloc {
     __u32 size;
     __u32 viommu_id;
@@ -240,6 +268,10 @@ struct fh_iommu_veventq_alloc {
 struct fh_vevent_header {
     __u32 flags;
     __u32 sequence;
+};
+
+struct fh_vevent_tegra241_cmdqv {
+    __aligned_le64 lvcmdq_err_map[2];
 };
 
 /* VFIO cdev: linux/vfio.h of Debian 12 has none of it */

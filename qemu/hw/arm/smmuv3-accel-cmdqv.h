@@ -31,7 +31,7 @@
 bool smmuv3_accel_cmdqv_realize(SMMUv3Accel *accel, Error **errp);
 
 /**
- * smmuv3_accel_cmdqv_host_queues: does the host have what the guest may be told?
+ * smmuv3_accel_cmdqv_host_queues: does the host have queues for a guest?
  *
  * @accel: the SMMU
  * @idev: a device behind the host's SMMU
@@ -57,7 +57,9 @@ bool smmuv3_accel_cmdqv_alloc_viommu(SMMUv3Accel *accel,
                                      uint32_t *viommu_id, Error **errp);
 
 /**
- * smmuv3_accel_cmdqv_freeze: the first device has decided what the guest is told
+ * smmuv3_accel_cmdqv_freeze: fix what the guest is told
+ *
+ * The first device has decided it.
  *
  * @accel: the SMMU, with the vIOMMU of that device
  * @hiod: the device

@@ -5,6 +5,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "qemu/atomic.h"
 #include "qemu/bswap.h"
 #include "qemu/units.h"
 #include "hw/pci/pci_regs.h"
@@ -150,7 +151,7 @@ static const struct FakehostHwQueue *host_queue(Test *c, unsigned index)
 }
 
 /* The host's page; unmapped by unmap_page() */
-static volatile uint32_t *map_page(Test *c)
+static uint32_t *map_page(Test *c)
 {
     g_autofree char *line = fakehost_log_last(c->t.host, 0, VIOMMU_ALLOC,
                                               "out_viommu_id=");
@@ -170,15 +171,19 @@ static volatile uint32_t *map_page(Test *c)
     return page;
 }
 
-static void unmap_page(volatile uint32_t *page)
+static void unmap_page(uint32_t *page)
 {
-    g_assert_cmpint(munmap((void *)page, PAGE_SIZE), ==, 0);
+    g_assert_cmpint(munmap(page, PAGE_SIZE), ==, 0);
 }
 
-static volatile uint32_t *host_reg(volatile uint32_t *page, unsigned q,
-                                   unsigned r)
+static uint32_t read_host(uint32_t *page, unsigned q, unsigned r)
 {
-    return page + (q * STRIDE + r) / sizeof(*page);
+    return qatomic_read(page + (q * STRIDE + r) / sizeof(*page));
+}
+
+static void write_host(uint32_t *page, unsigned q, unsigned r, uint32_t value)
+{
+    qatomic_set(page + (q * STRIDE + r) / sizeof(*page), value);
 }
 
 /* QEMU itself works off what the guest puts into queue @q */
@@ -386,7 +391,7 @@ static void test_later(void)
 static void test_direct(void)
 {
     const struct FakehostHwQueue *q;
-    volatile uint32_t *page;
+    uint32_t *page;
     uint64_t calls;
     Test c;
 
@@ -402,17 +407,17 @@ static void test_direct(void)
         g_assert_cmphex(q->length, ==, LENGTH);
     }
     page = map_page(&c);
-    g_assert_cmphex(*host_reg(page, 1, QCONFIG), ==, 1);
+    g_assert_cmphex(read_host(page, 1, QCONFIG), ==, 1);
     calls = fakehost_total_calls(c.t.host);
     put_flush(&c, 1, 0);
     wr(&c, reg(1, PROD), 2);
-    g_assert_cmphex(*host_reg(page, 1, PROD), ==, 2);
-    *host_reg(page, 1, CONS) = 2;
+    g_assert_cmphex(read_host(page, 1, PROD), ==, 2);
+    write_host(page, 1, CONS, 2);
     g_assert_cmphex(rd(&c, reg(1, CONS)), ==, 2);
     /* The page of all queues leads to the same registers */
     g_assert_cmphex(rd(&c, ALL_PAGE0 + STRIDE + CONS), ==, 2);
     wr(&c, ALL_PAGE0 + STRIDE + PROD, 5);
-    g_assert_cmphex(*host_reg(page, 1, PROD), ==, 5);
+    g_assert_cmphex(read_host(page, 1, PROD), ==, 5);
     /* Of all that the host heard nothing */
     g_assert_cmpuint(fakehost_total_calls(c.t.host), ==, calls);
     unmap_page(page);
@@ -614,7 +619,7 @@ static void test_bad_base(const void *data)
 /* The device goes, and comes back; the guest's queues do not notice */
 static void test_replug(void)
 {
-    volatile uint32_t *page;
+    uint32_t *page;
     Test c;
 
     if (!start(&c)) {
@@ -623,7 +628,7 @@ static void test_replug(void)
     set_up(&c, 2);
     page = map_page(&c);
     wr(&c, reg(0, PROD), 4);
-    *host_reg(page, 0, CONS) = 2;
+    write_host(page, 0, CONS, 2);
     /* What the host has not got to is left to QEMU */
     put_flush(&c, 0, 2);
     unmap_page(page);
@@ -639,10 +644,10 @@ static void test_replug(void)
     fakehost_plug(c.t.host, 0);
     g_assert_cmpuint(host_queues(&c), ==, 2);
     page = map_page(&c);
-    g_assert_cmphex(*host_reg(page, 0, PROD), ==, 6);
-    g_assert_cmphex(*host_reg(page, 0, CONS), ==, 6);
-    g_assert_cmphex(*host_reg(page, 0, QCONFIG), ==, 1);
-    g_assert_cmphex(*host_reg(page, 1, PROD), ==, 0);
+    g_assert_cmphex(read_host(page, 0, PROD), ==, 6);
+    g_assert_cmphex(read_host(page, 0, CONS), ==, 6);
+    g_assert_cmphex(read_host(page, 0, QCONFIG), ==, 1);
+    g_assert_cmphex(read_host(page, 1, PROD), ==, 0);
     unmap_page(page);
     fakehost_unplug(c.t.host, 0);
     fakehost_expect_empty(c.t.host);
@@ -703,7 +708,7 @@ static int open_errors(Test *c)
 static void test_errors(void)
 {
     struct { uint32_t flags, sequence; uint64_t map[2]; } event = { 0 };
-    volatile uint32_t *page;
+    uint32_t *page;
     Test c;
     int fd;
 
@@ -713,14 +718,14 @@ static void test_errors(void)
     set_up(&c, 2);
     page = map_page(&c);
     fd = open_errors(&c);
-    *host_reg(page, 1, GERROR) = 1;
+    write_host(page, 1, GERROR, 1);
     event.map[0] = cpu_to_le64(2);
     g_assert_cmpint(write(fd, &event, sizeof(event)), ==, sizeof(event));
     QTEST_AWAIT(rd(&c, ERR_MAP) == 2);
     g_assert_cmphex(rd(&c, ERR_MAP + 4), ==, 0);
     /* Lost ones show in the queues */
     wr(&c, reg(1, GERRORN), 1);
-    *host_reg(page, 0, GERROR) = 1;
+    write_host(page, 0, GERROR, 1);
     event.flags = 1;
     event.sequence = 1;
     g_assert_cmpint(write(fd, &event, 8), ==, 8);

@@ -862,9 +862,14 @@ void *mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t at)
         fh_leave();
     }
     p = mmap64_next(addr, len, prot, flags, fd, at);
-    if (bar && p != MAP_FAILED) {
+    if (p != MAP_FAILED && fh_mode == FH_MODE_FAKE &&
+        (bar || flags & MAP_FIXED)) {
         fh_enter();
-        fh_bar_mapped(p, len);
+        /* What was there before is not any more */
+        fh_regs_unmapped(p, len);
+        if (bar) {
+            fh_bar_mapped(p, len);
+        }
         fh_leave();
     }
     return p;

@@ -24,6 +24,9 @@
 /* Reports that the host keeps; each says what is wrong with all queues */
 #define SMMUV3_ACCEL_CMDQV_DEPTH    16
 
+/* Reports that cannot be read are tried again after this */
+#define SMMUV3_ACCEL_CMDQV_RETRY_MS 1000
+
 /* The hardware stops a queue at once: this is for one that hangs */
 #define SMMUV3_ACCEL_CMDQV_POLLS    100
 #define SMMUV3_ACCEL_CMDQV_POLL_US  100
@@ -39,18 +42,23 @@ typedef struct SMMUv3AccelCmdqv {
     Tegra241CMDQV block;
     bool created;               /* the guest has the block */
     bool hosted;                /* the vIOMMU can have host queues */
+    uint64_t page_offset;       /* of the host page in the iommufd, when hosted */
     struct iommu_hw_info_tegra241_cmdqv info;   /* of the host, when hosted */
     unsigned int log2size;      /* of the largest queue, in commands */
 
     /* The host page, or ordinary memory while there is none */
     uint8_t *page;
+    bool page_is_host;
     MemoryRegion page_mr;       /* enabled while the guest has it */
 
     uint32_t num;               /* of @queues, by logical index */
     SMMUv3AccelHostQueue queues[BIT(TEGRA241_CMDQV_MAX_LOG2_VCMDQS)];
+    uint32_t num_lost;          /* queues whose registers are in that memory */
     bool told;                  /* that this vIOMMU refuses a queue */
 
     SMMUv3AccelEventq eventq;
+    QEMUTimer *read_retry;      /* pending after a read that failed */
+    bool read_told;             /* of such a read */
     MemoryListener listener;
     QEMUBH *lost_bh;
 } SMMUv3AccelCmdqv;
@@ -101,15 +109,39 @@ static bool smmuv3_accel_cmdqv_map(SMMUv3AccelCmdqv *c, int fd, uint64_t offset)
 {
     int flags = MAP_FIXED | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
 
-    return mmap(c->page, TEGRA241_CMDQV_PAGE_SIZE, PROT_READ | PROT_WRITE,
-                flags, fd, offset) != MAP_FAILED;
+    c->page_is_host = false;
+    if (mmap(c->page, TEGRA241_CMDQV_PAGE_SIZE, PROT_READ | PROT_WRITE, flags,
+             fd, offset) == MAP_FAILED) {
+        return false;
+    }
+    c->page_is_host = fd >= 0;
+    return true;
+}
+
+static bool smmuv3_accel_cmdqv_map_host(SMMUv3AccelCmdqv *c, int fd,
+                                        Error **errp)
+{
+    if (c->page_is_host) {
+        return true;
+    }
+    if (!smmuv3_accel_cmdqv_map(c, fd, c->page_offset)) {
+        error_setg_errno(errp, errno, "cannot map the host's page for command "
+                         "queues");
+        /* The former memory may be gone */
+        smmuv3_accel_cmdqv_map(c, -1, 0);
+        return false;
+    }
+    return true;
 }
 
 /*
  * Queues that move
  */
 
-/* The block goes on where the host queue has got to */
+/*
+ * The block goes on where the host queue has got to.  An error goes along: to the
+ * host it is acknowledged.
+ */
 static void smmuv3_accel_cmdqv_save(SMMUv3AccelCmdqv *c, uint32_t lidx,
                                     Tegra241VCMDQ *q)
 {
@@ -119,6 +151,7 @@ static void smmuv3_accel_cmdqv_save(SMMUv3AccelCmdqv *c, uint32_t lidx,
     q->cons = smmuv3_accel_cmdqv_read(c, lidx, TEGRA241_VCMDQ_CONS);
     q->gerror = smmuv3_accel_cmdqv_read(c, lidx, TEGRA241_VCMDQ_GERROR);
     q->gerrorn = smmuv3_accel_cmdqv_read(c, lidx, TEGRA241_VCMDQ_GERRORN);
+    smmuv3_accel_cmdqv_write(c, lidx, TEGRA241_VCMDQ_GERRORN, q->gerror);
 }
 
 /*
@@ -126,11 +159,13 @@ static void smmuv3_accel_cmdqv_save(SMMUv3AccelCmdqv *c, uint32_t lidx,
  * waiting for its CMD_SYNC, as on hardware.
  */
 static void smmuv3_accel_cmdqv_restore(SMMUv3AccelCmdqv *c, uint32_t lidx,
-                                       const Tegra241VCMDQ *q)
+                                       Tegra241VCMDQ *q)
 {
     smmuv3_accel_cmdqv_write(c, lidx, TEGRA241_VCMDQ_CONS, q->cons);
     smmuv3_accel_cmdqv_write(c, lidx, TEGRA241_VCMDQ_PROD, q->prod);
     smmuv3_accel_cmdqv_write(c, lidx, TEGRA241_VCMDQ_CONFIG, q->config & 1);
+    /* For the block it is off: what it does is in the host's registers */
+    q->config = 0;
 }
 
 /* The last one first, as the host wants it */
@@ -140,8 +175,8 @@ static void smmuv3_accel_cmdqv_free(SMMUv3AccelCmdqv *c, uint32_t first)
         uint32_t lidx = --c->num;
         Tegra241VCMDQ *q = tegra241_cmdqv_lvcmdq(&c->block, 0, lidx);
 
-        /* A queue that the guest has set up anew starts with what it has now */
-        if (q && q->base == c->queues[lidx].base) {
+        /* One that is not allocated any more has lost its registers */
+        if (q) {
             smmuv3_accel_cmdqv_save(c, lidx, q);
         }
         iommufd_backend_free_id(c->accel->iommufd, c->queues[lidx].id);
@@ -159,17 +194,22 @@ static bool smmuv3_accel_cmdqv_check_memory(hwaddr addr, hwaddr size,
               !memory_region_is_ram_device(section.mr) && !section.readonly &&
               int128_get64(section.size) == size;
 
-    if (section.mr) {
-        memory_region_unref(section.mr);
-    }
     if (!ok) {
         error_setg(errp, "it is not in guest memory");
+    } else if (memory_region_has_ram_discard_manager(section.mr)) {
+        /* The host would keep what is discarded */
+        error_setg(errp, "it is in memory that goes piece by piece "
+                   "(virtio-mem)");
+        ok = false;
+    }
+    if (section.mr) {
+        memory_region_unref(section.mr);
     }
     return ok;
 }
 
 static bool smmuv3_accel_cmdqv_move(SMMUv3AccelCmdqv *c, uint32_t lidx,
-                                    const Tegra241VCMDQ *q, Error **errp)
+                                    Tegra241VCMDQ *q, Error **errp)
 {
     ERRP_GUARD();
     SMMUv3AccelHostQueue *host = &c->queues[lidx];
@@ -178,7 +218,8 @@ static bool smmuv3_accel_cmdqv_move(SMMUv3AccelCmdqv *c, uint32_t lidx,
 
     tegra241_cmdqv_queue_memory(&c->block, q, &addr, &log2size);
     size = (hwaddr)sizeof(Cmd) << log2size;
-    if (!smmuv3_accel_cmdqv_check_memory(addr, size, errp)) {
+    if (!smmuv3_accel_cmdqv_check_memory(addr, size, errp) ||
+        !smmuv3_accel_cmdqv_map_host(c, c->accel->iommufd->fd, errp)) {
         return false;
     }
     if (!iommufd_backend_alloc_hw_queue(c->accel->iommufd, c->accel->viommu_id,
@@ -247,22 +288,47 @@ static void smmuv3_accel_cmdqv_take_page(SMMUv3AccelCmdqv *c)
     memory_region_set_enabled(&c->page_mr, false);
 }
 
+/* Registers that smmuv3_accel_cmdqv_lose() has put into ordinary memory */
+static void smmuv3_accel_cmdqv_fetch_lost(SMMUv3AccelCmdqv *c)
+{
+    if (!c->num_lost) {
+        return;
+    }
+    smmuv3_accel_cmdqv_take_page(c);
+    /* What the guest has posted meanwhile */
+    for (uint32_t lidx = 0; lidx < c->num_lost; lidx++) {
+        Tegra241VCMDQ *q = tegra241_cmdqv_lvcmdq(&c->block, 0, lidx);
+
+        if (q) {
+            q->prod = smmuv3_accel_cmdqv_read(c, lidx, TEGRA241_VCMDQ_PROD);
+        }
+    }
+    c->num_lost = 0;
+}
+
 static void smmuv3_accel_cmdqv_to_block(SMMUv3AccelCmdqv *c)
 {
-    smmuv3_accel_cmdqv_take_page(c);
-    if (c->num) {
-        smmuv3_accel_cmdqv_free(c, 0);
-        qemu_bh_schedule(c->block.bh);
+    static const uint64_t none[2];
+
+    if (!c->created) {
+        return;
     }
+    smmuv3_accel_cmdqv_take_page(c);
+    smmuv3_accel_cmdqv_free(c, 0);
+    /* Errors that the guest was not told of have come along */
+    tegra241_cmdqv_report(&c->block, none);
+    qemu_bh_schedule(c->block.bh);
 }
 
 /* All to the host, or all to the block */
 static void smmuv3_accel_cmdqv_sync(SMMUv3AccelCmdqv *c)
 {
-    uint32_t wanted = smmuv3_accel_cmdqv_wanted(c);
-    uint32_t kept = smmuv3_accel_cmdqv_kept(c, wanted);
+    uint32_t wanted, kept;
     Error *err = NULL;
 
+    smmuv3_accel_cmdqv_fetch_lost(c);
+    wanted = smmuv3_accel_cmdqv_wanted(c);
+    kept = smmuv3_accel_cmdqv_kept(c, wanted);
     if (kept == wanted && kept == c->num) {
         return;
     }
@@ -353,6 +419,33 @@ static const Tegra241CMDQVOps smmuv3_accel_cmdqv_ops = {
 };
 
 /*
+ * Without a change of the memory map, which is just being changed: until the
+ * bottom half runs the guest finds its registers in ordinary memory.
+ */
+static void smmuv3_accel_cmdqv_lose(SMMUv3AccelCmdqv *c)
+{
+    uint32_t num = c->num;
+
+    smmuv3_accel_cmdqv_free(c, 0);
+    smmuv3_accel_cmdqv_map(c, -1, 0);
+    for (uint32_t lidx = 0; lidx < num; lidx++) {
+        Tegra241VCMDQ *q = tegra241_cmdqv_lvcmdq(&c->block, 0, lidx);
+
+        if (!q) {
+            continue;
+        }
+        smmuv3_accel_cmdqv_write(c, lidx, TEGRA241_VCMDQ_CONS, q->cons);
+        smmuv3_accel_cmdqv_write(c, lidx, TEGRA241_VCMDQ_PROD, q->prod);
+        smmuv3_accel_cmdqv_write(c, lidx, TEGRA241_VCMDQ_CONFIG, q->config);
+        smmuv3_accel_cmdqv_write(c, lidx, TEGRA241_VCMDQ_STATUS, q->config);
+        smmuv3_accel_cmdqv_write(c, lidx, TEGRA241_VCMDQ_GERROR, q->gerror);
+        smmuv3_accel_cmdqv_write(c, lidx, TEGRA241_VCMDQ_GERRORN, q->gerrorn);
+    }
+    c->num_lost = num;
+    qemu_bh_schedule(c->lost_bh);
+}
+
+/*
  * Guest memory that goes takes the host queues in it along: the host would not
  * unmap what they have pinned.
  */
@@ -368,9 +461,7 @@ static void smmuv3_accel_cmdqv_region_del(MemoryListener *listener,
         /* A queue is in one section */
         if (memory_region_is_ram(section->mr) && addr >= start &&
             int128_gt(section->size, int128_make64(addr - start))) {
-            smmuv3_accel_cmdqv_free(c, 0);
-            /* The memory map cannot be changed while it changes */
-            qemu_bh_schedule(c->lost_bh);
+            smmuv3_accel_cmdqv_lose(c);
         }
     }
 }
@@ -379,11 +470,9 @@ static void smmuv3_accel_cmdqv_lost(void *opaque)
 {
     SMMUv3AccelCmdqv *c = opaque;
 
+    smmuv3_accel_cmdqv_fetch_lost(c);
     smmuv3_accel_cmdqv_sync(c);
-    if (!c->num) {
-        smmuv3_accel_cmdqv_take_page(c);
-        qemu_bh_schedule(c->block.bh);
-    }
+    qemu_bh_schedule(c->block.bh);
 }
 
 /*
@@ -407,11 +496,17 @@ static void smmuv3_accel_cmdqv_read_errors(void *opaque)
     } else if (n < 0 && errno == EAGAIN) {
         return;
     } else if (n != sizeof(buf.header)) {
-        warn_report("arm-smmuv3 '%s': cannot read the errors of the host's "
-                    "command queues: %s; the guest will not see them",
-                    smmuv3_accel_id(c->accel),
-                    n < 0 ? strerror(errno) : "a short read");
-        qemu_set_fd_handler(c->eventq.epoll_fd, NULL, NULL, NULL);
+        if (!c->read_told) {
+            warn_report("arm-smmuv3 '%s': cannot read the errors of the host's "
+                        "command queues: %s; trying again",
+                        smmuv3_accel_id(c->accel),
+                        n < 0 ? strerror(errno) : "a short read");
+            c->read_told = true;
+        }
+        /* It is still readable: do not let the main loop spin */
+        timer_mod(c->read_retry, qemu_clock_get_ms(QEMU_CLOCK_REALTIME) +
+                  SMMUV3_ACCEL_CMDQV_RETRY_MS);
+        smmuv3_accel_cmdqv_poll(c->accel);
         return;
     }
     /* Whatever was lost shows in the queues themselves */
@@ -431,9 +526,18 @@ void smmuv3_accel_cmdqv_poll(SMMUv3Accel *accel)
     SMMUv3AccelCmdqv *c = accel->cmdqv;
 
     if (c && c->eventq.fd >= 0) {
-        qemu_set_fd_handler(c->eventq.epoll_fd, runstate_is_running() ?
+        bool on = runstate_is_running() && !timer_pending(c->read_retry);
+
+        qemu_set_fd_handler(c->eventq.epoll_fd, on ?
                             smmuv3_accel_cmdqv_read_errors : NULL, NULL, c);
     }
+}
+
+static void smmuv3_accel_cmdqv_read_retry(void *opaque)
+{
+    SMMUv3AccelCmdqv *c = opaque;
+
+    smmuv3_accel_cmdqv_poll(c->accel);
 }
 
 /*
@@ -477,27 +581,6 @@ int smmuv3_accel_cmdqv_host_queues(SMMUv3Accel *accel,
     return BIT(MIN(info.log2vcmdqs, TEGRA241_CMDQV_MAX_LOG2_VCMDQS));
 }
 
-static bool smmuv3_accel_cmdqv_map_page(SMMUv3AccelCmdqv *c, int fd,
-                                        const struct iommu_viommu_tegra241_cmdqv
-                                        *data, Error **errp)
-{
-    if (data->out_vintf_mmap_length != TEGRA241_CMDQV_PAGE_SIZE) {
-        error_setg(errp, "the host's page for command queues has 0x%" PRIx64
-                   " bytes instead of 0x%x",
-                   (uint64_t)data->out_vintf_mmap_length,
-                   TEGRA241_CMDQV_PAGE_SIZE);
-        return false;
-    }
-    if (!smmuv3_accel_cmdqv_map(c, fd, data->out_vintf_mmap_offset)) {
-        error_setg_errno(errp, errno, "cannot map the host's page for command "
-                         "queues");
-        /* The former memory may be gone */
-        smmuv3_accel_cmdqv_map(c, -1, 0);
-        return false;
-    }
-    return true;
-}
-
 bool smmuv3_accel_cmdqv_alloc_viommu(SMMUv3Accel *accel,
                                      HostIOMMUDeviceIOMMUFD *idev,
                                      uint32_t *viommu_id, Error **errp)
@@ -515,7 +598,13 @@ bool smmuv3_accel_cmdqv_alloc_viommu(SMMUv3Accel *accel,
                                           IOMMU_VIOMMU_TYPE_TEGRA241_CMDQV,
                                           idev->hwpt_id, &data, sizeof(data),
                                           &id, &err)) {
-        if (smmuv3_accel_cmdqv_map_page(c, idev->iommufd->fd, &data, &err)) {
+        c->page_offset = data.out_vintf_mmap_offset;
+        if (data.out_vintf_mmap_length != TEGRA241_CMDQV_PAGE_SIZE) {
+            error_setg(&err, "the host's page for command queues has 0x%" PRIx64
+                       " bytes instead of 0x%x",
+                       (uint64_t)data.out_vintf_mmap_length,
+                       TEGRA241_CMDQV_PAGE_SIZE);
+        } else if (smmuv3_accel_cmdqv_map_host(c, idev->iommufd->fd, &err)) {
             c->hosted = true;
             *viommu_id = id;
             return true;
@@ -542,7 +631,7 @@ void smmuv3_accel_cmdqv_start(SMMUv3Accel *accel)
     if (!c || !c->hosted) {
         return;
     }
-    c->told = false;
+    c->told = c->read_told = false;
     if (smmuv3_accel_eventq_alloc(accel, IOMMU_VEVENTQ_TYPE_TEGRA241_CMDQV,
                                   SMMUV3_ACCEL_CMDQV_DEPTH, &c->eventq, &err)) {
         smmuv3_accel_cmdqv_poll(accel);
@@ -565,7 +654,9 @@ void smmuv3_accel_cmdqv_stop(SMMUv3Accel *accel)
         return;
     }
     c->hosted = false;
+    smmuv3_accel_cmdqv_fetch_lost(c);
     smmuv3_accel_cmdqv_to_block(c);
+    timer_del(c->read_retry);
     if (c->eventq.fd >= 0) {
         smmuv3_accel_eventq_free(accel, &c->eventq);
     }
@@ -599,6 +690,8 @@ bool smmuv3_accel_cmdqv_realize(SMMUv3Accel *accel, Error **errp)
     c->page = page;
     c->eventq.fd = -1;
     c->lost_bh = qemu_bh_new(smmuv3_accel_cmdqv_lost, c);
+    c->read_retry = timer_new_ms(QEMU_CLOCK_REALTIME,
+                                 smmuv3_accel_cmdqv_read_retry, c);
 
     /* How many queues there are, if any, is known when there is a device */
     memory_region_init(&c->container, OBJECT(s), "smmuv3-accel-cmdqv",
@@ -651,6 +744,20 @@ void smmuv3_accel_cmdqv_freeze(SMMUv3Accel *accel, HostIOMMUDevice *hiod)
     };
     memory_listener_register(&c->listener, &address_space_memory);
     accel->s->s_cmdqv = &c->block;
+}
+
+uint32_t smmuv3_accel_cmdqv_max_devices(SMMUv3Accel *accel)
+{
+    SMMUv3AccelCmdqv *c = accel->cmdqv;
+
+    return c && c->hosted ? BIT(MIN(c->info.log2vsids, 30)) : UINT32_MAX;
+}
+
+uint32_t smmuv3_accel_cmdqv_veventq(SMMUv3Accel *accel)
+{
+    SMMUv3AccelCmdqv *c = accel->cmdqv;
+
+    return c && c->eventq.fd >= 0 ? c->eventq.id : 0;
 }
 
 uint32_t smmuv3_accel_cmdqv_queue(SMMUv3Accel *accel, uint32_t lidx)

@@ -75,6 +75,12 @@ void smmuv3_accel_cmdqv_stop(SMMUv3Accel *accel);
 /* smmuv3_accel_cmdqv_poll: watch the host's errors while the VM runs */
 void smmuv3_accel_cmdqv_poll(SMMUv3Accel *accel);
 
+/* smmuv3_accel_cmdqv_max_devices: as many the host can tell apart in a queue */
+uint32_t smmuv3_accel_cmdqv_max_devices(SMMUv3Accel *accel);
+
+/* smmuv3_accel_cmdqv_veventq: the host's event queue for errors; 0: none */
+uint32_t smmuv3_accel_cmdqv_veventq(SMMUv3Accel *accel);
+
 /* smmuv3_accel_cmdqv_queue: the host queue of that logical index; 0: none */
 uint32_t smmuv3_accel_cmdqv_queue(SMMUv3Accel *accel, uint32_t lidx);
 

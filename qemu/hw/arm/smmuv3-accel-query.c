@@ -48,6 +48,7 @@ static void smmuv3_accel_query_host(ViommuDevice *device,
         .cd2l = FIELD_EX32(idr[0], IDR0, CD2L),
         .asid16 = FIELD_EX32(idr[0], IDR0, ASID16),
         .bbml = FIELD_EX32(idr[3], IDR3, BBML),
+        .cmdqv = smmuv3_accel_cmdqv_host_queues(st->accel, st->host.hiodi),
     };
 
     smmuv3_accel_query_capabilities(&device->capabilities, &f);
@@ -84,6 +85,11 @@ static void smmuv3_accel_query_objects(ViommuQuery *query, SMMUv3Accel *accel)
     if (accel->veventq.fd >= 0) {
         viommu_query_add_object(query, iommufd, VIOMMU_OBJECT_TYPE_VEVENTQ,
                                 accel->veventq.id, accel->viommu_id);
+    }
+    id = smmuv3_accel_cmdqv_veventq(accel);
+    if (id) {
+        viommu_query_add_object(query, iommufd, VIOMMU_OBJECT_TYPE_VEVENTQ, id,
+                                accel->viommu_id);
     }
     for (uint32_t i = 0; (id = smmuv3_accel_cmdqv_queue(accel, i)); i++) {
         ViommuObject *queue =

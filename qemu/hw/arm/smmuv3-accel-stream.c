@@ -620,6 +620,7 @@ static bool smmuv3_accel_check_shared(SMMUv3Accel *accel,
 {
     HostIOMMUDevice *hiod = HOST_IOMMU_DEVICE(idev);
     SMMUv3AccelStream *st;
+    uint32_t num = 0;
 
     if (accel->iommufd && accel->iommufd != idev->iommufd) {
         error_setg(errp, "it has another iommufd object than the devices that "
@@ -631,6 +632,15 @@ static bool smmuv3_accel_check_shared(SMMUv3Accel *accel,
                    "than the devices that are behind this arm-smmuv3 (HWPT "
                    "%u): put it behind an arm-smmuv3 of its own",
                    idev->hwpt_id, accel->s2_hwpt_id);
+        return false;
+    }
+    QLIST_FOREACH(st, &accel->streams, next) {
+        num++;
+    }
+    if (num >= smmuv3_accel_cmdqv_max_devices(accel)) {
+        error_setg(errp, "with command queues of the host it has room for %u "
+                   "devices behind one arm-smmuv3: use cmdqv=off, or another "
+                   "arm-smmuv3", num);
         return false;
     }
     QLIST_FOREACH(st, &accel->by_devfn[hiod->aliased_devfn], next_devfn) {
@@ -661,10 +671,6 @@ static bool smmuv3_accel_probe_vdev(SMMUv3AccelStream *st, Error **errp)
         if (errno == EOPNOTSUPP) {
             error_append_hint(errp, "The device must have exactly one StreamID "
                               "in the host.\n");
-        } else if (errno == ENOSPC && st->accel->features.cmdqv) {
-            error_append_hint(errp, "With cmdqv= the host has room for few "
-                              "devices behind one arm-smmuv3: use cmdqv=off, "
-                              "or another arm-smmuv3.\n");
         }
         return false;
     }

@@ -119,18 +119,37 @@ bool tegra241_cmdqv_queue_memory(const Tegra241CMDQV *cmdqv,
 
 /* --- errors --- */
 
+/*
+ * An error that a host found lasts until the guest acknowledges it, in registers
+ * that the owner of the block has.
+ */
+static bool has_reported_error(const Tegra241CMDQV *cmdqv,
+                               const Tegra241VCMDQ *q)
+{
+    const Tegra241CMDQVOps *ops = cmdqv->cfg.ops;
+    unsigned int lidx = lidx_of(q);
+    hwaddr offset = lidx * TEGRA241_CMDQV_QUEUE_STRIDE;
+    uint32_t gerror, gerrorn;
+
+    return !vintf_of(q) && ops && ops->page0_read &&
+           cmdqv->reported[lidx / 64] & BIT_ULL(lidx % 64) &&
+           ops->page0_read(cmdqv->cfg.opaque, offset + TEGRA241_VCMDQ_GERROR,
+                           &gerror) &&
+           ops->page0_read(cmdqv->cfg.opaque, offset + TEGRA241_VCMDQ_GERRORN,
+                           &gerrorn) &&
+           (gerror ^ gerrorn) & R_VCMDQ_GERROR_CMDQ_ERR_MASK;
+}
+
 /* Bits of the logical queues of a VINTF that have an error */
 static void lvcmdq_err_map(const Tegra241CMDQV *cmdqv, unsigned int vintf,
                            uint64_t map[2])
 {
     map[0] = map[1] = 0;
-    if (!vintf) {
-        memcpy(map, cmdqv->reported, sizeof(cmdqv->reported));
-    }
     for (uint32_t i = 0; i < cmdqv->num_vcmdqs; i++) {
         const Tegra241VCMDQ *q = &cmdqv->vcmdqs[i];
 
-        if (is_allocated(q) && vintf_of(q) == vintf && has_error(q)) {
+        if (is_allocated(q) && vintf_of(q) == vintf &&
+            (has_error(q) || has_reported_error(cmdqv, q))) {
             map[lidx_of(q) / 64] |= BIT_ULL(lidx_of(q) % 64);
         }
     }
@@ -169,9 +188,7 @@ static uint32_t cmdq_err_word(const Tegra241CMDQV *cmdqv, unsigned int word)
         bool bad = false;
 
         if (is_allocated(q)) {
-            bad = has_error(q) ||
-                  (!vintf_of(q) && cmdqv->reported[lidx_of(q) / 64] &
-                                   BIT_ULL(lidx_of(q) % 64));
+            bad = has_error(q) || has_reported_error(cmdqv, q);
         }
         bits |= (uint32_t)bad << (i % 32);
     }
@@ -187,6 +204,8 @@ static void raise_irq(Tegra241CMDQV *cmdqv, unsigned int vintf)
 
 void tegra241_cmdqv_report(Tegra241CMDQV *cmdqv, const uint64_t map[2])
 {
+    uint64_t now[2];
+
     for (unsigned int i = 0; i < ARRAY_SIZE(cmdqv->reported); i++) {
         unsigned int num = cmdqv->num_lvcmdqs > i * 64 ?
                            MIN(cmdqv->num_lvcmdqs - i * 64, 64) : 0;
@@ -194,7 +213,8 @@ void tegra241_cmdqv_report(Tegra241CMDQV *cmdqv, const uint64_t map[2])
         cmdqv->reported[i] = num ? map[i] & MAKE_64BIT_MASK(0, num) : 0;
     }
     trace_tegra241_cmdqv_report(cmdqv->reported[1], cmdqv->reported[0]);
-    if (cmdqv->reported[0] | cmdqv->reported[1]) {
+    lvcmdq_err_map(cmdqv, 0, now);
+    if (now[0] | now[1]) {
         raise_irq(cmdqv, 0);
     }
 }
@@ -610,7 +630,10 @@ static void queue_page1_write(Tegra241CMDQV *cmdqv, Tegra241VCMDQ *q,
     }
     switch (reg & ~7) {
     case TEGRA241_VCMDQ_BASE:
-        if (is_enabled(cmdqv, q)) {
+        /* The owner of the block may have the queue that is on */
+        if (tegra241_cmdqv_vintf_enabled(cmdqv, vintf_of(q)) &&
+            queue_page0_read(cmdqv, q, TEGRA241_VCMDQ_CONFIG) &
+            R_VCMDQ_CONFIG_EN_MASK) {
             qemu_log_mask(LOG_GUEST_ERROR, "CMDQV: BASE of an enabled queue "
                           "is written\n");
             break;

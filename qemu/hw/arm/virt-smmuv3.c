@@ -149,7 +149,8 @@ static bool check_interrupts(const VirtMachineState *vms, DeviceState *dev,
                    "bus has %ld of %" PRIu32 " left", device_name(dev),
                    needed, left, pbus->num_irqs);
         error_append_hint(errp, "Use fewer SMMUs: root complexes can share "
-                          "that of pcie.0.\n");
+                          "that of pcie.0. With cmdqv=off each takes one "
+                          "less.\n");
         return false;
     }
     return true;

@@ -435,6 +435,11 @@ static void test_changes(void)
     }
     set_up(&c, 2);
     first = host_queue(&c, 0)->id;
+    /* Not while it is on */
+    set_base(&c, 1, 0);
+    g_assert_cmpuint(host_queues(&c), ==, 2);
+    wr(&c, reg(0, QCONFIG), 0);
+    wr(&c, reg(1, QCONFIG), 0);
     set_base(&c, 1, 0);
     g_assert_cmpuint(host_queues(&c), ==, 1);
     g_assert_cmpuint(host_queue(&c, 0)->id, ==, first);
@@ -654,6 +659,128 @@ static void test_replug(void)
     fakehost_free(c.t.host);
 }
 
+/* A queue that has moved is the guest's to set up anew, as any other */
+static void test_again(void)
+{
+    uint32_t *page;
+    Test c;
+
+    if (!start(&c)) {
+        return;
+    }
+    set_up(&c, 1);
+    page = map_page(&c);
+    wr(&c, reg(0, PROD), 4);
+    write_host(page, 0, CONS, 4);
+    unmap_page(page);
+    fakehost_unplug(c.t.host, 0);
+    fakehost_plug(c.t.host, 0);
+    wr(&c, reg(0, QCONFIG), 0);
+    wr(&c, reg(0, PROD), 0);
+    wr(&c, reg(0, CONS), 0);
+    set_base(&c, 0, QUEUE(5) | LOG2SIZE);
+    wr(&c, reg(0, QCONFIG), 1);
+    g_assert_cmphex(host_queue(&c, 0)->iova, ==, QUEUE(5));
+    page = map_page(&c);
+    g_assert_cmphex(read_host(page, 0, PROD), ==, 0);
+    g_assert_cmphex(read_host(page, 0, CONS), ==, 0);
+    g_assert_cmphex(read_host(page, 0, QCONFIG), ==, 1);
+    unmap_page(page);
+    fakehost_free(c.t.host);
+}
+
+/* What the host has to do is not done by QEMU as well */
+static void test_once(void)
+{
+    uint64_t entries;
+    uint32_t *page;
+    Test c;
+
+    if (!start(&c)) {
+        return;
+    }
+    smmuv3_accel_bind(&c.t, 0);
+    set_up(&c, 1);
+    page = map_page(&c);
+    put_flush(&c, 0, 0);
+    put_flush(&c, 0, 2);
+    wr(&c, reg(0, PROD), 4);
+    write_host(page, 0, CONS, 2);
+    entries = fakehost_entries(c.t.host);
+    wr(&c, VINTF_CONFIG, 0);
+    wr(&c, VINTF_CONFIG, 1);
+    g_assert_cmpuint(host_queues(&c), ==, 1);
+    fakehost_settle(c.t.host);
+    g_assert_cmphex(read_host(page, 0, PROD), ==, 4);
+    g_assert_cmphex(read_host(page, 0, CONS), ==, 2);
+    g_assert_cmpuint(fakehost_entries(c.t.host), ==, entries);
+    unmap_page(page);
+    fakehost_free(c.t.host);
+}
+
+/* None is forgotten when the host wants one of them no more */
+static void test_left_over(void)
+{
+    uint32_t *page;
+    Test c;
+
+    if (!start(&c)) {
+        return;
+    }
+    set_up(&c, 2);
+    page = map_page(&c);
+    put_flush(&c, 1, 0);
+    wr(&c, reg(1, PROD), 2);
+    wr(&c, reg(0, QCONFIG), 0);
+    fakehost_fail(c.t.host, "HW_QUEUE_ALLOC", 1, 0, ENOMEM, 0);
+    set_base(&c, 0, QUEUE(4) | LOG2SIZE);
+    g_assert_cmpuint(host_queues(&c), ==, 0);
+    QTEST_AWAIT(rd(&c, reg(1, CONS)) == 2);
+    unmap_page(page);
+    fakehost_free(c.t.host);
+}
+
+/* An error that the guest was not told of yet moves along */
+static void test_error_moves(void)
+{
+    uint32_t *page;
+    Test c;
+
+    if (!start(&c)) {
+        return;
+    }
+    set_up(&c, 1);
+    page = map_page(&c);
+    write_host(page, 0, GERROR, 1);
+    fakehost_unplug(c.t.host, 0);
+    g_assert_cmphex(rd(&c, reg(0, GERROR)), ==, 1);
+    g_assert_cmphex(rd(&c, reg(0, GERRORN)), ==, 0);
+    g_assert_cmphex(rd(&c, ERR_MAP), ==, 1);
+    /* The host was left none */
+    g_assert_cmphex(read_host(page, 0, GERRORN), ==, 1);
+    unmap_page(page);
+    fakehost_free(c.t.host);
+}
+
+static void test_many_devices(void)
+{
+    Smmuv3AccelSetup setup = plain();
+    g_autofree char *error = NULL;
+    Test c;
+
+    setup.host_more = "cmdqv=1 log2vsids=1";
+    setup.devices = 1;
+    setup.ports = 3;
+    if (!start_with(&c, &setup)) {
+        return;
+    }
+    error = fakehost_try_plug(c.t.host, 2, WITH_IOMMUFD);
+    fakehost_expect_text(error, "room for 2 devices");
+    smmuv3_accel_bind(&c.t, 0);
+    smmuv3_accel_bind(&c.t, 1);
+    fakehost_free(c.t.host);
+}
+
 #define BAR             0x10000000ull   /* in the window of the root complex */
 #define DISPLAY_BDF     (0x10 << 3)
 
@@ -734,8 +861,14 @@ static void test_errors(void)
     event.flags = 0;
     event.map[0] = event.map[1] = UINT64_MAX;
     g_assert_cmpint(write(fd, &event, sizeof(event)), ==, sizeof(event));
+    write_host(page, 1, GERROR, 0);
     QTEST_AWAIT(rd(&c, ERR_MAP) == 3);
     g_assert_cmphex(rd(&c, ERR_MAP + 8), ==, 0);
+    /* What the guest acknowledges is over, one by one */
+    wr(&c, reg(0, GERRORN), 1);
+    g_assert_cmphex(rd(&c, ERR_MAP), ==, 2);
+    wr(&c, reg(1, GERRORN), 0);
+    g_assert_cmphex(rd(&c, ERR_MAP), ==, 0);
     smmuv3_accel_expect_alive(&c.t);
     close(fd);
     unmap_page(page);
@@ -877,6 +1010,11 @@ int main(int argc, char **argv)
         qtest_add_data_func(path, &bad_bases[i], test_bad_base);
     }
     qtest_add_func(PREFIX "replug_moved", test_replug);
+    qtest_add_func(PREFIX "set-up_again", test_again);
+    qtest_add_func(PREFIX "commands_once", test_once);
+    qtest_add_func(PREFIX "left-over_worked-off", test_left_over);
+    qtest_add_func(PREFIX "error_moved", test_error_moves);
+    qtest_add_func(PREFIX "many-devices_refused", test_many_devices);
     qtest_add_func(PREFIX "memory_gone", test_memory_gone);
     qtest_add_func(PREFIX "errors_reported", test_errors);
     qtest_add_func(PREFIX "no-veventq_told", test_no_veventq);

@@ -42,7 +42,7 @@ typedef struct SMMUv3AccelCmdqv {
     Tegra241CMDQV block;
     bool created;               /* the guest has the block */
     bool hosted;                /* the vIOMMU can have host queues */
-    uint64_t page_offset;       /* of the host page in the iommufd, when hosted */
+    uint64_t page_offset;       /* of the host page in the iommufd */
     struct iommu_hw_info_tegra241_cmdqv info;   /* of the host, when hosted */
     unsigned int log2size;      /* of the largest queue, in commands */
 
@@ -139,8 +139,8 @@ static bool smmuv3_accel_cmdqv_map_host(SMMUv3AccelCmdqv *c, int fd,
  */
 
 /*
- * The block goes on where the host queue has got to.  An error goes along: to the
- * host it is acknowledged.
+ * The block goes on where the host queue has got to.  An error goes along: to
+ * the host it is acknowledged.
  */
 static void smmuv3_accel_cmdqv_save(SMMUv3AccelCmdqv *c, uint32_t lidx,
                                     Tegra241VCMDQ *q)

@@ -120,8 +120,8 @@ bool tegra241_cmdqv_queue_memory(const Tegra241CMDQV *cmdqv,
 /* --- errors --- */
 
 /*
- * An error that a host found lasts until the guest acknowledges it, in registers
- * that the owner of the block has.
+ * An error that a host found lasts until the guest acknowledges it, in
+ * registers that the owner of the block has.
  */
 static bool has_reported_error(const Tegra241CMDQV *cmdqv,
                                const Tegra241VCMDQ *q)

@@ -199,8 +199,8 @@ bool tegra241_cmdqv_queue_memory(const Tegra241CMDQV *cmdqv,
  * tegra241_cmdqv_report: errors of VINTF 0 that the host found
  *
  * @map: LVCMDQ_ERR_MAP, the bits of queues that have an error now; it replaces
- *       that of the last report.  Such an error shows as long as ops->page0_read
- *       says that GERROR and GERRORN of the queue differ.
+ *       that of the last report.  Such an error shows as long as by
+ *       ops->page0_read GERROR and GERRORN of the queue differ.
  *
  * The interrupt is raised if any queue of VINTF 0 has an error.
  */

@@ -20,14 +20,15 @@ LIBRARY = "tests/qtest/fakehost/libfakehost.so"
 LIMITS = ["-timeout=120", "-rss_limit_mb=2048", "-max_len=512", "-len_control=0"]
 
 # Which program each target is in
-TARGETS = {"vtd-accel": "qemu-fuzz-x86_64", "smmuv3-accel": "qemu-fuzz-aarch64"}
+TARGETS = {"vtd-accel": "qemu-fuzz-x86_64", "smmuv3-accel": "qemu-fuzz-aarch64",
+           "smmuv3-cmdqv": "qemu-fuzz-aarch64"}
 
 Run = namedtuple("Run", "status executed coverage taken log")
 
 
 def built():
     """What ninja has to build."""
-    return [*TARGETS.values(), LIBRARY]
+    return [*dict.fromkeys(TARGETS.values()), LIBRARY]
 
 
 def archive(target):

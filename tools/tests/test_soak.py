@@ -26,6 +26,7 @@ done
 FUZZER = """\
 #!/bin/sh
 case $* in
+*smmuv3-cmdqv*) taken=${CMDQV_TAKEN:-5};;
 *smmuv3-accel*) taken=${SMMUV3_TAKEN:-70};;
 *) taken=${VTD_TAKEN:-1000};;
 esac
@@ -59,18 +60,20 @@ class Soak(Sandbox):
         return list(json.loads((self.root / "bench/soak.json").read_text()).values())
 
     def test_counts_add_up(self):
-        self.assertIn("1,070 of 100,000,000 descriptors, 0.00 %", self.good("soak", "1"))
+        self.assertIn("1,075 of 100,000,000 descriptors, 0.00 %", self.good("soak", "1"))
         said = self.good("soak", "1", VTD_TAKEN="4000000")
         self.assertIn("vtd-accel: 4,001,000 in all", said)
-        self.assertIn("4,001,140 of 100,000,000 descriptors, 4.00 %", said)
-        self.assertEqual(self.counted(), [{"vtd-accel": 4001000, "smmuv3-accel": 140}])
+        self.assertIn("4,001,150 of 100,000,000 descriptors, 4.00 %", said)
+        self.assertEqual(self.counted(), [{"vtd-accel": 4001000, "smmuv3-accel": 140,
+                                            "smmuv3-cmdqv": 10}])
 
     def test_another_series_is_counted_by_itself(self):
         self.good("soak", "1")
         self.write(self.root / "qemu/hw/new.c", "something\n")
         said = self.good("soak", "1")
-        self.assertEqual(self.counted(), [{"vtd-accel": 1000, "smmuv3-accel": 70}] * 2)
-        self.assertIn("2,140 of 100,000,000", said)
+        self.assertEqual(self.counted(), [{"vtd-accel": 1000, "smmuv3-accel": 70,
+                                            "smmuv3-cmdqv": 5}] * 2)
+        self.assertIn("2,150 of 100,000,000", said)
 
     def test_rounds_are_a_thousand_unless_told_otherwise(self):
         self.good("soak", "1")

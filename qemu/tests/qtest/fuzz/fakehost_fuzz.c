@@ -268,6 +268,24 @@ unsigned fakehost_fuzz_objects(unsigned type)
     return fakehost_fuzz_page->objects[type];
 }
 
+void fakehost_fuzz_fail_one(FuzzInput *in, const char *const *calls,
+                            size_t num)
+{
+    static const int errors[] = {
+        EINVAL, EBUSY, ENOMEM, EIO, EOPNOTSUPP, ENOSPC, ENODEV, EFAULT,
+    };
+    struct FakehostRule rule = {
+        .skip = fuzz_small(in, 3),
+        .times = fuzz_small(in, 3),
+        .handled = fuzz_small(in, 8),
+        .action = FAKEHOST_RULE_FAIL,
+    };
+
+    g_strlcpy(rule.call, calls[fuzz_u8(in) % num], sizeof(rule.call));
+    rule.err = errors[fuzz_u8(in) % ARRAY_SIZE(errors)];
+    fakehost_fuzz_page->rules[fuzz_u8(in) % FAKEHOST_RULES] = rule;
+}
+
 void fakehost_fuzz_fail(FuzzInput *in)
 {
     /*
@@ -279,20 +297,8 @@ void fakehost_fuzz_fail(FuzzInput *in)
         "VFIO_DEVICE_ATTACH_IOMMUFD_PT", "VFIO_DEVICE_DETACH_IOMMUFD_PT",
         "VFIO_DEVICE_RESET", "IOMMU_VIOMMU_ALLOC", "IOMMU_VDEVICE_ALLOC",
     };
-    static const int errors[] = {
-        EINVAL, EBUSY, ENOMEM, EIO, EOPNOTSUPP, ENOSPC, ENODEV, EFAULT,
-    };
-    struct FakehostRule rule = {
-        .skip = fuzz_small(in, 3),
-        .times = fuzz_small(in, 3),
-        .handled = fuzz_small(in, 8),
-        .action = FAKEHOST_RULE_FAIL,
-    };
 
-    g_strlcpy(rule.call, calls[fuzz_u8(in) % ARRAY_SIZE(calls)],
-              sizeof(rule.call));
-    rule.err = errors[fuzz_u8(in) % ARRAY_SIZE(errors)];
-    fakehost_fuzz_page->rules[fuzz_u8(in) % FAKEHOST_RULES] = rule;
+    fakehost_fuzz_fail_one(in, calls, ARRAY_SIZE(calls));
 }
 
 void fakehost_fuzz_recover(void)

@@ -68,6 +68,9 @@ unsigned fakehost_fuzz_objects(unsigned type);
 
 /* A step: have a call fail */
 void fakehost_fuzz_fail(FuzzInput *in);
+/* The same, of these @num calls (see struct FakehostRule) */
+void fakehost_fuzz_fail_one(FuzzInput *in, const char *const *calls,
+                            size_t num);
 /* All works again, no device is in reset */
 void fakehost_fuzz_recover(void);
 

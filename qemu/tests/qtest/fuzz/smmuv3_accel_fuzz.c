@@ -511,7 +511,7 @@ static void step_host_events(void *opaque, FuzzInput *in)
     unsigned num = fuzz_small(in, 8);
     uint8_t val = fuzz_u8(in);
     g_autofree char *path = g_strdup_printf("/proc/self/fd/%d",
-                                            smmu()->s_accel->veventq_fd);
+                                            smmu()->s_accel->veventq.fd);
     int fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 
     event.flags = val & 0x30 ? 0 : val & 1;

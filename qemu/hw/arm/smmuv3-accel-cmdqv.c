@@ -88,6 +88,11 @@ static void smmuv3_accel_cmdqv_write(SMMUv3AccelCmdqv *c, uint32_t lidx,
     qatomic_set(smmuv3_accel_cmdqv_reg(c, offset), cpu_to_le32(value));
 }
 
+static bool smmuv3_accel_cmdqv_is_error(uint32_t gerror, uint32_t gerrorn)
+{
+    return FIELD_EX32(gerror ^ gerrorn, GERROR, CMDQ_ERR);
+}
+
 /* What the queue has begun is done then */
 static void smmuv3_accel_cmdqv_disable(SMMUv3AccelCmdqv *c, uint32_t lidx)
 {
@@ -259,7 +264,9 @@ static uint32_t smmuv3_accel_cmdqv_wanted(SMMUv3AccelCmdqv *c)
         if (!q || !q->base) {
             continue;
         }
-        if (wanted < lidx || (lidx >= c->num && q->gerror != q->gerrorn) ||
+        if (wanted < lidx ||
+            (lidx >= c->num && smmuv3_accel_cmdqv_is_error(q->gerror,
+                                                           q->gerrorn)) ||
             !tegra241_cmdqv_queue_memory(&c->block, q, &addr, &log2size)) {
             return 0;
         }
@@ -511,8 +518,9 @@ static void smmuv3_accel_cmdqv_read_errors(void *opaque)
     }
     /* Whatever was lost shows in the queues themselves */
     for (uint32_t lidx = 0; lidx < c->num; lidx++) {
-        if (smmuv3_accel_cmdqv_read(c, lidx, TEGRA241_VCMDQ_GERROR) !=
-            smmuv3_accel_cmdqv_read(c, lidx, TEGRA241_VCMDQ_GERRORN)) {
+        if (smmuv3_accel_cmdqv_is_error(
+                smmuv3_accel_cmdqv_read(c, lidx, TEGRA241_VCMDQ_GERROR),
+                smmuv3_accel_cmdqv_read(c, lidx, TEGRA241_VCMDQ_GERRORN))) {
             map[lidx / 64] |= BIT_ULL(lidx % 64);
         }
     }

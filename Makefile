@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A thin front door: the work is done by tools/ and testbed/.
 
-.PHONY: help demo demo-arm check check-quick build tree refresh export check-patches \
+.PHONY: help demo demo-arm check check-slow check-quick build tree refresh export check-patches \
 	check-each vm bench bench-guest fuzz soak clean python host-check deb check-deb \
 	host-kernel-deb check-host-kernel
 
@@ -16,6 +16,11 @@ demo-arm: python ## the same for arm-nvme-s1, on an emulated Arm machine
 
 check: python ## run every test
 	@tools/check
+
+check-slow: python ## run the scenarios that take minutes (hotplug, 50 times)
+	@tools/deps
+	@tools/build
+	@testbed/run --all --slow
 
 check-quick: python ## run the tests that take about a minute after a build
 	@tools/check --quick

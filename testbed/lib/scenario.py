@@ -18,6 +18,7 @@ DEFAULTS = {
     "devices": ["nvme"],
     "checks": [],
     "limits": {},
+    "slow": False,
     "needs": [],
     "l0": {"nesting": True, "pri": False, "keep_stale": False, "one_slot": False,
            "machine": "", "uefi": False, "places": [], "cmdqv": False,

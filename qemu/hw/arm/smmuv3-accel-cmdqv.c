@@ -106,36 +106,27 @@ static void smmuv3_accel_cmdqv_disable(SMMUv3AccelCmdqv *c, uint32_t lidx)
 }
 
 /*
- * Put memory of the host's, or ordinary memory, where the host page is.  It is
- * replaced in one step: the address is never without memory, for whoever still
- * has an access to it in hand.
+ * Put the host page, or ordinary memory, where the guest's page is.  Each
+ * replaces the other in one step: the address is never without memory, for
+ * whoever still has an access to it in hand.
  */
-static bool smmuv3_accel_cmdqv_map(SMMUv3AccelCmdqv *c, int fd, uint64_t offset)
+static void smmuv3_accel_cmdqv_unmap_host(SMMUv3AccelCmdqv *c)
 {
-    int flags = MAP_FIXED | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED);
-
+    mmap(c->page, TEGRA241_CMDQV_PAGE_SIZE, PROT_READ | PROT_WRITE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     c->page_is_host = false;
-    if (mmap(c->page, TEGRA241_CMDQV_PAGE_SIZE, PROT_READ | PROT_WRITE, flags,
-             fd, offset) == MAP_FAILED) {
-        return false;
-    }
-    c->page_is_host = fd >= 0;
-    return true;
 }
 
-static bool smmuv3_accel_cmdqv_map_host(SMMUv3AccelCmdqv *c, int fd,
-                                        Error **errp)
+static bool smmuv3_accel_cmdqv_map_host(SMMUv3AccelCmdqv *c, IOMMUFDBackend *be,
+                                        uint32_t viommu_id, Error **errp)
 {
-    if (c->page_is_host) {
-        return true;
-    }
-    if (!smmuv3_accel_cmdqv_map(c, fd, c->page_offset)) {
-        error_setg_errno(errp, errno, "cannot map the host's page for command "
-                         "queues");
-        /* The former memory may be gone */
-        smmuv3_accel_cmdqv_map(c, -1, 0);
+    if (!c->page_is_host &&
+        !iommufd_backend_viommu_mmap(be, viommu_id, c->page_offset,
+                                     TEGRA241_CMDQV_PAGE_SIZE, c->page, errp)) {
+        smmuv3_accel_cmdqv_unmap_host(c);
         return false;
     }
+    c->page_is_host = true;
     return true;
 }
 
@@ -224,7 +215,8 @@ static bool smmuv3_accel_cmdqv_move(SMMUv3AccelCmdqv *c, uint32_t lidx,
     tegra241_cmdqv_queue_memory(&c->block, q, &addr, &log2size);
     size = (hwaddr)sizeof(Cmd) << log2size;
     if (!smmuv3_accel_cmdqv_check_memory(addr, size, errp) ||
-        !smmuv3_accel_cmdqv_map_host(c, c->accel->iommufd->fd, errp)) {
+        !smmuv3_accel_cmdqv_map_host(c, c->accel->iommufd,
+                                     c->accel->viommu_id, errp)) {
         return false;
     }
     if (!iommufd_backend_alloc_hw_queue(c->accel->iommufd, c->accel->viommu_id,
@@ -434,7 +426,7 @@ static void smmuv3_accel_cmdqv_lose(SMMUv3AccelCmdqv *c)
     uint32_t num = c->num;
 
     smmuv3_accel_cmdqv_free(c, 0);
-    smmuv3_accel_cmdqv_map(c, -1, 0);
+    smmuv3_accel_cmdqv_unmap_host(c);
     for (uint32_t lidx = 0; lidx < num; lidx++) {
         Tegra241VCMDQ *q = tegra241_cmdqv_lvcmdq(&c->block, 0, lidx);
 
@@ -612,7 +604,7 @@ bool smmuv3_accel_cmdqv_alloc_viommu(SMMUv3Accel *accel,
                        " bytes instead of 0x%x",
                        (uint64_t)data.out_vintf_mmap_length,
                        TEGRA241_CMDQV_PAGE_SIZE);
-        } else if (smmuv3_accel_cmdqv_map_host(c, idev->iommufd->fd, &err)) {
+        } else if (smmuv3_accel_cmdqv_map_host(c, idev->iommufd, id, &err)) {
             c->hosted = true;
             *viommu_id = id;
             return true;
@@ -669,7 +661,7 @@ void smmuv3_accel_cmdqv_stop(SMMUv3Accel *accel)
         smmuv3_accel_eventq_free(accel, &c->eventq);
     }
     /* The host does not destroy a vIOMMU whose page is mapped */
-    smmuv3_accel_cmdqv_map(c, -1, 0);
+    smmuv3_accel_cmdqv_unmap_host(c);
 }
 
 /*

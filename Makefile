@@ -20,6 +20,7 @@ check: python ## run every test
 check-slow: python ## run the scenarios that take minutes (hotplug, 50 times)
 	@tools/deps
 	@tools/build
+	@tools/build-cross > /dev/null
 	@testbed/run --all --slow
 
 check-quick: python ## run the tests that take about a minute after a build

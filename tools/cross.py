@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Building for arm64 on another machine, and what an arm64 guest boots.
+"""Building for the testbed's other architecture, arm64 or on an arm64 machine x86_64,
+and what an arm64 guest boots.
 
-Everything comes from Debian's arm64 packages, which are unpacked into the
+Everything comes from Debian's packages for it, which are unpacked into the
 cache and never installed:
 
-    $CACHE/sysroot-arm64     headers and libraries that QEMU is built against,
+    $CACHE/sysroot-ARCH      headers and libraries that QEMU is built against,
                              and a static busybox
     $CACHE/firmware-arm64    UEFI for the virt machine
 """
@@ -12,14 +13,13 @@ cache and never installed:
 import os
 import platform
 import shutil
+from collections import namedtuple
 
 import building
 import debian
 from common import Failure, ROOT, cache_dir, locked, need_space, remove, run_long
 
 SUITE = "trixie"
-ARCH = "arm64"
-TRIPLET = "aarch64-linux-gnu"
 
 # What QEMU needs, and what pkg-config asks for on the way there.
 SYSROOT = """
@@ -32,42 +32,46 @@ SYSROOT = """
     """.split()
 UEFI = "qemu-efi-aarch64"
 
-# The QEMU under test: only what a virt machine in L1 may have.
-DEVICES = ROOT / "tools/viommu-arm64.mak"
-FEATURES = ["--target-list=aarch64-softmmu", "--enable-tcg", "--without-default-devices",
-            f"--with-devices-aarch64={DEVICES.stem}", "--disable-debug-info"]
-TARGETS = ["qemu-system-aarch64", building.HOST_CHECK,
-           "tests/qtest/fakehost/libfakehost.so",
+# How the testbed, Debian and QEMU call an architecture, the package of its cross compiler,
+# and the QEMU under test: of a virt machine only what it may have in L1.
+Arch = namedtuple("Arch", "name debian triplet qemu compiler devices features")
+ARCHS = {
+    "x86_64": Arch("x86_64", "amd64", "x86_64-linux-gnu", "x86_64", "gcc-x86-64-linux-gnu",
+                   None, ["--enable-vhost-kernel", "--enable-vhost-net"]),
+    "arm64": Arch("arm64", "arm64", "aarch64-linux-gnu", "aarch64", "gcc-aarch64-linux-gnu",
+                  ROOT / "tools/viommu-arm64.mak", ["--without-default-devices"]),
+}
+TARGETS = [building.HOST_CHECK, "tests/qtest/fakehost/libfakehost.so",
            # What testbed/lib/scenario.py names TESTS
            *(f"tests/qtest/fakehost-{name}test" for name in ("", "arguments-", "cmdqv-", "dirty-", "smmuv3-"))]
 
 
-def native():
-    return platform.machine() == "aarch64"
+def foreign():
+    """The Arch that has to be cross-built."""
+    return ARCHS["x86_64" if platform.machine() == "aarch64" else "arm64"]
 
 
 def sysroot():
-    """The sysroot's path; None on an arm64 machine, which needs none."""
-    if native():
-        return None
-    final = cache_dir() / f"sysroot-{ARCH}"
+    """The path of the foreign architecture's sysroot."""
+    arch = foreign()
+    final = cache_dir() / f"sysroot-{arch.name}"
     with locked(cache_dir() / "cross.lock"):
         if not final.is_dir():
-            need_space(cache_dir(), 300, "the arm64 sysroot")
+            need_space(cache_dir(), 300, f"the {arch.name} sysroot")
             partial = final.with_name(final.name + ".tmp")
             remove(partial)
             # Packages of a merged /usr expect it: /lib leads to /usr/lib
-            for folder in ("bin", "lib", "sbin"):
+            for folder in ("bin", "lib", "lib64", "sbin"):
                 (partial / "usr" / folder).mkdir(parents=True)
                 (partial / folder).symlink_to(f"usr/{folder}")
-            unpack(SYSROOT, partial)
+            unpack(SYSROOT, arch.debian, partial)
             partial.rename(final)
     return final
 
 
 def firmware():
     """The directory that has QEMU_EFI.fd."""
-    final = cache_dir() / f"firmware-{ARCH}"
+    final = cache_dir() / "firmware-arm64"
     with locked(cache_dir() / "cross.lock"):
         if not final.is_dir():
             need_space(cache_dir(), 600, "UEFI for arm64")
@@ -75,18 +79,18 @@ def firmware():
             for path in (partial, unpacked):
                 remove(path)
                 path.mkdir()
-            unpack([UEFI], unpacked)
+            unpack([UEFI], "arm64", unpacked)
             shutil.copy2(unpacked / "usr/share/qemu-efi-aarch64/QEMU_EFI.fd", partial)
             remove(unpacked)
             partial.rename(final)
     return final
 
 
-def unpack(names, target):
+def unpack(names, arch, target):
     """Unpack packages on top of what is in the directory, and list them there."""
     unpacked = target.with_name(target.name + ".deb")
     with open(target / "packages", "w", encoding="utf-8") as file:
-        for deb in debian.fetch_packages(SUITE, names, ARCH):
+        for deb in debian.fetch_packages(SUITE, names, arch):
             remove(unpacked)
             debian.unpack_package(deb, unpacked)
             shutil.copytree(unpacked, target, symlinks=True, dirs_exist_ok=True)
@@ -97,41 +101,50 @@ def unpack(names, target):
 def flags(root):
     """Compiler and linker flags; -B and -L come before what the cross
     compiler's own package has, which may be of another version."""
-    lib = f"{root}/usr/lib/{TRIPLET}"
+    triplet = foreign().triplet
+    lib = f"{root}/usr/lib/{triplet}"
     return [f"--sysroot={root}", f"-B{lib}/", f"-L{lib}",
-            f"-isystem{root}/usr/include/{TRIPLET}", f"-isystem{root}/usr/include"]
+            f"-isystem{root}/usr/include/{triplet}", f"-isystem{root}/usr/include"]
 
 
 def environment(tree, root):
-    env = building.environment(tree)
-    compiler = shutil.which(f"{TRIPLET}-gcc")
+    env, triplet = building.environment(tree), foreign().triplet
+    compiler = shutil.which(f"{triplet}-gcc")
     if not compiler:
-        raise Failure(f"{TRIPLET}-gcc is missing (tools/deps installs it)")
+        raise Failure(f"{triplet}-gcc is missing (tools/deps installs it)")
     ccache = "ccache " if shutil.which("ccache") else ""
-    env.update(CC=f"{ccache}{TRIPLET}-gcc", HOST_CC="gcc", PKG_CONFIG="pkg-config",
+    env.update(CC=f"{ccache}{triplet}-gcc", HOST_CC="gcc", PKG_CONFIG="pkg-config",
                PKG_CONFIG_SYSROOT_DIR=str(root),
                PKG_CONFIG_LIBDIR=os.pathsep.join(
-                   f"{root}/usr/{folder}/pkgconfig" for folder in (f"lib/{TRIPLET}", "share")),
+                   f"{root}/usr/{folder}/pkgconfig" for folder in (f"lib/{triplet}", "share")),
                CCACHE_NOHASHDIR="1", CCACHE_BASEDIR=str(tree))
     return env
 
 
-def build(tree, version):
-    """Build the QEMU under test for arm64; returns the build directory."""
-    root = sysroot()
-    where = tree / f"build-{ARCH}"
-    what = "QEMU for arm64"
-    devices = tree / "configs/devices/aarch64-softmmu" / DEVICES.name
-    if not devices.exists():
-        devices.symlink_to(DEVICES)
-    env = environment(tree, root)
+def configure_options(arch, root):
+    """What configure is asked for, besides what building.configure asks for."""
     line = " ".join(flags(root))
-    features = [*FEATURES, f"--cross-prefix={TRIPLET}-", "--host-cc=gcc",
-                f"--extra-cflags={line}", f"--extra-ldflags={line}"]
-    building.configure(where, what, tree, version, features, env)
-    run_long(f"build {what}", ["ninja", "-C", where, *TARGETS], where / "build.log", env=env)
+    devices = [f"--with-devices-{arch.qemu}={arch.devices.stem}"] if arch.devices else []
+    return [f"--target-list={arch.qemu}-softmmu", "--enable-tcg", *arch.features, *devices,
+            "--disable-debug-info", f"--cross-prefix={arch.triplet}-", "--host-cc=gcc",
+            f"--extra-cflags={line}", f"--extra-ldflags={line}"]
+
+
+def build(tree, version):
+    """Build the QEMU under test for the foreign architecture; returns the build directory."""
+    arch, root = foreign(), sysroot()
+    where = tree / f"build-{arch.name}"
+    what = f"QEMU for {arch.name}"
+    if arch.devices:
+        devices = tree / f"configs/devices/{arch.qemu}-softmmu" / arch.devices.name
+        if not devices.exists():
+            devices.symlink_to(arch.devices)
+    env = environment(tree, root)
+    building.configure(where, what, tree, version, configure_options(arch, root), env)
+    run_long(f"build {what}", ["ninja", "-C", where, f"qemu-system-{arch.qemu}", *TARGETS],
+             where / "build.log", env=env)
     if tree == ROOT / "build/tree":
-        link = ROOT / f"build/qemu-{ARCH}"
+        link = ROOT / f"build/qemu-{arch.name}"
         if not link.is_symlink():
             link.symlink_to(where.relative_to(link.parent))
     return where

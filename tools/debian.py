@@ -90,9 +90,9 @@ def fetch_source_patches(suite, package, remote):
     return fetch(suite, remote, "source", "--download-only", "--diff-only", package)
 
 
-def package_names(suite, prefix):
-    update(suite)
-    return apt(suite, "pkgnames", prefix).split()
+def package_names(suite, prefix, arch=None):
+    update(suite, arch)
+    return apt(suite, "pkgnames", prefix, arch=arch).split()
 
 
 def fetch_package(suite, package, arch=None):
@@ -167,23 +167,27 @@ def unpack_package(deb, target):
     partial.rename(target)
 
 
-def unpack_root(what, suite, packages, leave_out=(), files=()):
+def unpack_root(what, suite, packages, leave_out=(), files=(), arch=None):
     """A directory in the cache with packages and all that they need, unpacked.
 
     what: its name; leave_out: beginnings of names of packages that are not
     needed for what is done here; files: (name, text) of more files, of which
-    those that begin with #! are programs.
+    those that begin with #! are programs; arch: Debian's name of an architecture, this
+    machine's if not given.
     """
-    key = hashlib.sha256(repr((suite, packages, leave_out, files)).encode()).hexdigest()[:8]
+    wanted = (suite, packages, leave_out, files)
+    if arch not in (None, architecture()):
+        wanted += (arch,)
+    key = hashlib.sha256(repr(wanted).encode()).hexdigest()[:8]
     final = cache_dir() / f"{what}-{key}"
     with locked(cache_dir() / f"{what}.lock"):
         if not final.is_dir():
-            update(suite)
+            update(suite, arch)
             listed = apt(suite, "install", "--print-uris", "-qq", "-y",
-                         "--no-install-recommends", *packages)
+                         "--no-install-recommends", *packages, arch=arch)
             names = re.findall(r"^'[^']+' ([^_ ]+)_", listed, re.M)
             debs = fetch_packages(suite, [name for name in names
-                                          if not name.startswith(leave_out)])
+                                          if not name.startswith(leave_out)], arch)
             partial = final.with_name(f"{final.name}.tmp")
             remove(partial)
             partial.mkdir()

@@ -53,15 +53,15 @@ def programs(words):
     return {verb: PROGRAMS[verb] for verb in verbs if verb in PROGRAMS}
 
 
-def unpacked(program):
+def unpacked(program, arch):
     """The directory with a program, and with all that it needs."""
     return str(debian.unpack_root(program.packages[0], program.suite, program.packages,
-                                  program.leave_out))
+                                  program.leave_out, arch=ARCHS[arch]))
 
 
 def xen(suite):
     """Return Debian's Xen, as a file that QEMU's -kernel takes."""
-    packages = [name for name in debian.package_names(suite, "xen-hypervisor-")
+    packages = [name for name in debian.package_names(suite, "xen-hypervisor-", "amd64")
                 if re.fullmatch(r"xen-hypervisor-[\d.]+-amd64", name)]
     if len(packages) != 1:
         raise Failure("%s has %s, not one Xen" % (suite, " and ".join(packages) or "none"))

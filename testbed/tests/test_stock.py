@@ -85,6 +85,12 @@ class ProgramsTest(unittest.TestCase):
         self.assertEqual(stock.programs(["read", "testpmd"]),
                          {"testpmd": stock.PROGRAMS["testpmd"]})
 
+    def test_they_are_of_the_guest_s_architecture(self):
+        def unpack_root(*_, arch):
+            return Path(arch)
+        with mock.patch.object(stock.debian, "unpack_root", unpack_root):
+            self.assertEqual(stock.unpacked(stock.PROGRAMS["testpmd"], "x86_64"), "amd64")
+
     def test_a_kernel_carries_what_they_need(self):
         seen = {}
         with tempfile.TemporaryDirectory() as cache, \
@@ -113,7 +119,8 @@ class XenTest(unittest.TestCase):
                 (root / "boot" / name).write_bytes(gzip.compress(b"Xen"))
         with tempfile.TemporaryDirectory() as cache, \
                 mock.patch.object(stock, "cache_dir", return_value=Path(cache)), \
-                mock.patch.object(stock.debian, "package_names", return_value=names), \
+                mock.patch.object(stock.debian, "package_names",
+                                  lambda _suite, _prefix, arch: names * (arch == "amd64")), \
                 mock.patch.object(stock.debian, "fetch_package",
                                   return_value=Path("xen-hypervisor-4.99-amd64_1.deb")), \
                 mock.patch.object(stock.debian, "unpack_package", unpack):

@@ -46,7 +46,7 @@ WORDS = {
     "read": (None, ()), "write": (None, ()), "net": (None, ()), "disks": (None, ()),
     "rebind": (None, ("rebound",)), "rescan": (None, ("removed",)),
     "replug": (f"|{NUMBER}", ("unplug", "plug")),
-    "domain": (r"identity|DMA", ("{}",)), "kexec": (r"sm_on|sm_off", ("{}",)),
+    "domain": (r"identity|DMA", ("{}",)), "kexec": (r"sm_on|sm_off|same", ("{}",)),
     "reboot": (NUMBER, ("reboot",)), "sync": (r"\w+", ("{}",)),
     "random": (f"{NUMBER}(:{NUMBER})?", ()), "vfio": (f"{NUMBER}(:small)?", ()),
     "dma": (ADDRESS, ()), "fault": (ADDRESS, ()), "pasid": (f"{ADDRESS}|{NUMBER}", ()),

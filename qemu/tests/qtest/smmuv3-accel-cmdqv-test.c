@@ -812,6 +812,42 @@ static void test_memory_gone(void)
     fakehost_free(c.t.host);
 }
 
+/* Nor is memory taken that the guest gives back in pieces */
+static void test_memory_in_pieces(void)
+{
+    const char *reason = "goes piece by piece (virtio-mem)";
+    Smmuv3AccelSetup setup = plain();
+    uint64_t where;
+    QDict *info;
+    QList *list;
+    Test c;
+
+    setup.bus = "pxb.0";
+    setup.args = "-m " stringify(SMMUV3_GUEST_RAM_MB) "M,maxmem=1G "
+                 "-object memory-backend-memfd,id=parts,size=64M,share=on "
+                 "-device virtio-mem-pci,id=vm,bus=pcie.0,addr=0x10,"
+                 "memdev=parts,block-size=2M,requested-size=8M ";
+    if (!start_with(&c, &setup)) {
+        return;
+    }
+    info = qtest_qmp(c.t.host->qts, "{ 'execute': 'query-memory-devices' }");
+    list = qdict_get_qlist(info, "return");
+    g_assert_cmpuint(qlist_size(list), ==, 1);
+    where = qdict_get_int(qdict_get_qdict(qobject_to(QDict,
+                                                     qlist_peek(list)),
+                                          "data"), "memaddr");
+    qobject_unref(info);
+    g_assert_cmphex(where, >, SMMUV3_GUEST_RAM);
+    enable_block(&c);
+    allocate(&c, 0);
+    set_base(&c, 0, where | LOG2SIZE);
+    wr(&c, reg(0, QCONFIG), 1);
+    g_assert_cmpuint(host_queues(&c), ==, 0);
+    g_assert_cmpuint(fakehost_calls(c.t.host, QUEUE_ALLOC), ==, 0);
+    g_assert_cmpuint(fakehost_err_lines(c.t.host, 0, reason), ==, 1);
+    fakehost_free(c.t.host);
+}
+
 /* --- errors of the host's queues --- */
 
 static int open_errors(Test *c)
@@ -1014,6 +1050,7 @@ int main(int argc, char **argv)
     qtest_add_func(PREFIX "error_moved", test_error_moves);
     qtest_add_func(PREFIX "many-devices_refused", test_many_devices);
     qtest_add_func(PREFIX "memory_gone", test_memory_gone);
+    qtest_add_func(PREFIX "memory-in-pieces_refused", test_memory_in_pieces);
     qtest_add_func(PREFIX "errors_reported", test_errors);
     qtest_add_func(PREFIX "no-veventq_told", test_no_veventq);
     qtest_add_func(PREFIX "sweep/set-up", test_sweep);

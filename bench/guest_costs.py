@@ -20,6 +20,7 @@ SETUPS = (
     Setup("no vIOMMU", "", "arm64", "", ""),
     Setup("nested", "strict", "arm64", None, "iommu.strict=1"),
     Setup("nested", "lazy", "arm64", None, "iommu.strict=0"),
+    Setup("own queues", "strict", "arm64", "accel=on,cmdqv=on", "iommu.strict=1"),
 )
 
 READS = 1000
@@ -75,6 +76,8 @@ def scenario(setup):
         "description": "What I/O costs, %s %s" % (setup.name, setup.mode),
         "arch": setup.arch, "devices": ["nvme"] + ["edu"] * (setup.arch == "x86_64"),
         "checks": ["l2_finished", "l2_hash", "no_faults", "qut_exit"],
+        # By device tree Linux takes an SMMU with CMDQV for one that has an erratum
+        "l0": {"cmdqv": True, "uefi": True} if setup.name == "own queues" else {},
         "qut": {"iommu": setup.iommu}, "l1": {"measure": True},
         "l2": {"cmdline": setup.cmdline, "program": program(setup)},
     }

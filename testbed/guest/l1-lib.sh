@@ -135,6 +135,7 @@ run_qut() {
     echo '{"execute": "qmp_capabilities"}' >&9
     for file in kernel initrd; do
         sed -i "s/@$file-bytes@/$(wc -c < /l2/$file)/" /scenario/qut.args
+        [ -p "/run/$file.in" ] || mkfifo "/run/$file.in" "/run/$file.out"
     done
     set --
     while read -r argument; do
@@ -156,6 +157,8 @@ run_qut() {
             memory "$name"
             act_on "$name"
             echo go >&7 ;;
+        # Not before: UEFI takes what waits at any such port, and drops it
+        *" wants file="*) cat "/l2/${line##*=}" > "/run/${line##*=}.in" & ;;
         *) say "l2 $line" ;;
         esac
     done

@@ -93,7 +93,7 @@ def qut_command(scenario, tag):
         "-chardev", "pipe,id=qmp,path=/run/qmp", "-mon", "chardev=qmp,mode=control",
         *l2_images(scenario, tag)]
     for name in _kexec_files(scenario):
-        command += ["-chardev", "file,id=%s,path=/dev/null,input-path=/l2/%s" % (name, name),
+        command += ["-chardev", "pipe,id=%s,path=/run/%s" % (name, name),
                     "-device", "virtserialport,chardev=%s,name=%s" % (name, name)]
     traced = [] if scenario["l1"]["measure"] else arch.qut_trace
     for pattern in traced + qut["trace"] + ([QUT_WALKS] if qut["nics"] else []):

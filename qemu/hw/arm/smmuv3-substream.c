@@ -64,8 +64,15 @@ AddressSpace *smmu_pasid_address_space(PCIDevice *dev, uint32_t pasid)
                                  s->mrtypename, OBJECT(s), name, UINT64_MAX);
         address_space_init(&sub->as, MEMORY_REGION(&sub->iommu), name);
     } else if (sub->ssid != pasid) {
-        QEMU_LOCK_GUARD(&ARM_SMMUV3(s)->mutex);
-        g_hash_table_remove(s->configs, sub);
+        WITH_QEMU_LOCK_GUARD(&ARM_SMMUV3(s)->mutex) {
+            g_hash_table_remove(s->configs, sub);
+        }
+        /* Nor may a device keep translations, which were of another PASID */
+        memory_region_notify_iommu(&sub->iommu, 0, (IOMMUTLBEvent) {
+            .type = IOMMU_NOTIFIER_DEVIOTLB_UNMAP,
+            .entry.target_as = &address_space_memory,
+            .entry.addr_mask = HWADDR_MAX,
+        });
     }
     sub->ssid = pasid;
     return &sub->as;

@@ -11,7 +11,7 @@
  *   0x00  64 bits  address
  *   0x08  64 bits  data
  *   0x10  32 bits  PASID, or all ones for a request without PASID
- *   0x14  32 bits  command: 1 memory to data, 2 data to memory, 3 ask the IOMMU
+ *   0x14  32 bits  command: 1 memory to data, 2 data to memory, 3 ask a VT-d
  *                  to tell about each mapping from now on, as devices do that
  *                  copy them; done when the write returns
  *                  4 as 1, 5 as 2, but with a translation that the device asks
@@ -29,10 +29,10 @@
  *                  page requests until they are enabled anew
  *   0x1c  32 bits  page requests made
  *
- * ATS and PRI are there with pri=on, and need a VT-d. Translations that the
- * device has asked for are kept (ATC) until the IOMMU invalidates them, or ATS
- * is switched off. With keep-stale=on they stay for ever, which has a test of
- * invalidations fail. It has no interrupts.
+ * ATS is there with ats=on, ATS and PRI with pri=on; page requests need a VT-d.
+ * Translations that the device has asked for are kept (ATC) until the IOMMU
+ * invalidates them, or ATS is switched off. With keep-stale=on they stay for
+ * ever, which has a test of invalidations fail. It has no interrupts.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -108,18 +108,18 @@ typedef struct PasidTestdevSet {
     unsigned asked;             /* page requests that are not answered */
 } PasidTestdevSet;
 
-/* A page that an address space translates, for reads or for writes */
+/* A page that an IOMMU region translates, for reads or for writes */
 typedef struct PasidTestdevPage {
-    const VTDAddressSpace *as;  /* NULL: none */
+    const IOMMUMemoryRegion *mr;        /* NULL: none */
     hwaddr addr;
     hwaddr translated;
     bool is_write;
 } PasidTestdevPage;
 
-/* An address space whose invalidations the device hears of */
+/* An IOMMU region whose invalidations the device hears of */
 typedef struct PasidTestdevSpace {
     PasidTestdev *t;
-    VTDAddressSpace *as;
+    IOMMUMemoryRegion *mr;
     IOMMUNotifier notifier;
 } PasidTestdevSpace;
 
@@ -128,6 +128,7 @@ struct PasidTestdev {
 
     MemoryRegion bar;
     uint8_t pasid_bits;
+    bool ats;                   /* or pri */
     bool pri;
     bool keep_stale;
 
@@ -254,9 +255,49 @@ static uint32_t pasid_testdev_move(PasidTestdev *t, PasidTestdevSet *set)
 
 static bool pasid_testdev_ats_enabled(PasidTestdev *t)
 {
-    return t->pri && pci_get_word(PCI_DEVICE(t)->config +
+    return t->ats && pci_get_word(PCI_DEVICE(t)->config +
                                   PASID_TESTDEV_ATS_CAP + PCI_ATS_CTRL) &
                      PCI_ATS_CTRL_ENABLE;
+}
+
+/* What answers requests with this PASID, NULL if there may be none */
+static IOMMUMemoryRegion *pasid_testdev_ats_region(PasidTestdev *t,
+                                                   uint32_t pasid)
+{
+    VTDAddressSpace *as;
+
+    if (!pasid_testdev_may_request(t, pasid)) {
+        return NULL;
+    }
+    if (!pasid_testdev_iommu()) {
+        return smmu_ats_region(PCI_DEVICE(t), pasid);
+    }
+    as = pasid_testdev_vtd_as(t, pasid);
+    return as ? &as->iommu : NULL;
+}
+
+/* Of pasid_testdev_ats_region(), behind a VT-d */
+static VTDAddressSpace *pasid_testdev_vtd_as_of(IOMMUMemoryRegion *mr)
+{
+    return container_of(mr, VTDAddressSpace, iommu);
+}
+
+static VTDAtsResult pasid_testdev_ask_translation(IOMMUMemoryRegion *mr,
+                                                  hwaddr addr, bool is_write,
+                                                  hwaddr *translated)
+{
+    if (pasid_testdev_iommu()) {
+        return vtd_ats_translate(pasid_testdev_vtd_as_of(mr), addr, is_write,
+                                 translated);
+    }
+    switch (smmu_ats_translate(mr, addr, is_write, translated)) {
+    case SMMU_ATS_DONE:
+        return VTD_ATS_DONE;
+    case SMMU_ATS_MISS:
+        return VTD_ATS_MISS;
+    default:
+        return VTD_ATS_REFUSED;
+    }
 }
 
 static uint8_t *pasid_testdev_pri(PasidTestdev *t, unsigned reg)
@@ -289,20 +330,20 @@ static void pasid_testdev_invalidated(IOMMUNotifier *n, IOMMUTLBEntry *entry)
     for (unsigned i = 0; i < PASID_TESTDEV_ATC; i++) {
         PasidTestdevPage *page = &space->t->pages[i];
 
-        if (page->as == space->as &&
+        if (page->mr == space->mr &&
             page->addr - entry->iova <= entry->addr_mask) {
-            page->as = NULL;
+            page->mr = NULL;
         }
     }
 }
 
-/* Hear of invalidations of @as; false if it cannot be */
-static bool pasid_testdev_listen(PasidTestdev *t, VTDAddressSpace *as)
+/* Hear of invalidations of @mr; false if it cannot be */
+static bool pasid_testdev_listen(PasidTestdev *t, IOMMUMemoryRegion *mr)
 {
     PasidTestdevSpace *space = &t->spaces[t->num_spaces];
 
     for (unsigned i = 0; i < t->num_spaces; i++) {
-        if (t->spaces[i].as == as) {
+        if (t->spaces[i].mr == mr) {
             return true;
         }
     }
@@ -310,10 +351,10 @@ static bool pasid_testdev_listen(PasidTestdev *t, VTDAddressSpace *as)
         return false;
     }
     space->t = t;
-    space->as = as;
+    space->mr = mr;
     iommu_notifier_init(&space->notifier, pasid_testdev_invalidated,
                         IOMMU_NOTIFIER_DEVIOTLB_EVENTS, 0, HWADDR_MAX, 0);
-    if (memory_region_register_iommu_notifier(MEMORY_REGION(&as->iommu),
+    if (memory_region_register_iommu_notifier(MEMORY_REGION(mr),
                                               &space->notifier, NULL)) {
         return false;
     }
@@ -327,14 +368,14 @@ static void pasid_testdev_forget_pages(PasidTestdev *t)
     while (t->num_spaces) {
         PasidTestdevSpace *space = &t->spaces[--t->num_spaces];
 
-        memory_region_unregister_iommu_notifier(
-            MEMORY_REGION(&space->as->iommu), &space->notifier);
+        memory_region_unregister_iommu_notifier(MEMORY_REGION(space->mr),
+                                                &space->notifier);
     }
 }
 
 /* As vtd_ats_translate(), by what is kept if there is something */
 static VTDAtsResult pasid_testdev_translate(PasidTestdev *t,
-                                            VTDAddressSpace *as, hwaddr addr,
+                                            IOMMUMemoryRegion *mr, hwaddr addr,
                                             bool is_write, hwaddr *translated)
 {
     hwaddr offset = addr & (PASID_TESTDEV_PAGE - 1);
@@ -342,15 +383,15 @@ static VTDAtsResult pasid_testdev_translate(PasidTestdev *t,
                                        PASID_TESTDEV_ATC];
     VTDAtsResult result;
 
-    if (page->as == as && page->addr == addr - offset &&
+    if (page->mr == mr && page->addr == addr - offset &&
         page->is_write == is_write) {
         *translated = page->translated + offset;
         return VTD_ATS_DONE;
     }
-    result = vtd_ats_translate(as, addr, is_write, translated);
-    if (result == VTD_ATS_DONE && pasid_testdev_listen(t, as)) {
+    result = pasid_testdev_ask_translation(mr, addr, is_write, translated);
+    if (result == VTD_ATS_DONE && pasid_testdev_listen(t, mr)) {
         *page = (PasidTestdevPage) {
-            .as = as,
+            .mr = mr,
             .addr = addr - offset,
             .translated = *translated - offset,
             .is_write = is_write,
@@ -365,7 +406,8 @@ static unsigned pasid_testdev_allocated(PasidTestdev *t)
     uint16_t control = pci_get_word(pasid_testdev_pri(t, PCI_PRI_CTRL));
     uint16_t status = pci_get_word(pasid_testdev_pri(t, PCI_PRI_STATUS));
 
-    if (!(control & PCI_PRI_CTRL_ENABLE) || status & PCI_PRI_STATUS_RF) {
+    if (!t->pri || !pasid_testdev_iommu() ||
+        !(control & PCI_PRI_CTRL_ENABLE) || status & PCI_PRI_STATUS_RF) {
         return 0;
     }
     return MIN(pci_get_long(pasid_testdev_pri(t, PCI_PRI_ALLOC_REQ)),
@@ -388,7 +430,7 @@ static void pasid_testdev_answered(PasidTestdev *t, PasidTestdevSet *set,
 }
 
 static void pasid_testdev_ask(PasidTestdev *t, PasidTestdevSet *set,
-                              VTDAddressSpace *as, VTDPageRequest *req,
+                              IOMMUMemoryRegion *mr, VTDPageRequest *req,
                               unsigned n)
 {
     VTDPrqResult result;
@@ -397,7 +439,7 @@ static void pasid_testdev_ask(PasidTestdev *t, PasidTestdevSet *set,
     set->requests += n;
     t->outstanding += n;
     req[n - 1].last = true;
-    result = vtd_ats_request_pages(as, req, n);
+    result = vtd_ats_request_pages(pasid_testdev_vtd_as_of(mr), req, n);
     if (result != VTD_PRQ_POSTED) {
         pasid_testdev_answered(t, set, result == VTD_PRQ_FULL ?
                                        VTD_PRQ_SUCCESS : VTD_PRQ_FAILURE);
@@ -408,6 +450,7 @@ static void pasid_testdev_ask(PasidTestdev *t, PasidTestdevSet *set,
 
 /* All pages of @set are translated: access them */
 static uint32_t pasid_testdev_move_pages(PasidTestdevSet *set,
+                                         IOMMUMemoryRegion *mr,
                                          const hwaddr *pages)
 {
     bool is_write = COMMAND_CODE(set->command) == COMMAND_ATS_WRITE;
@@ -416,6 +459,10 @@ static uint32_t pasid_testdev_move_pages(PasidTestdevSet *set,
     for (unsigned i = 0; i < COMMAND_PAGES(set->command); i++) {
         uint64_t data = cpu_to_le64(set->data + i);
 
+        if (!pasid_testdev_iommu() &&
+            !smmu_ats_access_allowed(mr, pages[i], is_write)) {
+            return RESULT_FAILED;
+        }
         if (address_space_rw(&address_space_memory, pages[i],
                              MEMTXATTRS_UNSPECIFIED, &data, sizeof(data),
                              is_write) != MEMTX_OK) {
@@ -432,20 +479,20 @@ static uint32_t pasid_testdev_move_pages(PasidTestdevSet *set,
 /* Translate; then access memory, or ask for what is missing */
 static void pasid_testdev_ats(PasidTestdev *t, PasidTestdevSet *set)
 {
-    VTDAddressSpace *as = pasid_testdev_vtd_as(t, set->pasid);
+    IOMMUMemoryRegion *mr = pasid_testdev_ats_region(t, set->pasid);
     bool is_write = COMMAND_CODE(set->command) == COMMAND_ATS_WRITE;
     unsigned missing = 0, allocated = pasid_testdev_allocated(t);
     VTDPageRequest req[PASID_TESTDEV_PAGES];
     hwaddr pages[PASID_TESTDEV_PAGES];
 
-    if (!as || !pasid_testdev_ats_enabled(t)) {
+    if (!mr || !pasid_testdev_ats_enabled(t)) {
         set->result = RESULT_REFUSED;
         return;
     }
     for (unsigned i = 0; i < COMMAND_PAGES(set->command); i++) {
         hwaddr addr = set->address + i * PASID_TESTDEV_PAGE;
 
-        switch (pasid_testdev_translate(t, as, addr, is_write, &pages[i])) {
+        switch (pasid_testdev_translate(t, mr, addr, is_write, &pages[i])) {
         case VTD_ATS_DONE:
             break;
         case VTD_ATS_MISS:
@@ -462,11 +509,11 @@ static void pasid_testdev_ats(PasidTestdev *t, PasidTestdevSet *set)
         }
     }
     if (!missing) {
-        set->result = pasid_testdev_move_pages(set, pages);
+        set->result = pasid_testdev_move_pages(set, mr, pages);
     } else if (missing > allocated) {
         set->result = RESULT_FAILED;
     } else if (missing + t->outstanding <= allocated) {
-        pasid_testdev_ask(t, set, as, req, missing);
+        pasid_testdev_ask(t, set, mr, req, missing);
     }
 }
 
@@ -520,11 +567,11 @@ static void pasid_testdev_config_write(PCIDevice *dev, uint32_t addr,
     uint8_t *control = pasid_testdev_pri(t, PCI_PRI_CTRL);
 
     pci_default_write_config(dev, addr, value, len);
-    if (!t->pri) {
-        return;
-    }
     if (!pasid_testdev_ats_enabled(t)) {
         pasid_testdev_forget_pages(t);
+    }
+    if (!t->pri) {
+        return;
     }
     if (pci_word_test_and_clear_mask(control, PCI_PRI_CTRL_RESET)) {
         pasid_testdev_forget(t);
@@ -644,7 +691,6 @@ static void pasid_testdev_add_pri_cap(PasidTestdev *t)
     PCIDevice *dev = PCI_DEVICE(t);
     uint8_t *wmask = dev->wmask + PASID_TESTDEV_PRI_CAP;
 
-    pcie_ats_init(dev, PASID_TESTDEV_ATS_CAP, true);
     pcie_add_capability(dev, PCI_EXT_CAP_ID_PRI, 1, PASID_TESTDEV_PRI_CAP,
                         PCI_EXT_CAP_PRI_SIZEOF);
     pci_set_word(wmask + PCI_PRI_CTRL, PCI_PRI_CTRL_ENABLE |
@@ -673,6 +719,10 @@ static void pasid_testdev_realize(PCIDevice *dev, Error **errp)
         return;
     }
     pasid_testdev_add_cap(t);
+    t->ats |= t->pri;
+    if (t->ats) {
+        pcie_ats_init(dev, PASID_TESTDEV_ATS_CAP, true);
+    }
     if (t->pri) {
         pasid_testdev_add_pri_cap(t);
     }
@@ -709,8 +759,10 @@ static void pasid_testdev_reset(DeviceState *qdev)
         t->sets[i].pasid = PCI_NO_PASID;
     }
     pci_set_word(dev->config + PASID_TESTDEV_CAP + PCI_PASID_CTRL, 0);
-    if (t->pri) {
+    if (t->ats) {
         pci_set_word(dev->config + PASID_TESTDEV_ATS_CAP + PCI_ATS_CTRL, 0);
+    }
+    if (t->pri) {
         pci_set_word(pasid_testdev_pri(t, PCI_PRI_CTRL), 0);
         pci_set_word(pasid_testdev_pri(t, PCI_PRI_STATUS),
                      PCI_PRI_STATUS_PASID | PCI_PRI_STATUS_STOPPED);
@@ -721,6 +773,7 @@ static void pasid_testdev_reset(DeviceState *qdev)
 static const Property pasid_testdev_properties[] = {
     DEFINE_PROP_UINT8("pasid-bits", PasidTestdev, pasid_bits,
                       PASID_TESTDEV_MAX_BITS),
+    DEFINE_PROP_BOOL("ats", PasidTestdev, ats, false),
     DEFINE_PROP_BOOL("pri", PasidTestdev, pri, false),
     DEFINE_PROP_BOOL("keep-stale", PasidTestdev, keep_stale, false),
 };

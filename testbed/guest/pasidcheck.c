@@ -2,9 +2,10 @@
  * pasidcheck: give a device two address spaces, one by PASID, and see that its
  * DMA goes where it has to
  *
- *   pasidcheck PCI-ADDRESS PASID
+ *   pasidcheck PCI-ADDRESS PASID [ats]
  *
- * The device is QEMU's pasid-testdev, bound to vfio-pci. Both address spaces
+ * The device is QEMU's pasid-testdev, bound to vfio-pci; with "ats" it asks for
+ * translations and keeps them until it is told otherwise. Both address spaces
  * map the same IOVA, to different pages. One line of NAME=RESULT words on
  * stdout tells what each request found there: the letter of a page, "blocked"
  * if the request failed, "refused" if the device may not make it. A step that
@@ -26,6 +27,7 @@
 
 static volatile uint32_t *regs;
 static unsigned char *pages;
+static uint32_t read_memory = READ_MEMORY, write_memory = WRITE_MEMORY;
 
 static unsigned pasid_width(void)
 {
@@ -84,7 +86,7 @@ static void show_read(const char *name, uint32_t pasid)
     char page;
 
     *(volatile uint64_t *)(regs + DATA) = 0;
-    trouble = request(regs, READ_MEMORY, IOVA, pasid);
+    trouble = request(regs, read_memory, IOVA, pasid);
     data = *(volatile uint64_t *)(regs + DATA);
     for (page = 'A'; page < 'A' + PAGES && data != stamp(page); page++) {
     }
@@ -104,7 +106,7 @@ static void show_write(const char *name, uint32_t pasid)
     char page;
 
     *(volatile uint64_t *)(regs + DATA) = stamp('W');
-    trouble = request(regs, WRITE_MEMORY, IOVA + sizeof(uint64_t), pasid);
+    trouble = request(regs, write_memory, IOVA + sizeof(uint64_t), pasid);
     printf("%s=%s", name, trouble ? trouble : "");
     for (page = 'A'; page < 'A' + PAGES; page++) {
         if (*(volatile uint64_t *)word(page, 1) == stamp('W')) {
@@ -120,8 +122,11 @@ int main(int argc, char **argv)
     uint32_t rid_ioas, pasid_ioas, pasid;
     char page;
 
-    if (argc != 3) {
-        fprintf(stderr, "usage: pasidcheck PCI-ADDRESS PASID\n");
+    if (argc == 4 && !strcmp(argv[3], "ats")) {
+        read_memory = ATS_READ_MEMORY;
+        write_memory = ATS_WRITE_MEMORY;
+    } else if (argc != 3) {
+        fprintf(stderr, "usage: pasidcheck PCI-ADDRESS PASID [ats]\n");
         return 2;
     }
     pasid = strtoul(argv[2], NULL, 0);
@@ -148,6 +153,7 @@ int main(int argc, char **argv)
     show_read("read_pasid", pasid);
     show_write("write_pasid", pasid);
     show_read("other_pasid", pasid + 1);
+    show_read("read_again", pasid);
     unmap(pasid_ioas, IOVA, PAGE);
     show_read("after_unmap", pasid);
     map_page(pasid_ioas, 'C');
@@ -155,6 +161,8 @@ int main(int argc, char **argv)
     detach_pasid(pasid);
     show_read("after_detach", pasid);
     show_read("rid_at_end", NO_PASID);
+    unmap(rid_ioas, IOVA, PAGE);
+    show_read("rid_unmapped", NO_PASID);
     printf("\n");
     return 0;
 }

@@ -16,7 +16,8 @@
 
 /* Registers of pasid-testdev, in 32-bit words */
 enum { ADDRESS = 0, DATA = 2, PASID = 4, COMMAND = 5, RESULT = 6 };
-enum { READ_MEMORY = 1, WRITE_MEMORY = 2 };
+enum { READ_MEMORY = 1, WRITE_MEMORY = 2, ATS_READ_MEMORY = 4,
+       ATS_WRITE_MEMORY = 5 };
 
 #define PAGE                    4096u
 

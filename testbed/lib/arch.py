@@ -69,6 +69,8 @@ def _arm_l0(scenario):
         command += ["-global", "arm-smmuv3.x-ssidsize=20"]
         if scenario["l0"]["cd2l"]:
             command += ["-global", "arm-smmuv3.x-cd2l=on"]
+    if scenario["l0"]["ats"]:
+        command += ["-global", "arm-smmuv3.x-ats=on"]
     if scenario["l0"]["uefi"]:
         # ACPI instead of a device tree.  UEFI has a seed for the kernel's random
         # pool only if it finds this device; L1 would wait for its pool else.
@@ -149,7 +151,7 @@ ARCHS = {
             "nested_event arm_vmaster_report_event",
         ] + _COMMON_PROBES,
         l0_trace=["smmuv3_translate_success", "smmuv3_translate_substream",
-                  "smmuv3_record_event"],
+                  "smmuv3_record_event", "smmuv3_ats_translate", "smmuv3_cmdq_atc_inv"],
         qut_trace=["iommufd_*", "smmuv3_accel_*"],
         firmware=["QEMU_EFI.fd"],
     ),

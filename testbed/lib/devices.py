@@ -77,8 +77,8 @@ def l0_devices(scenario, files):
         command += ["-device", "pcie-root-port,id=rp%d,bus=%s,addr=0x%x,chassis=%d"
                     % (index, bus, FIRST_PORT + index, index + 1)]
         command += _L0_ENDPOINTS[kind](index, place, files)
-        if kind == "pasid" and scenario["l0"]["pri"]:
-            command[-1] += ",pri=on"
+        if kind == "pasid" and (scenario["l0"]["pri"] or scenario["l0"]["ats"]):
+            command[-1] += ",pri=on" if scenario["l0"]["pri"] else ",ats=on"
             if scenario["l0"]["keep_stale"]:
                 command[-1] += ",keep-stale=on"
     return command

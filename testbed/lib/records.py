@@ -102,6 +102,15 @@ def read_l0_trace(path, since):
         add(sid, "interrupts" if translated >> 12 == ITS_DOORBELL >> 12
             else "two_stage" if stage == 3 else "one_stage")
 
+    def add_ats(event, text):
+        fields = dict(FIELD.findall(text))
+        # Answers that are a translation; commands, whatever they take away
+        if event == "smmuv3_cmdq_atc_inv" or fields["result"] == "0":
+            what = "atc_inv" if event == "smmuv3_cmdq_atc_inv" else "ats"
+            if fields["ssv"] == "1":
+                what += " pasid " + fields["ssid"]
+            add(int(fields["sid"], 16), what)
+
     def add_substream(text):
         sid, pasid, stage = (int(re.search(r"\b%s=(?:0x)?([0-9a-f]+)" % key, text)[1], 16)
                              for key in ("sid", "ssid", "stage"))
@@ -131,6 +140,8 @@ def read_l0_trace(path, since):
                         add_to("guest_commands", command[2], 1)
                 elif match[2] == "smmuv3_translate_success":
                     add_smmuv3(match[3])
+                elif match[2] in ("smmuv3_ats_translate", "smmuv3_cmdq_atc_inv"):
+                    add_ats(match[2], match[3])
                 elif match[2] == "smmuv3_translate_substream":
                     add_substream(match[3])
                 elif match[2] in names:

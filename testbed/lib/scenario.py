@@ -22,7 +22,7 @@ DEFAULTS = {
     "needs": [],
     "l0": {"nesting": True, "pri": False, "keep_stale": False, "one_slot": False,
            "machine": "", "uefi": False, "places": [], "cmdqv": False,
-           "cd2l": True},
+           "cd2l": True, "ats": False},
     "qut": {"machine": "", "iommu": None, "iommufd": True, "env": {}, "places": [], "nics": [],
             "trace": []},
     "l1": {"tests": [], "program": [], "names": "", "measure": False},
@@ -50,6 +50,7 @@ WORDS = {
     "reboot": (NUMBER, ("reboot",)), "sync": (r"\w+", ("{}",)),
     "random": (f"{NUMBER}(:{NUMBER})?", ()), "vfio": (f"{NUMBER}(:small)?", ()),
     "dma": (ADDRESS, ()), "fault": (ADDRESS, ()), "pasid": (f"{ADDRESS}|{NUMBER}", ()),
+    "ats": (f"{ADDRESS}|{NUMBER}", ()),
     "peer": (None, ()), "sva": (f"{ADDRESS}:{NUMBER}(:invalid|:swallow)?", ()), "testpmd": (None, ("testpmd",)),
     "container": (None, ()), "nvme": (None, ()), "badcommand": (None, ()),
 }

@@ -279,6 +279,40 @@ def l0_by_pasid(record, scenario):
 
 
 @check
+def l1_eats(record, _scenario):
+    """The guest lets its device use ATS, as L1's kernel was given its entries."""
+    found = [re.search(r"ste0=0x([0-9a-f]+) ste1=0x([0-9a-f]+)", text)
+             for text in record["report"]["events"]]
+    # EATS of entries with a stage 1 (SMMUv3 5.2)
+    eats = sorted({int(match[2], 16) >> 28 & 3 for match in found
+                   if match and int(match[1], 16) >> 1 & 5 == 5})
+    return eats == [1], "EATS of entries with stage 1: %s" % (
+        ", ".join(map(str, eats)) or "no entry")
+
+
+@check
+def l0_by_ats(record, scenario):
+    """L0 answered translation requests of the device, by PASID and without."""
+    pasid = _limit(scenario, "pasid", 0)
+    plain, by_pasid = (_per_stream(record, "ats" + more) for more in ("", " pasid 0x%x" % pasid))
+    return (bool(plain) and all([*plain.values(), *by_pasid.values()]),
+            "%d translations answered without PASID, %d by PASID 0x%x" % (
+                sum(plain.values()), sum(by_pasid.values()), pasid))
+
+
+@check
+def atc_inv_passed(record, scenario):
+    """The guest's ATC_INVs came to L0's SMMU: L1's kernel, which knows nothing of the
+    guest's PASID, has none for it of its own."""
+    pasid = _limit(scenario, "pasid", 0)
+    asked = record.get("qut_commands", {}).get("SMMU_CMD_ATC_INV", 0)
+    arrived = _per_stream(record, "atc_inv pasid 0x%x" % pasid)
+    return (asked > 0 and bool(arrived) and all(arrived.values()),
+            "%d ATC_INV in the guest's queue, %d for PASID 0x%x in L0" % (
+                asked, sum(arrived.values()), pasid))
+
+
+@check
 def l1_by_acpi(record, _scenario):
     """L1 found its devices by ACPI."""
     tables = [entry.get("f_tables") for entry in record["report"]["l1"] if entry["word"] == "up"]
@@ -402,8 +436,9 @@ def l2_net(record, scenario):
 # What guest/pasidcheck.c finds at one IOVA: page A by the device itself, page B and
 # then page C by its PASID.
 BY_PASID = {"before_attach": "blocked", "read_rid": "A", "read_pasid": "B", "write_pasid": "B",
-            "other_pasid": "blocked", "after_unmap": "blocked", "after_remap": "C",
-            "after_detach": "blocked", "rid_at_end": "A"}
+            "other_pasid": "blocked", "read_again": "B", "after_unmap": "blocked",
+            "after_remap": "C", "after_detach": "blocked", "rid_at_end": "A",
+            "rid_unmapped": "blocked"}
 
 
 @check

@@ -132,8 +132,8 @@ static void add_root_complex(IortBuilder *b)
     for (i = 0; i < b->vms->smmuv3s->len; i++) {
         SMMUv3State *smmu = g_ptr_array_index(b->vms->smmuv3s, i);
 
+        ats |= FIELD_EX32(smmu->idr[0], IDR0, ATS);
         if (virt_smmuv3_accel(smmu)) {
-            ats |= FIELD_EX32(smmu->idr[0], IDR0, ATS);
             pasid_bits = MAX(pasid_bits,
                              FIELD_EX32(smmu->idr[1], IDR1, SSIDSIZE));
         }

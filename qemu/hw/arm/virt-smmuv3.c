@@ -16,6 +16,7 @@
 #include "hw/boards.h"
 #include "system/device_tree.h"
 #include "virt-smmuv3.h"
+#include "smmuv3-internal.h"
 
 #define RIDS_PER_BUS 0x100
 #define RIDS         0x10000
@@ -406,6 +407,7 @@ void virt_smmuv3_add_fdt_nodes(VirtMachineState *vms)
     g_autoptr(GHashTable) phandles = g_hash_table_new(NULL, NULL);
     g_autoptr(GArray) ranges = NULL;
     g_autofree uint32_t *map = NULL;
+    bool ats = false;
     int cells = 0;
     guint i;
 
@@ -415,6 +417,9 @@ void virt_smmuv3_add_fdt_nodes(VirtMachineState *vms)
     for (i = 0; i < vms->smmuv3s->len; i++) {
         SMMUv3State *smmu = g_ptr_array_index(vms->smmuv3s, i);
 
+        /* Of those with accel=on it is known later, when the guest starts */
+        ats |= !virt_smmuv3_accel(smmu) &&
+               FIELD_EX32(smmu->idr[0], IDR0, ATS);
         g_hash_table_insert(phandles, smmu,
                             GUINT_TO_POINTER(add_fdt_node(vms, smmu)));
     }
@@ -434,4 +439,8 @@ void virt_smmuv3_add_fdt_nodes(VirtMachineState *vms)
     }
     qemu_fdt_setprop(MACHINE(vms)->fdt, vms->pciehb_nodename, "iommu-map", map,
                      cells * sizeof(map[0]));
+    if (ats) {
+        qemu_fdt_setprop(MACHINE(vms)->fdt, vms->pciehb_nodename,
+                         "ats-supported", NULL, 0);
+    }
 }

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import subprocess
+import threading
 
 from common import Failure, ROOT
 
@@ -253,7 +254,7 @@ def apply_series(repo, base, patches, with_new_files=False):
 
     Zero fuzz: `git apply` shifts a hunk, but takes no wrong context line.
     """
-    index = repo.git_dir / f"series-index.{os.getpid()}"
+    index = repo.git_dir / f"series-index.{os.getpid()}.{threading.get_ident()}"
     try:
         repo.git("read-tree", base, index=index)
         commits, parent = [], base

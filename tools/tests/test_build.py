@@ -1,17 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """tools/build with a made-up configure, tools/check's counting."""
 
+import contextlib
+import io
 import json
 import re
 import shutil
 import sys
+import threading
 import unittest
+from collections import Counter
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from unittest import mock
 
 from sandbox import TOOLS, Sandbox
 
 sys.path.insert(0, str(TOOLS))
-from common import cache_dir  # noqa: E402
+from common import Failure, cache_dir  # noqa: E402
 
 # What tools/deps has put into the cache of whoever runs these tests
 PYTHON = cache_dir() / "python"
@@ -44,6 +51,63 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def load_check():
+    loader = SourceFileLoader("tools_check", str(TOOLS / "check"))
+    module = module_from_spec(spec_from_loader(loader.name, loader))
+    with mock.patch.object(sys, "dont_write_bytecode", True):
+        loader.exec_module(module)
+    return module
+
+
+class Stages(unittest.TestCase):
+    """The parts of a check, some beside others."""
+
+    def setUp(self):
+        self.check = load_check()
+
+    def test_every_part_has_its_place(self):
+        parts = [name for name in vars(self.check) if name.startswith("part_")]
+        self.assertEqual(sorted(part.__name__ for part in self.check.PARTS), sorted(parts))
+
+    def test_two_lists_are_worked_off_side_by_side_each_in_its_order(self):
+        done, both = [], threading.Barrier(2)
+
+        def run(part):
+            both.wait(60)   # breaks if one waits for the end of the other
+            done.append(part)
+            return Counter(passed=1)
+        counts = self.check.run_stage((["a1", "a2"], ["b1", "b2"]), run)
+        self.assertEqual(counts, Counter(passed=4))
+        for lane in "a", "b":
+            self.assertEqual([part for part in done if part[0] == lane],
+                             [f"{lane}1", f"{lane}2"])
+
+    def test_a_stage_ends_when_both_lists_are_done(self):
+        first, done = threading.Event(), []
+
+        def run(part):
+            if part == "slow":
+                first.wait(60)
+                threading.Event().wait(0.1)
+            done.append(part)
+            first.set()
+            return Counter(passed=1)
+        self.check.run_stage((["quick"], ["slow"]), run)
+        self.assertEqual(done, ["quick", "slow"])
+
+    def test_an_exception_in_either_list_is_no_pass(self):
+        def broken():
+            raise ValueError
+
+        def run(part):
+            return part() or Counter(passed=1)
+        with contextlib.redirect_stderr(io.StringIO()):
+            with self.assertRaisesRegex(Failure, "broken or what follows it"):
+                self.check.run_stage(([], [broken]), run)
+            with self.assertRaises(ValueError):
+                self.check.run_stage(([broken], []), run)
 
 
 class Build(Sandbox):

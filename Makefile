@@ -17,7 +17,7 @@ demo-arm: python ## the same for arm-nvme-s1, on an emulated Arm machine
 check: python ## run every test
 	@tools/check
 
-check-slow: python ## run the scenarios that take minutes (hotplug, 50 times)
+check-slow: python ## run the scenarios that take minutes (hotplug, 50 times; a guest of the guest)
 	@tools/deps
 	@tools/build
 	@tools/build-cross > /dev/null

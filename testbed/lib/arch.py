@@ -81,7 +81,7 @@ def _arm_l0(scenario):
 def _arm_qut(scenario):
     more = scenario["qut"]["machine"]
     command = ["-M", "virt,accel=kvm,gic-version=3" + ("," + more if more else ""),
-               "-cpu", "host", "-m", "256M",
+               "-cpu", "host", "-m", "768M" if "vm" in scenario["l2"]["program"] else "256M",
                # ACPI, because the RMR node for MSIs has no device-tree form
                "-bios", "/firmware/QEMU_EFI.fd", "-device", "virtio-rng-device"]
     return command + smmu_of_bus(scenario, "pcie.0", 0)

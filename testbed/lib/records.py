@@ -75,6 +75,8 @@ def stream_id(host):
     return int(bus, 16) << 8 | int(slot, 16) << 3 | int(function)
 
 
+# Where L3 has its memory, which its devices reach by these addresses
+L3_MEMORY = range(0x40000000, 0x48000000)
 # Where the virt machine has GITS_TRANSLATER
 ITS_DOORBELL = 0x08090040
 
@@ -96,11 +98,14 @@ def read_l0_trace(path, since):
              "smmuv3_record_event": "faults"}
 
     def add_smmuv3(text):
-        sid, translated, stage = (int(re.search(key + "=(?:0x)?([0-9a-f]+)", text)[1], 16)
-                                  for key in ("sid", "translated", "stage"))
+        sid, iova, translated, stage = (
+            int(re.search(key + "=(?:0x)?([0-9a-f]+)", text)[1], 16)
+            for key in ("sid", "iova", "translated", "stage"))
         # On the way to a doorbell of the ITS, the stages are those of the MSI
         add(sid, "interrupts" if translated >> 12 == ITS_DOORBELL >> 12
             else "two_stage" if stage == 3 else "one_stage")
+        if stage == 3 and iova in L3_MEMORY:
+            add(sid, "l3_memory")
 
     def add_ats(event, text):
         fields = dict(FIELD.findall(text))

@@ -52,7 +52,8 @@ WORDS = {
     "dma": (ADDRESS, ()), "fault": (ADDRESS, ()), "pasid": (f"{ADDRESS}|{NUMBER}", ()),
     "ats": (f"{ADDRESS}|{NUMBER}", ()),
     "peer": (None, ()), "sva": (f"{ADDRESS}:{NUMBER}(:invalid|:swallow)?", ()), "testpmd": (None, ("testpmd",)),
-    "container": (None, ()), "nvme": (None, ()), "badcommand": (None, ()),
+    "container": (None, ()), "nvme": (None, ()), "vm": (None, ()),
+    "interrupts": (None, ()), "badcommand": (None, ()),
 }
 
 
@@ -96,6 +97,7 @@ def _check_program(scenario, need):
              verb if wanted is None else "%s:%s" % (verb, wanted))
         need(verb not in stock.PROGRAMS or scenario["l2"]["kernel"],
              "l2.program: '%s' needs a kernel of Debian, l2.kernel", verb)
+        need(verb != "vm" or scenario["arch"] == "arm64", "l2.program: '%s' needs arm64", verb)
         syncs.update(place.format(argument) for place in places)
     for sync in scenario["on"]:
         need(sync in syncs, "on.%s: l2.program never waits there", sync)

@@ -105,7 +105,10 @@ def contract_kept(record, scenario):
 @check
 def l2_hash(record, scenario):
     """What L2 read by DMA is what the disk holds: by hash and by block."""
-    reads = _l2(record, "read")
+    return _hash(record, scenario, "L2", _l2(record, "read"))
+
+
+def _hash(record, scenario, level, reads):
     serials = sorted(record["disks"])
     wanted_disks = scenario["devices"].count("nvme")
     if not wanted_disks or len(serials) != wanted_disks:
@@ -114,14 +117,14 @@ def l2_hash(record, scenario):
         wanted = record["disks"][serial]["sha256"]
         mine = [r for r in reads if r.get("f_disk") == serial]
         if not mine:
-            return False, "L2 read nothing from %s" % serial
+            return False, "%s read nothing from %s" % (level, serial)
         for entry in mine:
             got = entry.get("f_sha256", "")
             if wanted == disks.EMPTY_SHA256 or got == disks.EMPTY_SHA256:
                 return False, "%s: the hash is that of no data" % serial
             if got != wanted:
-                return False, "%s: L2 read %s (%s), L0 has %s" % (
-                    serial, got[:16] or "nothing", entry["text"].partition(" sha256=")[2][65:],
+                return False, "%s: %s read %s (%s), L0 has %s" % (
+                    serial, level, got[:16] or "nothing", entry["text"].partition(" sha256=")[2][65:],
                     wanted[:16])
             if entry.get("f_bad") != "0" or entry.get("f_blocks") != str(disks.DATA_BLOCKS):
                 return False, "%s: %s" % (serial, entry["text"])
@@ -133,13 +136,16 @@ def l2_hash(record, scenario):
 @check
 def l2_write(record, scenario):
     """What L2 wrote by DMA is in L0's image."""
-    if _l2(record, "write-error"):
-        return False, "L2: " + _l2(record, "write-error")[0]["text"]
-    writes = _l2(record, "write")
+    return _written(record, scenario, "L2", _l2(record, "write"), _l2(record, "write-error"))
+
+
+def _written(record, scenario, level, writes, errors):
+    if errors:
+        return False, "%s: %s" % (level, errors[0]["text"])
     wanted = scenario["devices"].count("nvme")
     if not wanted or len({w.get("f_disk") for w in writes}) != wanted:
-        return False, "L2 wrote to %d of %d disks" % (
-            len({w.get("f_disk") for w in writes}), wanted)
+        return False, "%s wrote to %d of %d disks" % (
+            level, len({w.get("f_disk") for w in writes}), wanted)
     for entry in writes:
         disk = record["disks"].get(entry["f_disk"], {"slots": []})
         if int(entry["f_slot"]) not in disk["slots"]:
@@ -514,6 +520,44 @@ def l2_user_driver(record, _scenario):
     entry = results[-1]
     return (int(entry.get("f_commands") or 0) > 1
             and entry.get("f_commands") == entry.get("f_interrupts")), entry["text"]
+
+
+@check
+def l3_driver(record, _scenario):
+    """A guest of L2's drove the disk by its kernel's own driver, which had interrupts;
+    L2's VFIO had as many at least."""
+    ends = _l2(record, "vm")
+    if not ends:
+        return False, "L2 did not get to the end of its guest"
+    boots, given = _l2(record, "l3-boot"), _l2(record, "l3-sync")
+    taken = sum(int(entry["f_msix"]) for entry in _l2(record, "l3-interrupts"))
+    passed = int(given[-1]["f_eventfds"]) if given else 0
+    finished = [entry.get("f_status") for entry in _l2(record, "l3-end")] == ["0"]
+    return (len(boots) == 1 and finished and ends[-1]["f_status"] == "0" and
+            passed >= taken > 1), "%s; %d interrupts in L3, %d of VFIO; %s" % (
+                boots[0]["text"] if boots else "L3 did not boot", taken, passed,
+                ends[-1]["text"])
+
+
+@check
+def l3_hash(record, scenario):
+    """What L3 read by DMA is what the disk holds."""
+    return _hash(record, scenario, "L3", _l2(record, "l3-read"))
+
+
+@check
+def l3_write(record, scenario):
+    """What L3 wrote by DMA is in L0's image."""
+    return _written(record, scenario, "L3", _l2(record, "l3-write"),
+                    _l2(record, "l3-write-error"))
+
+
+@check
+def l0_l3_memory(record, _scenario):
+    """L0 translated addresses that are those of L3's memory through both stages: L2's
+    own driver uses others."""
+    return _every(_per_stream(record, "l3_memory"),
+                  "two-stage translations of L3's memory by stream")
 
 
 @check

@@ -73,6 +73,8 @@ ARM_TRACE = """\
 1@100.5:smmuv3_translate_success smmuv3-iommu-memory-region-0-0 sid=0x100 iova=0x1 translated=0x44000000 perm=0x3 stage=3
 1@101.5:smmuv3_translate_success smmuv3-iommu-memory-region-0-0 sid=0x100 iova=0x8000000 translated=0x8090000 perm=0x2 stage=3
 1@101.6:smmuv3_translate_success smmuv3-iommu-memory-region-0-0 sid=0x100 iova=0x2000 translated=0x44000000 perm=0x3 stage=3
+1@101.6:smmuv3_translate_success smmuv3-iommu-memory-region-0-0 sid=0x100 iova=0x47fff000 translated=0x44000000 perm=0x3 stage=3
+1@101.6:smmuv3_translate_success smmuv3-iommu-memory-region-0-0 sid=0x100 iova=0x48000000 translated=0x44000000 perm=0x3 stage=3
 1@101.7:smmuv3_translate_success smmuv3-iommu-memory-region-0-0 sid=0x108 iova=0x2000 translated=0x44000000 perm=0x3 stage=2
 1@101.8:smmuv3_record_event F_TRANSLATION sid=0x100
 """
@@ -144,7 +146,8 @@ class ArmVerdict(unittest.TestCase):
             file.write(ARM_TRACE)
             file.flush()
             found = records.read_l0_trace(file.name, 101)
-        self.assertEqual(found, {"0x100": {"interrupts": 1, "two_stage": 1, "faults": 1},
+        self.assertEqual(found, {"0x100": {"interrupts": 1, "two_stage": 3, "faults": 1,
+                                           "l3_memory": 1},
                                  "0x108": {"one_stage": 1}})
 
     def test_picture_names_the_viommu(self):
@@ -409,6 +412,29 @@ class Verdict(unittest.TestCase):
             self.assertEqual(verdict.CHECKS["l2_user_driver"](record, make_scenario())[0],
                              holds, text)
 
+    def test_a_guest_of_l2_that_did_something_else_fails(self):
+        good = ["l3-boot kernel=7.3.4", "l3-read disk=disk0 sha256=%s blocks=1024 bad=0" % HASH,
+                "l3-write disk=disk0 slot=0", "l3-interrupts disk=disk0 msix=9",
+                "l3-sync name=l3 eventfds=9", "l3-end status=0", "vm pci=x status=0 said="]
+        for number, other, failing in (
+                (0, "l3-write disk=disk0 slot=0", {"l3_driver"}),
+                (1, "l3-read disk=disk0 sha256=%s blocks=1024 bad=1" % HASH, {"l3_hash"}),
+                (1, "read disk=disk0 sha256=%s blocks=1024 bad=0" % HASH, {"l3_hash"}),
+                (2, "l3-write disk=disk0 slot=3", {"l3_write"}),
+                (2, "l3-write-error disk=disk0 slot=0", {"l3_write"}),
+                (3, "l3-interrupts disk=disk0 msix=0", {"l3_driver"}),
+                (4, "l3-sync name=l3 eventfds=8", {"l3_driver"}),
+                (5, "l3-end status=1", {"l3_driver"}), (6, "end status=0", {"l3_driver"}),
+                (6, "vm pci=x status=1 said=", {"l3_driver"}), (0, good[0], set())):
+            record = good_record()
+            record["l0"]["0x100"]["l3_memory"] = 5
+            for line in good[:number] + [other] + good[number + 1:]:
+                record["report"]["l2"].append(records.parse_report("9.8 l2 3.8 " + line))
+            result = verdict.judge(record, make_scenario(
+                checks=["l3_driver", "l3_hash", "l3_write", "l0_l3_memory"]))
+            found = {c["name"] for c in result["checks"] if not c["holds"]}
+            self.assertEqual(found, failing, other)
+
     def test_a_device_that_the_guest_gave_to_a_program_was_not_refused(self):
         said = "vfio-pci_0000:01:00.0:_1:1_mapping"
         for text, holds in (("refused step=iommu error=22 said=" + said, True),
@@ -631,7 +657,7 @@ class Files(unittest.TestCase):
         self.program("read", "domain:identity", "replug", "replug:3", "pasid:0x64", "dma:0xd0")
         for bad in ("reed", "read:1", "read:", "domain", "domain:dma", "domain:", "replug:0",
                     "replug:", "replug:x", "reboot", "kexec:sm", "dma:12", "sync", "sync:a b",
-                    "read,write", "", 3):
+                    "read,write", "vm", "", 3):
             with self.assertRaisesRegex(scenario.ScenarioError, "l2.program"):
                 self.program("read", bad)
 

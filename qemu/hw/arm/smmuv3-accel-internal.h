@@ -39,6 +39,7 @@ typedef struct SMMUv3AccelFeatures {
     int cd2l;           /* IDR0.CD2L */
     int asid16;         /* IDR0.ASID16 */
     int bbml;           /* IDR3.BBML */
+    int vax;            /* IDR5.VAX */
     int cmdqv;          /* command queues that the guest may own; 0: no CMDQV */
 } SMMUv3AccelFeatures;
 

@@ -24,6 +24,7 @@ static void smmuv3_accel_query_capabilities(ViommuCapabilityList **list,
         { "ats", f->ats },
         { "asid16", f->asid16 },
         { "bbml", f->bbml },
+        { "vax", f->vax },
         { "cmdqv", f->cmdqv },
     };
 
@@ -48,6 +49,7 @@ static void smmuv3_accel_query_host(ViommuDevice *device,
         .cd2l = FIELD_EX32(idr[0], IDR0, CD2L),
         .asid16 = FIELD_EX32(idr[0], IDR0, ASID16),
         .bbml = FIELD_EX32(idr[3], IDR3, BBML),
+        .vax = FIELD_EX32(idr[5], IDR5, VAX),
         .cmdqv = smmuv3_accel_cmdqv_host_queues(st->accel, st->host.hiodi),
     };
 

@@ -30,6 +30,8 @@
 #define SMMUV3_ACCEL_SSIDSIZE_MAX   20
 /* 48 bits: what the emulated SMMU and 4-level stage-2 tables can do */
 #define SMMUV3_ACCEL_OAS_MAX        5
+/* 52 bits: more take tables (D128) that the kernel does not report */
+#define SMMUV3_ACCEL_VAX_MAX        1
 
 const uint8_t smmuv3_accel_oas_bits[SMMUV3_ACCEL_OAS_KNOWN + 1] = {
     32, 36, 40, 42, 44, 48, 52
@@ -82,8 +84,10 @@ static void smmuv3_accel_freeze(SMMUv3Accel *accel, HostIOMMUDevice *hiod)
     smmuv3_accel_set_auto(&f->asid16, FIELD_EX32(info->idr[0], IDR0, ASID16));
     smmuv3_accel_set_auto(&f->bbml, MIN(FIELD_EX32(info->idr[3], IDR3, BBML),
                                         2));
+    smmuv3_accel_set_auto(&f->vax, MIN(FIELD_EX32(info->idr[5], IDR5, VAX),
+                                       SMMUV3_ACCEL_VAX_MAX));
     trace_smmuv3_accel_freeze(hiod->name, f->ril, f->ats, f->oas, f->ssidsize,
-                              f->cd2l, f->asid16, f->bbml);
+                              f->cd2l, f->asid16, f->bbml, f->vax);
 }
 
 /* The end of guest memory, that which may be plugged included */
@@ -153,6 +157,7 @@ static void smmuv3_accel_machine_done(Notifier *notifier, void *data)
     smmuv3_accel_set_auto(&f->cd2l, 0);
     smmuv3_accel_set_auto(&f->asid16, 1);
     smmuv3_accel_set_auto(&f->bbml, 0);
+    smmuv3_accel_set_auto(&f->vax, 0);
 }
 
 void smmuv3_accel_init_regs(SMMUv3State *s)
@@ -174,6 +179,7 @@ void smmuv3_accel_init_regs(SMMUv3State *s)
     s->idr[3] = FIELD_DP32(s->idr[3], IDR3, RIL, f->ril);
     s->idr[3] = FIELD_DP32(s->idr[3], IDR3, BBML, f->bbml);
     s->idr[5] = FIELD_DP32(s->idr[5], IDR5, OAS, f->oas);
+    s->idr[5] = FIELD_DP32(s->idr[5], IDR5, VAX, f->vax);
 }
 
 /*
@@ -251,6 +257,7 @@ static bool smmuv3_accel_check_features(SMMUv3Accel *accel,
     int asid16 = FIELD_EX32(info->idr[0], IDR0, ASID16);
     int cd2l = FIELD_EX32(info->idr[0], IDR0, CD2L);
     int oas = smmuv3_accel_host_oas(info);
+    int vax = FIELD_EX32(info->idr[5], IDR5, VAX);
     int cmdqv = smmuv3_accel_cmdqv_host_queues(accel,
                                                HOST_IOMMU_DEVICE_IOMMUFD(hiod));
     const SMMUv3AccelCheck checks[] = {
@@ -267,6 +274,8 @@ static bool smmuv3_accel_check_features(SMMUv3Accel *accel,
           "have it there at start" },
         { "break-before-make level (IDR3.BBML)", bbml, f->bbml,
           bbml >= f->bbml, "have it there at start" },
+        { "virtual address bits (IDR5.VAX)", vax, f->vax, vax >= f->vax,
+          "have it there at start" },
         { "command queues for guests (CMDQV, without an erratum)", cmdqv,
           f->cmdqv, cmdqv >= f->cmdqv, "use cmdqv=off" },
     };
@@ -434,7 +443,7 @@ static bool smmuv3_accel_check_props(SMMUv3State *s, SMMUv3AccelFeatures *f,
     f->ssidsize = (int)s->ssidsize - SSID_SIZE_MODE_0;
     f->ril = smmuv3_accel_on_off(s->ril);
     f->ats = smmuv3_accel_on_off(s->ats);
-    f->cd2l = f->asid16 = f->bbml = SMMUV3_ACCEL_AUTO;
+    f->cd2l = f->asid16 = f->bbml = f->vax = SMMUV3_ACCEL_AUTO;
     f->cmdqv = smmuv3_accel_on_off(s->cmdqv);
 
     early = bus ? pci_viommu_find_early(bus, smmuv3_accel_is_early) : NULL;

@@ -164,6 +164,8 @@ static void test_capabilities(void)
     g_assert_cmpint(viommu_capability(info, "cd2l"), ==, 0);
     g_assert_cmpint(viommu_capability(device, "cd2l"), ==, 1);
     g_assert_cmpint(viommu_capability(device, "bbml"), ==, 2);
+    g_assert_cmpint(viommu_capability(info, "vax"), ==, 0);
+    g_assert_cmpint(viommu_capability(device, "vax"), ==, 0);
     qobject_unref(info);
     fakehost_free(t.host);
 }

@@ -46,6 +46,9 @@ static const Case cases[] = {
     { "oas_refused", { .idr5 = 5 ^ 3 },
       .error = { "OAS) 42", "needs 44", "lower oas=" } },
     { "oas-just_accepted", { .idr5 = 5 ^ 4 } },
+    /* Nobody has told the guest of them */
+    { "oas-52_accepted", { .idr5 = 5 ^ 6 } },
+    { "vax_accepted", { .idr5 = 1u << 10 } },
     /* It is not used then */
     { "ats_accepted", { .idr0 = HOST_IDR0_ATS } },
     { "ats-not-needed_accepted", { .idr0 = HOST_IDR0_ATS,
@@ -142,7 +145,7 @@ static void test_realize(const void *data)
 typedef struct Told {
     const char *name;
     Smmuv3AccelSetup setup;
-    unsigned ril, ats, oas, ssidsize, cd2l;
+    unsigned ril, ats, oas, ssidsize, cd2l, vax;
 } Told;
 
 static const Told told[] = {
@@ -153,6 +156,12 @@ static const Told told[] = {
       16, 1 },
     { "auto-oas_as-host", { .cold = 1, .idr5 = 5 ^ 4 }, 1, 1, 4, 16, 1 },
     { "auto-oas-52_capped", { .cold = 1, .idr5 = 5 ^ 6 }, 1, 1, 5, 16, 1 },
+    { "auto-vax_as-host", { .cold = 1, .idr5 = 1u << 10 }, 1, 1, 5, 16, 1, 1 },
+    /* 56 bits take other tables */
+    { "auto-vax-56_capped", { .cold = 1, .idr5 = 2u << 10 }, 1, 1, 5, 16, 1,
+      1 },
+    { "auto-all-52_as-far-as-known", { .cold = 1, .idr5 = (5 ^ 6) | 1u << 10 },
+      1, 1, 5, 16, 1, 1 },
     { "auto-no-ssids_as-host",
       { .cold = 1, .idr1 = HOST_IDR1_SSIDSIZE(16) }, 1, 1, 5, 0, 0 },
     { "auto-no-cd2l_as-host", { .cold = 1, .idr0 = HOST_IDR0_CD2L }, 1, 1, 5,
@@ -172,7 +181,7 @@ static void test_told(const void *data)
     const Told *c = data;
     Smmuv3AccelTest t;
     Smmuv3Guest *g = &t.guest;
-    uint32_t idr0, idr3;
+    uint32_t idr0, idr3, idr5;
 
     if (!smmuv3_accel_start(&t, &c->setup)) {
         return;
@@ -185,7 +194,11 @@ static void test_told(const void *data)
     g_assert_cmpuint(idr3 >> 10 & 1, ==, c->ril);
     g_assert_cmpuint(smmuv3_guest_readl(g, SMMUV3_IDR1) >> 6 & 0x1f, ==,
                      c->ssidsize);
-    g_assert_cmpuint(smmuv3_guest_readl(g, SMMUV3_IDR5) & 7, ==, c->oas);
+    idr5 = smmuv3_guest_readl(g, SMMUV3_IDR5);
+    g_assert_cmpuint(idr5 & 7, ==, c->oas);
+    g_assert_cmpuint(idr5 >> 10 & 3, ==, c->vax);
+    /* All granules that guests choose from */
+    g_assert_cmphex(idr5 >> 4 & 7, ==, 7);
     /* A reset does not change it, nor does the device going */
     if (c->setup.cold) {
         fakehost_unplug(t.host, 0);
@@ -194,6 +207,7 @@ static void test_told(const void *data)
     fakehost_reset(t.host);
     g_assert_cmphex(smmuv3_guest_readl(g, SMMUV3_IDR0), ==, idr0);
     g_assert_cmphex(smmuv3_guest_readl(g, SMMUV3_IDR3), ==, idr3);
+    g_assert_cmphex(smmuv3_guest_readl(g, SMMUV3_IDR5), ==, idr5);
     fakehost_free(t.host);
 }
 
@@ -240,17 +254,18 @@ static const char two_hosts[] =
     "device dev1 iommu=iommu1\n"
     "device dev2 iommu=iommu0\n";
 
-static char *describe_two(uint32_t idr0_of_second, uint32_t idr3_of_second)
+static char *describe_two(uint32_t idr5_of_first, uint32_t idr0_of_second,
+                          uint32_t idr3_of_second)
 {
     return g_strdup_printf(two_hosts, HOST_IDR0, HOST_IDR1, HOST_IDR3,
-                           HOST_IDR5, idr0_of_second, HOST_IDR1,
+                           idr5_of_first, idr0_of_second, HOST_IDR1,
                            idr3_of_second, HOST_IDR5);
 }
 
 /* Devices of two host SMMUs cannot be behind one: their TLBs are two */
 static void test_two_host_smmus(void)
 {
-    g_autofree char *host = describe_two(HOST_IDR0, HOST_IDR3);
+    g_autofree char *host = describe_two(HOST_IDR5, HOST_IDR0, HOST_IDR3);
     Smmuv3AccelSetup setup = { .host = host, .cold = 1, .ports = 3 };
     g_autofree char *error = NULL;
     Smmuv3AccelTest t;
@@ -280,6 +295,7 @@ static void test_two_host_smmus(void)
 static const struct Frozen {
     const char *name;
     uint32_t idr0, idr3;        /* of the second host, XOR HOST_IDRn */
+    uint32_t idr5;              /* of the first host, likewise */
     const char *props;
     const char *error;          /* NULL: accepted */
 } frozen[] = {
@@ -289,13 +305,17 @@ static const struct Frozen {
                "needs 1: have it there at start" },
     { "cd2l-no-ssids_accepted", .idr0 = HOST_IDR0_CD2L,
       .props = "ssidsize=0" },
+    { "vax_refused", .idr5 = 1u << 10,
+      .error = "virtual address bits (IDR5.VAX) 0, arm-smmuv3 with accel=on "
+               "needs 1: have it there at start" },
 };
 
 /* What the first device decided holds for all that follow */
 static void test_frozen(const void *data)
 {
     const struct Frozen *c = data;
-    g_autofree char *host = describe_two(HOST_IDR0 ^ c->idr0,
+    g_autofree char *host = describe_two(HOST_IDR5 ^ c->idr5,
+                                         HOST_IDR0 ^ c->idr0,
                                          HOST_IDR3 ^ c->idr3);
     Smmuv3AccelSetup setup = {
         .host = host, .cold = 1, .ports = 3, .smmu_props = c->props,

@@ -116,6 +116,13 @@ def read_l0_trace(path, since):
                 what += " pasid " + fields["ssid"]
             add(int(fields["sid"], 16), what)
 
+    def add_tables(text):
+        # The first one of a CD, which Linux uses alone
+        match = re.match(r"TT\[0\]:tsz:(\d+) ttb:\S+ granule_sz:(\d+)", text)
+        if match:
+            add_to("stage1", "%d bits, granule %d" % (
+                64 - int(match[1]), 1 << int(match[2])), 1)
+
     def add_substream(text):
         sid, pasid, stage = (int(re.search(r"\b%s=(?:0x)?([0-9a-f]+)" % key, text)[1], 16)
                              for key in ("sid", "ssid", "stage"))
@@ -147,6 +154,8 @@ def read_l0_trace(path, since):
                     add_smmuv3(match[3])
                 elif match[2] in ("smmuv3_ats_translate", "smmuv3_cmdq_atc_inv"):
                     add_ats(match[2], match[3])
+                elif match[2] == "smmuv3_decode_cd_tt":
+                    add_tables(match[3])
                 elif match[2] == "smmuv3_translate_substream":
                     add_substream(match[3])
                 elif match[2] in names:

@@ -64,6 +64,25 @@ def l2_kernel(record, scenario):
 
 
 @check
+def l2_pages(record, scenario):
+    """L2's kernel has pages of the size that the scenario is about, and where limits.lva
+    says so virtual addresses of 52 bits."""
+    boots = _l2(record, "boot")
+    wanted = str(_limit(scenario, "page", 4096)), str(_limit(scenario, "lva", 0))
+    found = {(entry.get("f_page"), entry.get("f_lva")) for entry in boots}
+    return found == {wanted}, ", ".join(
+        "pages of %s bytes%s" % (page, ", virtual addresses of 52 bits" * (lva == "1"))
+        for page, lva in sorted(found, key=str)) or "L2 never booted"
+
+
+@check
+def l0_tables(record, scenario):
+    """The stage-1 tables that L0 walked for L2 were of that shape, and of no other."""
+    found, wanted = sorted(record["l0"].get("stage1", {})), _limit(scenario, "tables", "")
+    return found == [wanted], "stage-1 tables: %s" % ("; ".join(found) or "none")
+
+
+@check
 def qut_exit(record, _scenario):
     """The QEMU under test ended by itself, with status 0."""
     status = record["qut_status"]

@@ -76,6 +76,9 @@ ARM_TRACE = """\
 1@101.6:smmuv3_translate_success smmuv3-iommu-memory-region-0-0 sid=0x100 iova=0x47fff000 translated=0x44000000 perm=0x3 stage=3
 1@101.6:smmuv3_translate_success smmuv3-iommu-memory-region-0-0 sid=0x100 iova=0x48000000 translated=0x44000000 perm=0x3 stage=3
 1@101.7:smmuv3_translate_success smmuv3-iommu-memory-region-0-0 sid=0x108 iova=0x2000 translated=0x44000000 perm=0x3 stage=2
+1@100.9:smmuv3_decode_cd_tt TT[0]:tsz:25 ttb:0x44000000 granule_sz:12 had:0
+1@101.7:smmuv3_decode_cd_tt TT[0]:tsz:16 ttb:0x44000000 granule_sz:16 had:0
+1@101.7:smmuv3_decode_cd_tt TT[1]:tsz:20 ttb:0x44000000 granule_sz:12 had:0
 1@101.8:smmuv3_record_event F_TRANSLATION sid=0x100
 """
 
@@ -148,7 +151,8 @@ class ArmVerdict(unittest.TestCase):
             found = records.read_l0_trace(file.name, 101)
         self.assertEqual(found, {"0x100": {"interrupts": 1, "two_stage": 3, "faults": 1,
                                            "l3_memory": 1},
-                                 "0x108": {"one_stage": 1}})
+                                 "0x108": {"one_stage": 1},
+                                 "stage1": {"48 bits, granule 65536": 1}})
 
     def test_picture_names_the_viommu(self):
         text = "\n".join(picture.render(arm_record()))
@@ -239,6 +243,24 @@ class Verdict(unittest.TestCase):
                 good_record(), make_scenario(limits={"kernel": wanted}))
             self.assertEqual(found, holds)
             self.assertIn("6.1.0-50-amd64", evidence)
+
+    def test_pages_and_tables_of_another_size_fail(self):
+        tables = "48 bits, granule 65536"
+        limits = {"page": 65536, "lva": 1, "tables": tables}
+        for boot, found, failing in (
+                ("page=65536 lva=1", [tables], set()),
+                ("page=4096 lva=1", [tables], {"l2_pages"}),
+                ("page=65536 lva=0", [tables], {"l2_pages"}),
+                ("page= lva=", [], {"l2_pages", "l0_tables"}),
+                ("page=65536 lva=1", ["48 bits, granule 4096"], {"l0_tables"}),
+                ("page=65536 lva=1", [tables, "52 bits, granule 65536"], {"l0_tables"})):
+            record = arm_record()
+            record["report"]["l2"] = [records.parse_report("9.1 l2 0.5 boot kernel=7.3.4 " + boot)]
+            record["l0"]["stage1"] = {name: 1 for name in found}
+            result = verdict.judge(record, make_scenario(
+                checks=["l2_pages", "l0_tables"], limits=limits))
+            self.assertEqual({c["name"] for c in result["checks"] if not c["holds"]}, failing,
+                             (boot, found))
 
     def test_an_empty_record_holds_nothing(self):
         record = {**good_record(), "report": records.read_report([]), "devices": [],
@@ -642,6 +664,7 @@ class Files(unittest.TestCase):
         for bad in ('description = "x"\nchecks = ["no_such_check"]\n',
                     'description = "x"\nchecks = ["qut_exit"]\nno_such_key = 1\n',
                     'description = "x"\nchecks = ["qut_exit"]\nl2.kernel = "6.1"\n',
+                    'description = "x"\nchecks = ["qut_exit"]\nl2.kernel = "64k"\n',
                     'description = "x"\nchecks = ["qut_exit"]\nl2.program = ["testpmd"]\n',
                     'description = "x"\nchecks = ["qut_exit"]\nl0.places = ["pxb"]\n',
                     'description = "x"\nchecks = ["qut_exit"]\nl2.xen = "iommu=on"\n',

@@ -448,6 +448,7 @@ static void vtd_accel_replace(VTDAccelHwpt *hwpt)
     hwpt->stale = true;
     QLIST_FOREACH_SAFE(b, &hwpt->bindings, next, next) {
         if (!fresh && !err) {
+            vtd_accel_spend(vtd_accel_work(b), VTD_ACCEL_IOCTL_WORK);
             fresh = ops->alloc(&hwpt->key, b->host.dev->hiodi->devid, &ret,
                                &err);
         }

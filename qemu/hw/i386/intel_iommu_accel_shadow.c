@@ -445,10 +445,13 @@ static bool vtd_accel_shadow_run(VTDAccelShadowTable *t, VTDAccelShadow *shadow)
     return true;
 }
 
-/* Have the range from @start to @last updated */
-static void vtd_accel_shadow_update(VTDAccelShadowTable *t,
-                                    VTDAccelShadow *shadow, uint64_t start,
-                                    uint64_t last)
+/*
+ * Begin to update the range from @start to @last, or add it to what is being
+ * updated.  False if there is nothing to do.
+ */
+static bool vtd_accel_shadow_begin(VTDAccelShadowTable *t,
+                                   VTDAccelShadow *shadow, uint64_t start,
+                                   uint64_t last)
 {
     unsigned int bits = VTD_PAGE_SHIFT +
                         shadow->hwpt.key.levels * VTD_LEVEL_BITS;
@@ -457,7 +460,7 @@ static void vtd_accel_shadow_update(VTDAccelShadowTable *t,
 
     if (start > limit || shadow->failure) {
         t->s->accel->legacy->unfinished |= !!shadow->failure;
-        return;
+        return false;
     }
     last = MIN(last, limit);
 
@@ -481,7 +484,17 @@ static void vtd_accel_shadow_update(VTDAccelShadowTable *t,
     shadow->done_iova = start;
     shadow->work_left = VTD_ACCEL_PAGE_WORK *
                         (t->limit / VTD_PAGE_SIZE + VTD_ACCEL_PAGES_MIN);
-    vtd_accel_shadow_run(t, shadow);
+    return true;
+}
+
+/* Have the range from @start to @last updated */
+static void vtd_accel_shadow_update(VTDAccelShadowTable *t,
+                                    VTDAccelShadow *shadow, uint64_t start,
+                                    uint64_t last)
+{
+    if (vtd_accel_shadow_begin(t, shadow, start, last)) {
+        vtd_accel_shadow_run(t, shadow);
+    }
 }
 
 void vtd_accel_shadow_invalidate(VTDAccelShadowTable *t, int domain_id,
@@ -498,12 +511,105 @@ void vtd_accel_shadow_invalidate(VTDAccelShadowTable *t, int domain_id,
     }
 }
 
+/*
+ * Memory that goes
+ */
+
+static bool vtd_accel_mapping_is_gone(const VTDAccelShadow *shadow,
+                                      const VTDAccelMapping *m)
+{
+    uint64_t last = m->gpa + (m->node.last - m->node.start);
+
+    for (unsigned int i = 0; i < shadow->num_gone; i++) {
+        if (m->gpa <= shadow->gone_last[i] && shadow->gone_first[i] <= last) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Unmap what has gone.  An update brings back what is left of it, if any. */
+static void vtd_accel_shadow_lose_mapping(VTDAccelShadowTable *t,
+                                          VTDAccelShadow *shadow,
+                                          VTDAccelMapping *m)
+{
+    VTDAccelUpdate u = { .t = t, .shadow = shadow };
+    uint64_t start = m->node.start, last = m->node.last;
+
+    vtd_accel_mapping_forget(t, shadow, m);
+    if (vtd_accel_shadow_begin(t, shadow, start, last)) {
+        vtd_accel_shadow_unmap(&u, start, last);
+    }
+}
+
+/* Go on to look for what has gone.  False if it is time for the main loop. */
+static bool vtd_accel_shadow_check(VTDAccelShadowTable *t,
+                                   VTDAccelShadow *shadow)
+{
+    VTDAccelWork *work = &t->s->accel->work;
+    VTDAccelMapping *m;
+
+    while ((m = vtd_accel_mapping_find(shadow, shadow->check_iova,
+                                       UINT64_MAX))) {
+        if (vtd_accel_must_yield(work)) {
+            return false;
+        }
+        vtd_accel_spend(work, 1);
+        shadow->check_iova = m->node.last + 1;
+        if (vtd_accel_mapping_is_gone(shadow, m)) {
+            vtd_accel_shadow_lose_mapping(t, shadow, m);
+        }
+        if (shadow->failure) {
+            /* Its users leave it: a fresh copy takes its place */
+            break;
+        }
+    }
+    shadow->num_gone = 0;
+    return true;
+}
+
+/* Of more ranges than there is room for, the last one grows */
+static void vtd_accel_shadow_add_gone(VTDAccelShadow *shadow, uint64_t gpa,
+                                      uint64_t last)
+{
+    unsigned int i = MIN(shadow->num_gone, VTD_ACCEL_SHADOW_GONE_MAX - 1);
+    bool grows = i < shadow->num_gone;
+
+    shadow->gone_first[i] = grows ? MIN(shadow->gone_first[i], gpa) : gpa;
+    shadow->gone_last[i] = grows ? MAX(shadow->gone_last[i], last) : last;
+    shadow->num_gone = i + 1;
+    shadow->check_iova = 0;
+}
+
+/*
+ * The guest need not say that an entry leads nowhere now: it knows.  The host
+ * would keep what was there, and a device would reach it.
+ */
+static void vtd_accel_shadow_gone(void *opaque, uint64_t gpa, uint64_t last)
+{
+    VTDAccelShadowTable *t = opaque;
+    VTDAccelShadow *shadow;
+
+    if (QLIST_EMPTY(&t->shadows)) {
+        return;
+    }
+    trace_vtd_accel_shadow_gone(gpa, last);
+    QLIST_FOREACH(shadow, &t->shadows, next) {
+        vtd_accel_shadow_add_gone(shadow, gpa, last);
+    }
+    t->s->accel->legacy->unfinished = true;
+    qemu_bh_schedule(t->s->accel->resume_bh);
+}
+
 bool vtd_accel_shadow_continue(VTDAccelShadowTable *t)
 {
     VTDAccelShadow *shadow;
 
     QLIST_FOREACH(shadow, &t->shadows, next) {
-        if (!shadow->updating) {
+        if (shadow->num_gone && !vtd_accel_shadow_check(t, shadow)) {
+            return false;
+        }
+        if (!shadow->updating || shadow->failure) {
             continue;
         }
         if (!vtd_accel_shadow_run(t, shadow)) {
@@ -673,4 +779,5 @@ void vtd_accel_shadow_table_init(VTDAccelShadowTable *t, IntelIOMMUState *s)
     QLIST_INIT(&t->dead);
     /* Memory may be mapped twice, but most of it once only */
     t->limit = ram + ram / 4;
+    vtd_accel_gone_init(&t->gone, vtd_accel_shadow_gone, t);
 }

@@ -7,7 +7,11 @@
 #ifndef HW_I386_INTEL_IOMMU_ACCEL_SHADOW_H
 #define HW_I386_INTEL_IOMMU_ACCEL_SHADOW_H
 
+#include "intel_iommu_accel_gone.h"
 #include "intel_iommu_accel_internal.h"
+
+/* Ranges of memory that a copy notes as gone; beyond, they are widened */
+#define VTD_ACCEL_SHADOW_GONE_MAX   8
 
 /* A copy of second-level tables: an IOAS and the HWPT that shows it */
 typedef struct VTDAccelShadow {
@@ -26,6 +30,12 @@ typedef struct VTDAccelShadow {
     uint64_t done_iova;     /* what is below is in line with the guest */
     uint64_t work_left;
 
+    /* Guest memory that has gone: what is mapped to it is looked for */
+    unsigned int num_gone;
+    uint64_t gone_first[VTD_ACCEL_SHADOW_GONE_MAX];
+    uint64_t gone_last[VTD_ACCEL_SHADOW_GONE_MAX];
+    uint64_t check_iova;    /* where the search goes on */
+
     QLIST_ENTRY(VTDAccelShadow) next;
 } VTDAccelShadow;
 
@@ -37,6 +47,7 @@ typedef struct VTDAccelShadowTable {
     QLIST_HEAD(, VTDAccelShadow) dead;  /* gone, what they had is to be freed */
     Error *blocker;         /* of migration, while there are shadows */
     uint64_t limit;         /* bytes that one shadow may map */
+    VTDAccelGone gone;
 } VTDAccelShadowTable;
 
 void vtd_accel_shadow_table_init(VTDAccelShadowTable *t, IntelIOMMUState *s);
@@ -61,7 +72,8 @@ void vtd_accel_shadow_invalidate(VTDAccelShadowTable *t, int domain_id,
                                  uint64_t addr, uint8_t am);
 
 /**
- * vtd_accel_shadow_continue: go on with updates that are not complete
+ * vtd_accel_shadow_continue: go on with updates that are not complete, and with
+ * unmapping guest memory that has gone
  *
  * Returns: false if that is too much for one piece.
  */

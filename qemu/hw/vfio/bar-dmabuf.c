@@ -7,7 +7,6 @@
 #include "qemu/osdep.h"
 #include <sys/ioctl.h>
 #include "qemu/main-loop.h"
-#include "qemu/range.h"
 #include "qemu/rcu.h"
 #include "exec/memory.h"
 #include "hw/pci/pci.h"
@@ -91,33 +90,7 @@ bool vfio_bar_dmabuf_find(void *vaddr, int *fd, uint64_t *start)
     return false;
 }
 
-/* Does a write set the bit @flag of the byte at @reg? */
-static bool vfio_sets_flag(uint32_t addr, uint32_t val, int len, uint32_t reg,
-                           uint8_t flag)
-{
-    return range_covers_byte(addr, len, reg) &&
-           val >> (reg - addr) * BITS_PER_BYTE & flag;
-}
-
-static bool vfio_resets_function(VFIOPCIDevice *vdev, uint32_t addr,
-                                 uint32_t val, int len)
-{
-    PCIDevice *pdev = &vdev->pdev;
-    uint32_t devctl = pdev->exp.exp_cap + PCI_EXP_DEVCTL;
-    uint8_t af;
-
-    if (!vdev->has_flr) {
-        return false;
-    }
-    af = pci_find_capability(pdev, PCI_CAP_ID_AF);
-    return (pdev->exp.exp_cap &&
-            vfio_sets_flag(addr, val, len, devctl + 1,
-                           PCI_EXP_DEVCTL_BCR_FLR >> BITS_PER_BYTE)) ||
-           (af && vfio_sets_flag(addr, val, len, af + PCI_AF_CTRL,
-                                 PCI_AF_CTRL_FLR));
-}
-
-static void vfio_bar_dmabuf_remap_all(VFIOPCIDevice *vdev)
+void vfio_bar_dmabuf_remap(VFIOPCIDevice *vdev)
 {
     int nr, i;
 
@@ -137,19 +110,11 @@ static void vfio_bar_dmabuf_remap_all(VFIOPCIDevice *vdev)
     }
 }
 
-void vfio_bar_dmabuf_remap(VFIOPCIDevice *vdev, uint32_t addr, uint32_t val,
-                           int len)
-{
-    if (vfio_resets_function(vdev, addr, val, len)) {
-        vfio_bar_dmabuf_remap_all(vdev);
-    }
-}
-
 static void vfio_bar_dmabuf_remap_bh(void *opaque)
 {
     VFIOPCIDevice *vdev = opaque;
 
-    vfio_bar_dmabuf_remap_all(vdev);
+    vfio_bar_dmabuf_remap(vdev);
     object_unref(OBJECT(vdev));
 }
 

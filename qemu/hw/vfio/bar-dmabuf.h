@@ -44,17 +44,10 @@ void vfio_bar_dmabuf_close(VFIOBAR *bar);
 bool vfio_bar_dmabuf_find(void *vaddr, int *fd, uint64_t *start);
 
 /**
- * vfio_bar_dmabuf_remap: map BARs again after a function level reset
- * @vdev: the device
- * @addr: offset in configuration space that the guest has written to
- * @val: what it has written
- * @len: length in bytes
- *
- * A reset by one of the registers that start one (PCIe 5.0, 7.5.3.4; PCI AF
- * ECN) leaves memory decode as it was, so nothing else tells.
+ * vfio_bar_dmabuf_remap: map BARs again after a function level reset, which
+ * leaves memory decode as it was, so that nothing else tells
  */
-void vfio_bar_dmabuf_remap(VFIOPCIDevice *vdev, uint32_t addr, uint32_t val,
-                           int len);
+void vfio_bar_dmabuf_remap(VFIOPCIDevice *vdev);
 
 /**
  * vfio_bar_dmabuf_reset_done: map BARs again after a reset by QEMU itself

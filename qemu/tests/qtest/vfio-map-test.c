@@ -17,7 +17,7 @@
 #include "libqos/virtio-pci.h"
 #include "standard-headers/linux/virtio_mem.h"
 #include "viommu/sweep.h"
-#include "vtd-accel-common.h"
+#include "vtd-accel-legacy.h"
 
 #define BY_ADDRESS  "IOMMU_IOAS_MAP"
 #define BY_FILE     "IOMMU_IOAS_MAP_FILE"
@@ -324,6 +324,49 @@ static void test_parts(void)
     g_assert_cmpuint(t.host->page->areas, ==, areas + 1);
     parts_stop(&p);
     fakehost_free(t.host);
+}
+
+/*
+ * A copy of a guest's tables has what is unplugged no longer than VFIO, though
+ * the guest says nothing of it.
+ */
+static void test_parts_copied(void)
+{
+    VtdAccelSetup setup = { .devices = 1, .args = VIRTIO_MEM_ARGS };
+    g_autofree char *maps = NULL;
+    VtdLegacy l = { 0 };
+    uint32_t areas;
+    Parts p;
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    parts_start(&p, l.t.host->qts);
+    parts_ask(&p, VIRTIO_MEM_REQ_PLUG, 1, 2);
+    for (unsigned i = 1; i <= 2; i++) {
+        vtd_legacy_write_entry(&l, 0x40000000 + i * BLOCK, 2,
+                               (p.addr + i * BLOCK) | LEGACY_RW |
+                               LEGACY_SUPERPAGE);
+    }
+    vtd_legacy_use_table(&l, 0, 7);
+    areas = l.t.host->page->areas;
+    vtd_legacy_enter(&l);
+    g_assert_cmpint(vtd_legacy_state(&l, 0), ==, SHADOW);
+    g_assert_cmpuint(l.t.host->page->areas, ==, areas + 2);
+
+    parts_ask(&p, VIRTIO_MEM_REQ_UNPLUG, 1, 1);
+    FAKEHOST_AWAIT(l.t.host, l.t.host->page->areas == areas);
+    maps = vtd_legacy_mappings(&l, 0);
+    g_assert_cmpstr(maps, ==, "40400000+200000>?:rw ");
+
+    /* It is what an invalidation finds, until there is another block */
+    vtd_legacy_flush(&l);
+    g_assert_cmpuint(l.t.host->page->areas, ==, areas);
+    parts_ask(&p, VIRTIO_MEM_REQ_PLUG, 1, 1);
+    vtd_legacy_flush(&l);
+    g_assert_cmpuint(l.t.host->page->areas, ==, areas + 2);
+    parts_stop(&p);
+    fakehost_free(l.t.host);
 }
 
 /* --- hosts that do not do it --- */
@@ -691,6 +734,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vfio-map/file-with-offset_by-file", test_offset);
     qtest_add_func("/vfio-map/disk_by-address", test_disk);
     qtest_add_func("/vfio-map/virtio-mem_parts", test_parts);
+    qtest_add_func("/vfio-map/virtio-mem_copied-parts", test_parts_copied);
     qtest_add_cases("/vfio-map/host", refusals, test_refusal);
     qtest_add_func("/vfio-map/sweep_all-or-none", test_sweep);
     qtest_add_data_func("/vfio-map/pam_above-stays", NULL, test_pam);

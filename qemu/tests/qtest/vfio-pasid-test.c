@@ -241,6 +241,35 @@ static void test_control(const void *data)
     fakehost_free(t.host);
 }
 
+/* A reset of the function, which the kernel does, switches PASIDs off */
+static void test_function_reset(const void *data)
+{
+    bool can = data != NULL;
+    unsigned devctl, pos;
+    VtdAccelTest t;
+
+    if (!start(&t, PASIDS_20, 0, can ? "pasid-bits=20" :
+               "pasid-bits=20 reset=0", "")) {
+        return;
+    }
+    plug(&t, 0);
+    pos = find_pasid_cap(&t, 0) + PCI_PASID_CTRL;
+    devctl = fakehost_find_cap(t.host, fakehost_sid(0), PCI_CAP_ID_EXP) +
+             PCI_EXP_DEVCTL;
+    cfg_writew(&t, 0, pos, PCI_PASID_CTRL_ENABLE);
+    cfg_writew(&t, 0, devctl, PCI_EXP_DEVCTL_RELAX_EN);
+    cfg_writew(&t, 0, devctl + PCI_EXP_DEVSTA - PCI_EXP_DEVCTL,
+               PCI_EXP_DEVCTL_BCR_FLR);
+    g_assert_cmphex(cfg_readw(&t, 0, pos), ==, PCI_PASID_CTRL_ENABLE);
+    cfg_writew(&t, 0, devctl, PCI_EXP_DEVCTL_BCR_FLR);
+    g_assert_cmphex(cfg_readw(&t, 0, pos), ==,
+                    can ? 0 : PCI_PASID_CTRL_ENABLE);
+    /* It can be switched on again */
+    cfg_writew(&t, 0, pos, PCI_PASID_CTRL_ENABLE);
+    g_assert_cmphex(cfg_readw(&t, 0, pos), ==, PCI_PASID_CTRL_ENABLE);
+    fakehost_free(t.host);
+}
+
 /* --- who shares a HWPT with whom --- */
 
 static void expect_parents(VtdAccelTest *t, unsigned hwpts)
@@ -349,6 +378,10 @@ int main(int argc, char **argv)
                         test_control);
     qtest_add_data_func("/vfio-pasid/control/permissions_emulated", "all",
                         test_control);
+    qtest_add_data_func("/vfio-pasid/control/function-reset_off", "reset",
+                        test_function_reset);
+    qtest_add_data_func("/vfio-pasid/control/no-function-reset_stays", NULL,
+                        test_function_reset);
     qtest_add_data_func("/vfio-pasid/hwpt/with-then-without_shared",
                         GUINT_TO_POINTER(0), test_mixed_shared);
     qtest_add_data_func("/vfio-pasid/hwpt/without-then-with_shared",

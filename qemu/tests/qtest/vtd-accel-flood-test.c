@@ -14,6 +14,7 @@
 #include "qemu/cutils.h"
 #include "qemu/memfd.h"
 #include "qemu/thread.h"
+#include "hw/i386/intel_iommu_accel_work.h"
 #include "hw/i386/intel_iommu_internal.h"
 #include "vtd-accel-common.h"
 
@@ -31,6 +32,8 @@
 #define ROUNDS          4
 /* A leak of 16 bytes for each descriptor would come to more than this */
 #define MEMORY_KIB      768
+/* HWPTs that are made anew: as many calls as fit into more than 4 pieces */
+#define REPLACED        3000
 /* Rounds in which another processor may be met, and calls that are enough */
 #define RACE_ROUNDS     100
 #define RACE_CALLS      1000
@@ -315,6 +318,41 @@ static void test_toggle_entry_host_fails(void)
         vtd_accel_expect_s1(&t, 0);
         fakehost_free(t.host);
     }
+}
+
+/*
+ * A host that refuses each invalidation has a fresh HWPT made and attached for
+ * it: the pieces are not larger for that.
+ */
+static void test_replaced(void)
+{
+    const Desc descs[] = { { PIOTLB(2) }, { WAIT, 0x300000 } };
+    VtdAccelSetup setup = {
+        .devices = 1, .no_log = true, .args = "-d trace:vtd_accel_queue_yield ",
+    };
+    VtdPasidEntry pe = vtd_accel_fs_entry(DID);
+    uint64_t calls, pieces;
+    VtdAccelTest t;
+    size_t err;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    vtd_accel_bind(&t, 0, &pe);
+    use_large_queue(&t);
+    fill_queue(&t, descs, ARRAY_SIZE(descs));
+    err = fakehost_err_mark(t.host);
+    calls = fakehost_calls(t.host, "IOMMU_HWPT_ALLOC");
+    fakehost_fail(t.host, "HWPT_INVALIDATE", 1, 0, EIO, 0);
+    ring_for(&t, REPLACED * ARRAY_SIZE(descs));
+    calls = fakehost_calls(t.host, "IOMMU_HWPT_ALLOC") - calls;
+    g_assert_cmpuint(calls, ==, REPLACED);
+    pieces = fakehost_err_lines(t.host, err, "vtd_accel_queue_yield") + 1;
+    /* To invalidate, to allocate, to attach */
+    g_assert_cmpuint(pieces * VTD_ACCEL_WORK_MAX, >=,
+                     3 * REPLACED * VTD_ACCEL_IOCTL_WORK);
+    vtd_accel_expect_s1_hwpts(&t, 1);
+    fakehost_free(t.host);
 }
 
 /* Another processor of the guest */
@@ -935,6 +973,7 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-accel/flood/toggle-entry", test_toggle_entry);
     qtest_add_func("/vtd-accel/flood/toggle-entry-host-fails",
                    test_toggle_entry_host_fails);
+    qtest_add_func("/vtd-accel/flood/replaced_in-pieces", test_replaced);
     qtest_add_func("/vtd-accel/flood/queue-is-pasid-table",
                    test_queue_is_pasid_table);
     qtest_add_func("/vtd-accel/flood/queue-goes-round", test_queue_goes_round);

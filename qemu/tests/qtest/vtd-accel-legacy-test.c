@@ -11,6 +11,7 @@
 
 #include "qemu/osdep.h"
 #include "hw/i386/intel_iommu_internal.h"
+#include "hw/pci/pci_regs.h"
 #include "vtd-accel-legacy.h"
 
 #define DID         7
@@ -660,6 +661,160 @@ static void test_begun_anew(void)
     fakehost_free(l.t.host);
 }
 
+/* --- memory that goes while a copy maps it --- */
+
+#define DISPLAY_BDF     (0x10 << 3)
+#define DISPLAY_BAR     0xd0000000ull
+#define UNMAP           "IOMMU_IOAS_UNMAP"
+#define PAM_F0000       0x90            /* of the host bridge */
+
+/* A display's memory comes and goes with its BAR */
+static void move_display(VtdLegacy *l, uint64_t bar)
+{
+    fakehost_cfg_writew(l->t.host, DISPLAY_BDF, PCI_COMMAND, 0);
+    if (bar) {
+        fakehost_cfg_writel(l->t.host, DISPLAY_BDF, PCI_BASE_ADDRESS_0, bar);
+        fakehost_cfg_writew(l->t.host, DISPLAY_BDF, PCI_COMMAND,
+                            PCI_COMMAND_MEMORY);
+    }
+}
+
+/* Two devices, with a copy each; one entry is the display's */
+static bool start_display(VtdLegacy *l)
+{
+    VtdAccelSetup setup = {
+        .devices = 2, .args = "-device bochs-display,addr=0x10 ",
+    };
+
+    if (!vtd_legacy_start(l, &setup, 4)) {
+        return false;
+    }
+    move_display(l, DISPLAY_BAR);
+    vtd_legacy_write_entry(l, 0x10000, 1, PAGE | RW);
+    vtd_legacy_write_entry(l, 0x11000, 1, (DISPLAY_BAR + 0x1000) | RW);
+    vtd_legacy_write_entry(l, 0x12000, 1, PAGE2 | RW);
+    vtd_legacy_use_table(l, 0, DID);
+    vtd_legacy_use_table(l, 1, OTHER_DID);
+    vtd_legacy_enter(l);
+    for (unsigned i = 0; i < 2; i++) {
+        expect_maps(l, i, "10000+1000>1000000:rw 11000+1000>?:rw "
+                    "12000+1000>1801000:rw ");
+    }
+    return true;
+}
+
+#define WITHOUT_DISPLAY "10000+1000>1000000:rw 12000+1000>1801000:rw "
+
+/* The guest has said nothing: its entries still lead there */
+static void test_memory_gone(void)
+{
+    uint64_t rebuilt, unmaps;
+    uint32_t areas;
+    VtdLegacy l = { 0 };
+
+    if (!start_display(&l)) {
+        return;
+    }
+    areas = l.t.host->page->areas;
+    rebuilt = rebuilds(&l);
+    unmaps = fakehost_calls(l.t.host, UNMAP);
+    move_display(&l, 0);
+    /* Of each copy, and VFIO's */
+    FAKEHOST_AWAIT(l.t.host, l.t.host->page->areas == areas - 3);
+    for (unsigned i = 0; i < 2; i++) {
+        expect_maps(&l, i, WITHOUT_DISPLAY);
+        g_assert_cmpint(vtd_legacy_state(&l, i), ==, SHADOW);
+    }
+    /* What did not go stays mapped, and the devices are not blocked */
+    g_assert_cmpuint(fakehost_calls(l.t.host, UNMAP), ==, unmaps + 3);
+    g_assert_cmpuint(rebuilds(&l), ==, rebuilt);
+
+    /* Once it is back, an invalidation finds it */
+    move_display(&l, DISPLAY_BAR);
+    vtd_legacy_flush(&l);
+    expect_maps(&l, 1, "10000+1000>1000000:rw 11000+1000>?:rw "
+                "12000+1000>1801000:rw ");
+    fakehost_unplug(l.t.host, 0);
+    fakehost_unplug(l.t.host, 1);
+    fakehost_expect_empty(l.t.host);
+    fakehost_free(l.t.host);
+}
+
+/* A host that refuses has the copy replaced, or the device is blocked */
+static void test_memory_gone_refused(const void *data)
+{
+    bool none = data != NULL;
+    VtdLegacy l = { 0 };
+    uint32_t areas;
+    size_t mark;
+
+    if (!start_display(&l)) {
+        return;
+    }
+    areas = l.t.host->page->areas;
+    mark = fakehost_err_mark(l.t.host);
+    /* The first one is VFIO's */
+    fakehost_fail(l.t.host, UNMAP, 2, 0, EBUSY, 0);
+    if (none) {
+        fakehost_fail(l.t.host, "HWPT_ALLOC", 1, 0, ENOMEM, 0);
+    }
+    move_display(&l, 0);
+    FAKEHOST_AWAIT(l.t.host, l.t.host->page->areas ==
+                   areas - (none ? 7 : 3));
+    fakehost_clear_rules(l.t.host);
+    for (unsigned i = 0; i < 2; i++) {
+        g_assert_cmpint(vtd_legacy_state(&l, i), ==, none ? BLOCKED : SHADOW);
+        if (!none) {
+            expect_maps(&l, i, WITHOUT_DISPLAY);
+        }
+    }
+    g_assert_cmpuint(fakehost_err_lines(l.t.host, mark, "DMA blocked"), ==,
+                     none ? 2 : 0);
+    vtd_legacy_flush(&l);
+    for (unsigned i = 0; i < 2; i++) {
+        expect_maps(&l, i, WITHOUT_DISPLAY);
+    }
+    fakehost_unplug(l.t.host, 0);
+    fakehost_unplug(l.t.host, 1);
+    fakehost_expect_empty(l.t.host);
+    fakehost_free(l.t.host);
+}
+
+/* What a superpage has of it goes, what replaces it comes, the rest stays */
+static void test_memory_changed(void)
+{
+    VtdAccelSetup setup = { .devices = 1 };
+    g_autofree char *before = NULL, *after = NULL, *locked = NULL;
+    uint64_t rebuilt;
+    VtdLegacy l = { 0 };
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    vtd_legacy_write_entry(&l, 0x40000000, 2, RW | SUPERPAGE);
+    vtd_legacy_write_entry(&l, 0x40200000, 1, PAGE | RW);
+    vtd_legacy_use_table(&l, 0, DID);
+    vtd_legacy_enter(&l);
+    before = vtd_legacy_mappings(&l, 0);
+    g_assert_null(strstr(before, "400e0000+120000>e0000:rw "));
+    rebuilt = rebuilds(&l);
+    qtest_outl(l.t.host->qts, 0xcf8, 1u << 31 | PAM_F0000);
+    qtest_outb(l.t.host->qts, 0xcfc, 0x30);
+    fakehost_settle(l.t.host);
+    after = vtd_legacy_mappings(&l, 0);
+    g_test_message("%s; %s", before, after);
+    fakehost_expect_text(after, "400e0000+120000>e0000:rw ");
+    fakehost_expect_text(after, "40200000+1000>1000000:rw ");
+
+    /* It is the same memory, but must not be written */
+    qtest_outb(l.t.host->qts, 0xcfc, 0x10);
+    fakehost_settle(l.t.host);
+    locked = vtd_legacy_mappings(&l, 0);
+    fakehost_expect_text(locked, "400f0000+10000>f0000:r ");
+    g_assert_cmpuint(rebuilds(&l), ==, rebuilt);
+    fakehost_free(l.t.host);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -667,5 +822,12 @@ int main(int argc, char **argv)
     qtest_add_cases("/vtd-accel/legacy", cases, run_case);
     qtest_add_func("/vtd-accel/legacy/begun-anew_bounded", test_begun_anew);
     qtest_add_func("/vtd-accel/legacy/upper-device_copies", test_upper_device);
+    qtest_add_func("/vtd-accel/legacy/memory-gone_unmaps", test_memory_gone);
+    qtest_add_data_func("/vtd-accel/legacy/memory-gone_unmap-refused_copied",
+                        NULL, test_memory_gone_refused);
+    qtest_add_data_func("/vtd-accel/legacy/memory-gone_no-copy_blocked",
+                        "none", test_memory_gone_refused);
+    qtest_add_func("/vtd-accel/legacy/memory-changed_remaps",
+                   test_memory_changed);
     return g_test_run();
 }

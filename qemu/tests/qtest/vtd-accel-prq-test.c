@@ -672,6 +672,25 @@ static const OfferCase offer_cases[] = {
     { "on_host-without", PROPS, HOST_ECAP, 1, false, true, false },
 };
 
+/* A reset of the function switches off what the guest has enabled */
+static void expect_function_reset(FakeHost *host, bool ours)
+{
+    uint16_t ats = PCI_CFG_SPACE_SIZE, pri = ats + 0x10;
+    uint16_t sid = fakehost_sid(0);
+    unsigned exp = fakehost_find_cap(host, sid, PCI_CAP_ID_EXP);
+
+    fakehost_cfg_writew(host, sid, pri + 4, PCI_PRI_CTRL_ENABLE);
+    g_assert_cmphex(fakehost_cfg_readl(host, sid, pri + 4), ==, PRI_ENABLED);
+    fakehost_cfg_writew(host, sid, exp + PCI_EXP_DEVCTL,
+                        PCI_EXP_DEVCTL_BCR_FLR);
+    g_assert_cmphex(fakehost_cfg_readl(host, sid, ats + 4) >> 16, ==,
+                    ours ? 0 : PCI_ATS_CTRL_ENABLE);
+    g_assert_cmphex(fakehost_cfg_readl(host, sid, pri + 4), ==,
+                    ours ? PRI_STOPPED : PRI_ENABLED);
+    g_assert_cmphex(fakehost_cfg_readl(host, sid, pri + 12), ==,
+                    ours ? 0 : 64);
+}
+
 /*
  * Enable bits of ATS and PRI are the guest's if it gets page requests, and what
  * the kernel shows otherwise
@@ -707,6 +726,7 @@ static void expect_enable_bits(PrqTest *q, bool ours)
         g_assert_cmphex(fakehost_cfg_readl(host, sid, pri + 4), ==,
                         PRI_STOPPED);
     }
+    expect_function_reset(host, ours);
 }
 
 static void test_offer(const void *opaque)

@@ -1,6 +1,7 @@
 /*
- * What firmware tables say of SMMUv3s with accel=on: where MSIs of host devices
- * go, and that the guest has to keep the PCI configuration for that
+ * What firmware tables say of SMMUv3s, above all with accel=on: where MSIs of
+ * host devices go, that the guest has to keep the PCI configuration for that,
+ * and ATS
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
  */
@@ -39,6 +40,14 @@ typedef struct TableCase {
 static const TableCase table_cases[] = {
     {
         "plain", SMMU_ON("pcie.0", "smmu0") PLAIN, 1, 0, 0, 0, {}, 0,
+    }, {
+        "emulated-with-ats", SMMU_ON("pcie.0", "smmu0") "x-ats=on ",
+        1, 0, 1, 0, {}, 0,
+    }, {
+        "of-machine", "-M iommu=smmuv3 ", 1, 0, 0, 0, {}, 0,
+    }, {
+        "of-machine-with-ats", "-M iommu=smmuv3 -global arm-smmuv3.x-ats=on ",
+        1, 0, 1, 0, {}, 0,
     }, {
         "accel", SMMU_ON("pcie.0", "smmu0") ACCEL("off"), 1, 1, 0,
         1, { { 0, 0 } }, 1,

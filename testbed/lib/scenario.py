@@ -21,7 +21,7 @@ DEFAULTS = {
     "slow": False,
     "needs": [],
     "l0": {"nesting": True, "pri": False, "keep_stale": False, "one_slot": False,
-           "machine": "", "uefi": False, "places": [], "cmdqv": False,
+           "machine": "", "cpu": "", "uefi": False, "places": [], "cmdqv": False,
            "cd2l": True, "ats": False},
     "qut": {"machine": "", "iommu": None, "iommufd": True, "env": {}, "places": [], "nics": [],
             "trace": []},
@@ -33,6 +33,8 @@ DEFAULTS = {
     "holds": [],
 }
 NEEDS = ("fakehost",)
+# Kernels of L2 that are variants of the testbed's, by architecture
+VARIANTS = {"64k": "arm64"}
 # Programs of the build's tests/qtest that can run on a real host
 TESTS = ("fakehost-test", "fakehost-arguments-test", "fakehost-dirty-test", "fakehost-smmuv3-test")
 # Programs of guest/ that L1 can run
@@ -95,7 +97,8 @@ def _check_program(scenario, need):
         need(good and (argument or not colon),
              "l2.program: '%s' has to be %s", word,
              verb if wanted is None else "%s:%s" % (verb, wanted))
-        need(verb not in stock.PROGRAMS or scenario["l2"]["kernel"],
+        need(verb not in stock.PROGRAMS
+             or scenario["l2"]["kernel"] and scenario["l2"]["kernel"] not in VARIANTS,
              "l2.program: '%s' needs a kernel of Debian, l2.kernel", verb)
         need(verb != "vm" or scenario["arch"] == "arm64", "l2.program: '%s' needs arm64", verb)
         syncs.update(place.format(argument) for place in places)
@@ -122,8 +125,10 @@ def _check(name, scenario, known_checks):
     need("pxb" not in scenario["l0"]["places"]
          or scenario["arch"] == "arm64" and scenario["l0"]["uefi"],
          "l0.places: a root complex of its own needs arm64 and l0.uefi")
-    need(not scenario["l2"]["kernel"] or stock.known(scenario["l2"]["kernel"], scenario["arch"]),
-         "l2.kernel: no kernel of Debian '%s'", scenario["l2"]["kernel"])
+    kernel = scenario["l2"]["kernel"]
+    need(not kernel or stock.known(kernel, scenario["arch"])
+         or VARIANTS.get(kernel) == scenario["arch"],
+         "l2.kernel: neither a kernel of Debian nor a variant '%s'", kernel)
     need(not scenario["l2"]["xen"] or scenario["l2"]["kernel"],
          "l2.xen needs a kernel of Debian, l2.kernel")
     for nic in scenario["qut"]["nics"]:

@@ -6,60 +6,26 @@
  */
 
 #include "qemu/osdep.h"
-#include "hw/pci/pci_regs.h"
 #include "libqos/cases.h"
-#include "libqos/smmuv3.h"
-
-#define SMMU_BASE       0x09050000ull
-#define ECAM_BASE       0x4010000000ull
-#define BAR             0x10000000ull
-#define DEVFN           (4 << 3)
-#define SID             DEVFN
+#include "smmuv3-testdev.h"
 
 #define IDR0_ATS        (1u << 10)
 #define IDR0_NS1ATS     (1u << 11)
 #define CR0_ATSCHK      (1u << 4)
 
 /* pasid-testdev */
-#define PASID_CAP       0x100
 #define ATS_CAP         0x110
-enum { ADDRESS = 0, DATA = 8, PASID_REG = 0x10, COMMAND = 0x14,
-       RESULT = 0x18 };
-enum { READ = 1, WRITE = 2, ATS_READ = 4, ATS_WRITE = 5 };
+enum { ATS_READ = 4, ATS_WRITE = 5 };
 enum { DONE, FAILED, REFUSED };
-#define RID             UINT32_MAX      /* a request without PASID */
-
-/* Guest memory */
-#define TABLES          (SMMUV3_GUEST_RAM + 0x100000)
-#define CONTEXTS        (SMMUV3_GUEST_RAM + 0x1000000)
-#define PAGE_TABLES     (SMMUV3_GUEST_RAM + 0x1400000)
-#define STAGE_2         (SMMUV3_GUEST_RAM + 0x1500000)
-#define PAGES           (SMMUV3_GUEST_RAM + 0x2000000)
-#define NO_MEMORY       0x200000000ull
-/* Where stage 2 has it: an IPA that is no physical address of memory */
-#define IPA_OFFSET      0x80000000ull
 
 #define PAGE            4096ull
-#define STAMP(page)     (0x7061676500000000ull | (page))
 
-/* STE (SMMUv3 5.2); words 2 and 3 are stage 2: 39 bits of IPA, 4 KiB */
-#define S1CDMAX(n)      ((uint64_t)(n) << 59)
+/* STE (SMMUv3 5.2) */
 #define EATS(n)         ((uint64_t)(n) << 28)
-enum { TERMINATE, BYPASS, SSID0 };
-#define STE_S2          (7ull | 25ull << 32 | 1ull << 38 | 4ull << 48 | \
-                         1ull << 51 | 1ull << 58)
-#define STE_BOTH        (SMMUV3_STE_V | 7 << 1)
 
-/* CD (SMMUv3 5.4), descriptors (Arm ARM D8.3) */
-#define CD_ALL          (1ull << 31 | 1ull << 30 | 25 | 4ull << 32 | \
-                         1ull << 41 | 1ull << 45 | 1ull << 46)
-#define CD_ASID(n)      ((uint64_t)(n) << 48)
-#define DESC_TABLE      3
+/* Descriptors (Arm ARM D8.3) */
 #define DESC_PAGE       3
-#define DESC_BLOCK      1
-#define DESC_AF         (1 << 10)
 #define DESC_RO         (1 << 7)
-#define DESC_S2_RW      (3 << 6)
 
 /* Events (SMMUv3 7.3) */
 enum { NO_EVENT = 0, BAD_STE = 0x04, BAD_ATS_TREQ = 0x05,
@@ -83,53 +49,25 @@ typedef struct Machine {
 
 /* --- the guest --- */
 
-static uint64_t config(unsigned offset)
-{
-    return ECAM_BASE + (DEVFN << 12) + offset;
-}
-
 static void set_ats(Machine *m, bool on)
 {
-    qtest_writew(m->qts, config(ATS_CAP + PCI_ATS_CTRL),
+    qtest_writew(m->qts, smmuv3_testdev_config(ATS_CAP + PCI_ATS_CTRL),
                  on ? PCI_ATS_CTRL_ENABLE : 0);
 }
 
 static void enable_device(Machine *m)
 {
-    qtest_writel(m->qts, config(PCI_BASE_ADDRESS_0), BAR);
-    qtest_writew(m->qts, config(PCI_COMMAND), PCI_COMMAND_MEMORY |
-                                              PCI_COMMAND_MASTER);
-    qtest_writew(m->qts, config(PASID_CAP + PCI_PASID_CTRL),
-                 PCI_PASID_CTRL_ENABLE);
+    smmuv3_testdev_enable(m->qts);
     set_ats(m, true);
 }
 
 static void start_with(Machine *m, const char *props, const char *device)
 {
-    g_autofree char *globals = g_strdup("");
-    g_auto(GStrv) list = g_strsplit(props, ",", -1);
+    g_autofree char *more = g_strdup_printf(",ats=on%s", device);
 
-    for (char **prop = list; *prop && **prop; prop++) {
-        char *more = g_strdup_printf("%s -global arm-smmuv3.%s", globals,
-                                     *prop);
-
-        g_free(globals);
-        globals = more;
-    }
     *m = (Machine) { .config = SMMUV3_STE_S1, .dss = SSID0 };
-    m->qts = qtest_initf("-accel qtest -nodefaults -M virt,iommu=smmuv3 "
-                         "-cpu cortex-a57 -m %d %s "
-                         "-device pasid-testdev,addr=4,ats=on%s",
-                         SMMUV3_GUEST_RAM_MB, globals, device);
-    smmuv3_guest_init(&m->g, m->qts, SMMU_BASE, TABLES);
-    smmuv3_guest_enable(&m->g);
-    enable_device(m);
-    for (unsigned page = 0; page < 8; page++) {
-        qtest_writeq(m->qts, PAGES + page * PAGE, STAMP(page));
-    }
-    /* Stage 2 in one block of 1 GiB */
-    qtest_writeq(m->qts, STAGE_2 + ((SMMUV3_GUEST_RAM + IPA_OFFSET) >> 30) * 8,
-                 SMMUV3_GUEST_RAM | DESC_AF | DESC_S2_RW | DESC_BLOCK);
+    m->qts = smmuv3_testdev_start(&m->g, props, more, PAGE, 0);
+    set_ats(m, true);
 }
 
 #define ALL     "x-ats=on,x-ssidsize=5"
@@ -198,10 +136,7 @@ static void forget_tlb(Machine *m)
 static unsigned request(Machine *m, unsigned command, uint32_t pasid,
                         uint64_t addr)
 {
-    qtest_writeq(m->qts, BAR + ADDRESS, addr);
-    qtest_writel(m->qts, BAR + PASID_REG, pasid);
-    qtest_writel(m->qts, BAR + COMMAND, command);
-    return qtest_readl(m->qts, BAR + RESULT);
+    return smmuv3_testdev_request(m->qts, command, pasid, addr);
 }
 
 static void expect_event(Machine *m, uint32_t pasid, unsigned type,

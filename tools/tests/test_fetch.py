@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Fetching: what the user gives, what the cache has, what a mirror may do."""
 
+import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tarfile
+import threading
+import time
 import unittest
+from pathlib import Path
 
 from sandbox import Sandbox
 
@@ -330,6 +335,23 @@ deb [trusted=no] {self.MIRROR}/debian bookworm main non-free-firmware
         self.assertEqual([line.split()[-2] for line in lines],
                          ["sid", "sid", "rc-buggy", "rc-buggy"])
         self.assertIn('APT::Default-Release "rc-buggy";', (etc / "apt.conf").read_text())
+
+    def test_one_of_a_suite_waits_for_another(self):
+        lock = self.top / "cache/apt/sid-amd64/lock"
+        self.write(lock, "")
+        waiter = re.compile(rf"-> FLOCK .*:{lock.stat().st_ino} ")
+        other = threading.Thread(target=self.bad, daemon=True, args=(
+            "apt-private", "sid", "amd64", "update"),
+            kwargs={"DEBIAN_MIRROR": self.MIRROR, "DEBIAN_KEYRING": __file__})
+        with open(lock, "w", encoding="ascii") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            other.start()
+            while other.is_alive() and not waiter.search(Path("/proc/locks").read_text("ascii")):
+                time.sleep(0.01)
+            self.assertTrue(other.is_alive())
+            self.assertFalse((lock.parent / "etc").exists())
+        other.join()
+        self.assertTrue((lock.parent / "etc/sources.list").exists())
 
     def test_no_source_at_all(self):
         line = self.bad("apt-private", "sid", "amd64", "update",

@@ -434,7 +434,10 @@ void vtd_accel_unstick(VTDAccelDevice *dev)
     }
 }
 
-/* Give the users of @hwpt a fresh one in its place */
+/*
+ * Give the users of @hwpt a fresh one in its place.  Those that are stuck were
+ * not to have it any more.
+ */
 static void vtd_accel_replace(VTDAccelHwpt *hwpt)
 {
     const VTDAccelHwptOps *ops = hwpt->key.table->ops;
@@ -447,6 +450,11 @@ static void vtd_accel_replace(VTDAccelHwpt *hwpt)
     vtd_accel_hwpt_get(hwpt);
     hwpt->stale = true;
     QLIST_FOREACH_SAFE(b, &hwpt->bindings, next, next) {
+        if (b->host.stuck) {
+            vtd_accel_block(b);
+            vtd_accel_forget_blocked(b);
+            continue;
+        }
         if (!fresh && !err) {
             vtd_accel_spend(vtd_accel_work(b), VTD_ACCEL_IOCTL_WORK);
             fresh = ops->alloc(&hwpt->key, b->host.dev->hiodi->devid, &ret,

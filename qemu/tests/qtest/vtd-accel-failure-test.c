@@ -427,6 +427,47 @@ static void test_stuck(void)
     fakehost_free(t.host);
 }
 
+/*
+ * The tables that it is stuck to are replaced, as the host refuses what the
+ * guest invalidates: only whoever is to have them gets the fresh ones
+ */
+static void test_stuck_replaced(void)
+{
+    VtdAccelSetup setup = { .devices = 2 };
+    VtdAccelTest t;
+    uint64_t dir, allocs;
+    VtdPasidEntry entry;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    prepare_bound(&t, &dir);
+    entry = vtd_accel_fs_entry(DID);
+    entry.table = VTD_GUEST_FSTS_DIR;
+    vtd_accel_bind(&t, 1, &entry);
+    vtd_accel_expect_s1(&t, 1);
+    vtd_accel_expect_s1_hwpts(&t, 1);
+    allocs = fakehost_calls(t.host, "IOMMU_HWPT_ALLOC");
+    fakehost_fail(t.host, "DETACH_IOMMUFD_PT", 1, 0, EIO, 0);
+    fakehost_fail(t.host, "HWPT_INVALIDATE", 1, 1, EIO, 0);
+    vtd_guest_clear_pasid(&t.guest, dir, 0);
+    vtd_guest_post_pc(&t.guest, VTD_PC_PASID, DID, 0);
+    vtd_guest_post_piotlb(&t.guest, VTD_PIOTLB_PAGE, DID, 0, 0x1000, 0, false);
+    vtd_guest_post_wait(&t.guest);
+    vtd_guest_ring(&t.guest);
+    g_assert_true(vtd_guest_readl(&t.guest, DMAR_FSTS_REG) & VTD_FSTS_IQE);
+    g_assert_false(is_blocked(&t));
+    g_assert_cmpuint(fakehost_calls(t.host, "IOMMU_HWPT_ALLOC"), ==,
+                     allocs + 1);
+    vtd_accel_expect_s1(&t, 1);
+    vtd_accel_expect_s1_hwpts(&t, 2);
+    fakehost_clear_rules(t.host);
+    FAKEHOST_AWAIT(t.host, is_blocked(&t));
+    vtd_accel_expect_s1(&t, 1);
+    vtd_accel_expect_s1_hwpts(&t, 1);
+    fakehost_free(t.host);
+}
+
 /* Nothing is done for a guest that does not run; it goes on with the guest */
 static void test_stuck_stopped(void)
 {
@@ -688,6 +729,8 @@ int main(int argc, char **argv)
     qtest_add_func("/vtd-accel/failure/in-reset-stopped_waits",
                    test_in_reset_stopped);
     qtest_add_func("/vtd-accel/stuck/queue_retried", test_stuck);
+    qtest_add_func("/vtd-accel/stuck/replaced_without-it",
+                   test_stuck_replaced);
     qtest_add_func("/vtd-accel/stuck/stopped_waits", test_stuck_stopped);
     for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
         g_autofree char *path = g_strdup_printf("/vtd-accel/stuck/%s-by-"

@@ -75,7 +75,7 @@ static void vtd_accel_mapping_forget(VTDAccelShadowTable *t,
 /* Free a mapping of a shadow that is gone, or one that has none left */
 static void vtd_accel_shadow_free_one(VTDAccelShadowTable *t)
 {
-    VTDAccelShadow *shadow = QLIST_FIRST(&t->dead);
+    VTDAccelShadow *shadow = QTAILQ_FIRST(&t->dead);
     VTDAccelMapping *m;
 
     if (!shadow) {
@@ -85,7 +85,7 @@ static void vtd_accel_shadow_free_one(VTDAccelShadowTable *t)
     if (m) {
         vtd_accel_mapping_forget(t, shadow, m);
     } else {
-        QLIST_REMOVE(shadow, next);
+        QTAILQ_REMOVE(&t->shadows, shadow, next);
         g_free(shadow);
     }
 }
@@ -504,7 +504,7 @@ void vtd_accel_shadow_invalidate(VTDAccelShadowTable *t, int domain_id,
                     (1ULL << (VTD_PAGE_SHIFT + am)) - 1;
     VTDAccelShadow *shadow;
 
-    QLIST_FOREACH(shadow, &t->shadows, next) {
+    QTAILQ_FOREACH(shadow, &t->shadows, next) {
         if (domain_id < 0 || shadow->hwpt.key.domain_id == domain_id) {
             vtd_accel_shadow_update(t, shadow, addr & ~mask, addr | mask);
         }
@@ -515,17 +515,58 @@ void vtd_accel_shadow_invalidate(VTDAccelShadowTable *t, int domain_id,
  * Memory that goes
  */
 
+/* The bytes between two ranges, 0 if they touch */
+static uint64_t vtd_accel_ranges_gap(const VTDAccelRanges *r, unsigned int i,
+                                     unsigned int j)
+{
+    return r->first[i] > r->last[j] ? r->first[i] - r->last[j] - 1 :
+           r->first[j] > r->last[i] ? r->first[j] - r->last[i] - 1 : 0;
+}
+
+/* The two that are nearest become one if they touch, or if room is needed */
+static void vtd_accel_ranges_add(VTDAccelRanges *r, uint64_t first,
+                                 uint64_t last)
+{
+    unsigned int a = 0, b = 1;
+
+    r->first[r->num] = first;
+    r->last[r->num++] = last;
+    for (unsigned int j = 1; j < r->num; j++) {
+        for (unsigned int i = 0; i < j; i++) {
+            if (vtd_accel_ranges_gap(r, i, j) < vtd_accel_ranges_gap(r, a, b)) {
+                a = i;
+                b = j;
+            }
+        }
+    }
+    if (r->num > VTD_ACCEL_RANGES_MAX ||
+        (r->num > 1 && !vtd_accel_ranges_gap(r, a, b))) {
+        r->first[a] = MIN(r->first[a], r->first[b]);
+        r->last[a] = MAX(r->last[a], r->last[b]);
+        r->num--;
+        r->first[b] = r->first[r->num];
+        r->last[b] = r->last[r->num];
+    }
+}
+
+static bool vtd_accel_ranges_meet(const VTDAccelRanges *r, uint64_t first,
+                                  uint64_t last)
+{
+    for (unsigned int i = 0; i < r->num; i++) {
+        if (first <= r->last[i] && r->first[i] <= last) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool vtd_accel_mapping_is_gone(const VTDAccelShadow *shadow,
                                       const VTDAccelMapping *m)
 {
     uint64_t last = m->gpa + (m->node.last - m->node.start);
 
-    for (unsigned int i = 0; i < shadow->num_gone; i++) {
-        if (m->gpa <= shadow->gone_last[i] && shadow->gone_first[i] <= last) {
-            return true;
-        }
-    }
-    return false;
+    return vtd_accel_ranges_meet(&shadow->gone, m->gpa, last) ||
+           vtd_accel_ranges_meet(&shadow->gone_since, m->gpa, last);
 }
 
 /* Unmap what has gone.  An update brings back what is left of it, if any. */
@@ -542,7 +583,11 @@ static void vtd_accel_shadow_lose_mapping(VTDAccelShadowTable *t,
     }
 }
 
-/* Go on to look for what has gone.  False if it is time for the main loop. */
+/*
+ * Go on to look for what has gone, up to the highest IOVA.  False if it is time
+ * for the main loop.  A guest that has memory go again and again holds up
+ * neither what went before nor the other shadows.
+ */
 static bool vtd_accel_shadow_check(VTDAccelShadowTable *t,
                                    VTDAccelShadow *shadow)
 {
@@ -564,21 +609,14 @@ static bool vtd_accel_shadow_check(VTDAccelShadowTable *t,
             break;
         }
     }
-    shadow->num_gone = 0;
-    return true;
-}
-
-/* Of more ranges than there is room for, the last one grows */
-static void vtd_accel_shadow_add_gone(VTDAccelShadow *shadow, uint64_t gpa,
-                                      uint64_t last)
-{
-    unsigned int i = MIN(shadow->num_gone, VTD_ACCEL_SHADOW_GONE_MAX - 1);
-    bool grows = i < shadow->num_gone;
-
-    shadow->gone_first[i] = grows ? MIN(shadow->gone_first[i], gpa) : gpa;
-    shadow->gone_last[i] = grows ? MAX(shadow->gone_last[i], last) : last;
-    shadow->num_gone = i + 1;
+    shadow->gone = shadow->gone_since;
+    shadow->gone_since.num = 0;
     shadow->check_iova = 0;
+    if (shadow->gone.num) {
+        QTAILQ_REMOVE(&t->shadows, shadow, next);
+        QTAILQ_INSERT_TAIL(&t->shadows, shadow, next);
+    }
+    return true;
 }
 
 /*
@@ -590,12 +628,13 @@ static void vtd_accel_shadow_gone(void *opaque, uint64_t gpa, uint64_t last)
     VTDAccelShadowTable *t = opaque;
     VTDAccelShadow *shadow;
 
-    if (QLIST_EMPTY(&t->shadows)) {
+    if (QTAILQ_EMPTY(&t->shadows)) {
         return;
     }
     trace_vtd_accel_shadow_gone(gpa, last);
-    QLIST_FOREACH(shadow, &t->shadows, next) {
-        vtd_accel_shadow_add_gone(shadow, gpa, last);
+    QTAILQ_FOREACH(shadow, &t->shadows, next) {
+        vtd_accel_ranges_add(shadow->check_iova ? &shadow->gone_since :
+                                                  &shadow->gone, gpa, last);
     }
     t->s->accel->legacy->unfinished = true;
     qemu_bh_schedule(t->s->accel->resume_bh);
@@ -603,12 +642,14 @@ static void vtd_accel_shadow_gone(void *opaque, uint64_t gpa, uint64_t last)
 
 bool vtd_accel_shadow_continue(VTDAccelShadowTable *t)
 {
-    VTDAccelShadow *shadow;
+    VTDAccelShadow *shadow, *next;
+    bool done = true;
 
-    QLIST_FOREACH(shadow, &t->shadows, next) {
-        if (shadow->num_gone && !vtd_accel_shadow_check(t, shadow)) {
+    QTAILQ_FOREACH_SAFE(shadow, &t->shadows, next, next) {
+        if (shadow->gone.num && !vtd_accel_shadow_check(t, shadow)) {
             return false;
         }
+        done = done && !shadow->gone.num;
         if (!shadow->updating || shadow->failure) {
             continue;
         }
@@ -616,14 +657,14 @@ bool vtd_accel_shadow_continue(VTDAccelShadowTable *t)
             return false;
         }
     }
-    return true;
+    return done;
 }
 
 bool vtd_accel_shadow_free_dead(VTDAccelShadowTable *t)
 {
     const VTDAccelWork *work = &t->s->accel->work;
 
-    while (!QLIST_EMPTY(&t->dead)) {
+    while (!QTAILQ_EMPTY(&t->dead)) {
         if (!vtd_accel_in_piece(work) || vtd_accel_must_yield(work)) {
             return false;
         }
@@ -652,8 +693,8 @@ static VTDAccelHwpt *vtd_accel_shadow_next(VTDAccelHwptTable *table,
                                            const VTDAccelKey *key)
 {
     VTDAccelShadowTable *t = vtd_accel_shadow_table(table);
-    VTDAccelShadow *shadow = prev ? QLIST_NEXT(vtd_accel_shadow(t, prev), next)
-                                  : QLIST_FIRST(&t->shadows);
+    VTDAccelShadow *shadow = prev ? QTAILQ_NEXT(vtd_accel_shadow(t, prev), next)
+                                  : QTAILQ_FIRST(&t->shadows);
 
     return shadow ? &shadow->hwpt : NULL;
 }
@@ -672,7 +713,7 @@ static bool vtd_accel_shadow_block_migration(VTDAccelShadowTable *t,
 
 static void vtd_accel_shadow_unblock_migration(VTDAccelShadowTable *t)
 {
-    if (QLIST_EMPTY(&t->shadows)) {
+    if (QTAILQ_EMPTY(&t->shadows)) {
         migrate_del_blocker(&t->blocker);
     }
 }
@@ -682,13 +723,13 @@ static void vtd_accel_shadow_free(VTDAccelHwpt *hwpt)
     VTDAccelShadowTable *t = vtd_accel_shadow_table(hwpt->key.table);
     VTDAccelShadow *shadow = vtd_accel_shadow(t, hwpt);
 
-    QLIST_REMOVE(shadow, next);
+    QTAILQ_REMOVE(&t->shadows, shadow, next);
     trace_vtd_accel_shadow_free(hwpt->hwpt_id, shadow->ioas_id);
     iommufd_backend_free_id(hwpt->key.iommufd, hwpt->hwpt_id);
     /* With the IOAS goes all that is mapped; to forget that takes longer */
     iommufd_backend_free_id(hwpt->key.iommufd, shadow->ioas_id);
     error_free(shadow->failure);
-    QLIST_INSERT_HEAD(&t->dead, shadow, next);
+    QTAILQ_INSERT_HEAD(&t->dead, shadow, next);
     t->s->accel->legacy->unfinished = true;
     qemu_bh_schedule(t->s->accel->resume_bh);
     vtd_accel_shadow_unblock_migration(t);
@@ -738,7 +779,7 @@ static VTDAccelHwpt *vtd_accel_shadow_alloc(const VTDAccelKey *key,
         vtd_accel_shadow_unblock_migration(t);
         return NULL;
     }
-    QLIST_INSERT_HEAD(&t->shadows, shadow, next);
+    QTAILQ_INSERT_HEAD(&t->shadows, shadow, next);
     trace_vtd_accel_shadow_alloc(shadow->hwpt.hwpt_id, shadow->ioas_id,
                                  key->domain_id, key->pgtbl_addr, key->levels);
 
@@ -775,8 +816,8 @@ void vtd_accel_shadow_table_init(VTDAccelShadowTable *t, IntelIOMMUState *s)
     t->table.ops = &vtd_accel_shadow_ops;
     t->table.max = UINT32_MAX;
     t->s = s;
-    QLIST_INIT(&t->shadows);
-    QLIST_INIT(&t->dead);
+    QTAILQ_INIT(&t->shadows);
+    QTAILQ_INIT(&t->dead);
     /* Memory may be mapped twice, but most of it once only */
     t->limit = ram + ram / 4;
     vtd_accel_gone_init(&t->gone, vtd_accel_shadow_gone, t);

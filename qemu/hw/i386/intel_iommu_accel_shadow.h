@@ -11,7 +11,13 @@
 #include "intel_iommu_accel_internal.h"
 
 /* Ranges of memory that a copy notes as gone; beyond, they are widened */
-#define VTD_ACCEL_SHADOW_GONE_MAX   8
+#define VTD_ACCEL_RANGES_MAX    8
+
+/* Guest physical addresses; there is room for one more while it is added */
+typedef struct VTDAccelRanges {
+    unsigned int num;
+    uint64_t first[VTD_ACCEL_RANGES_MAX + 1], last[VTD_ACCEL_RANGES_MAX + 1];
+} VTDAccelRanges;
 
 /* A copy of second-level tables: an IOAS and the HWPT that shows it */
 typedef struct VTDAccelShadow {
@@ -30,21 +36,22 @@ typedef struct VTDAccelShadow {
     uint64_t done_iova;     /* what is below is in line with the guest */
     uint64_t work_left;
 
-    /* Guest memory that has gone: what is mapped to it is looked for */
-    unsigned int num_gone;
-    uint64_t gone_first[VTD_ACCEL_SHADOW_GONE_MAX];
-    uint64_t gone_last[VTD_ACCEL_SHADOW_GONE_MAX];
+    /*
+     * What is mapped to memory that has gone is looked for from IOVA 0 on. What
+     * goes during the search is looked for from there on, and once more.
+     */
+    VTDAccelRanges gone, gone_since;
     uint64_t check_iova;    /* where the search goes on */
 
-    QLIST_ENTRY(VTDAccelShadow) next;
+    QTAILQ_ENTRY(VTDAccelShadow) next;
 } VTDAccelShadow;
 
 /* All shadows of a vIOMMU */
 typedef struct VTDAccelShadowTable {
     VTDAccelHwptTable table;
     IntelIOMMUState *s;
-    QLIST_HEAD(, VTDAccelShadow) shadows;
-    QLIST_HEAD(, VTDAccelShadow) dead;  /* gone, what they had is to be freed */
+    QTAILQ_HEAD(, VTDAccelShadow) shadows;
+    QTAILQ_HEAD(, VTDAccelShadow) dead; /* gone, what they had is to be freed */
     Error *blocker;         /* of migration, while there are shadows */
     uint64_t limit;         /* bytes that one shadow may map */
     VTDAccelGone gone;

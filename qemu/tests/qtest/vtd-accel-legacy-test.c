@@ -667,16 +667,23 @@ static void test_begun_anew(void)
 #define DISPLAY_BAR     0xd0000000ull
 #define UNMAP           "IOMMU_IOAS_UNMAP"
 #define PAM_F0000       0x90            /* of the host bridge */
+#define MANY_TABLES     64              /* of 512 entries */
 
 /* A display's memory comes and goes with its BAR */
+static void put_display(VtdLegacy *l, unsigned n, uint64_t bar)
+{
+    uint16_t bdf = DISPLAY_BDF + (n << 3);
+
+    fakehost_cfg_writew(l->t.host, bdf, PCI_COMMAND, 0);
+    if (bar) {
+        fakehost_cfg_writel(l->t.host, bdf, PCI_BASE_ADDRESS_0, bar);
+        fakehost_cfg_writew(l->t.host, bdf, PCI_COMMAND, PCI_COMMAND_MEMORY);
+    }
+}
+
 static void move_display(VtdLegacy *l, uint64_t bar)
 {
-    fakehost_cfg_writew(l->t.host, DISPLAY_BDF, PCI_COMMAND, 0);
-    if (bar) {
-        fakehost_cfg_writel(l->t.host, DISPLAY_BDF, PCI_BASE_ADDRESS_0, bar);
-        fakehost_cfg_writew(l->t.host, DISPLAY_BDF, PCI_COMMAND,
-                            PCI_COMMAND_MEMORY);
-    }
+    put_display(l, 0, bar);
 }
 
 /* Two devices, with a copy each; one entry is the display's */
@@ -780,6 +787,105 @@ static void test_memory_gone_refused(const void *data)
     fakehost_free(l.t.host);
 }
 
+/* What is below 1 MiB: memory (0x30), memory that is read-only (0x10) */
+static void write_pam(VtdLegacy *l, uint8_t value)
+{
+    qtest_outl(l->t.host->qts, 0xcf8, 1u << 31 | PAM_F0000);
+    qtest_outb(l->t.host->qts, 0xcfc, value);
+}
+
+/*
+ * Memory goes while it is looked for what leads to other memory that has gone:
+ * behind the place where the search is, and before it
+ */
+static void test_memory_gone_meanwhile(void)
+{
+    VtdAccelSetup setup = {
+        .devices = 1, .no_log = true,
+        .args = "-m 512M -device bochs-display,addr=0x10 "
+                "-device bochs-display,addr=0x11 ",
+    };
+    const uint64_t other = DISPLAY_BAR + 0x4000000;
+    VtdLegacy l = { 0 };
+    uint64_t entries[512];
+    uint32_t areas, many = MANY_TABLES * ARRAY_SIZE(entries);
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    put_display(&l, 0, DISPLAY_BAR);
+    put_display(&l, 1, other);
+    for (unsigned i = 0; i < ARRAY_SIZE(entries); i++) {
+        entries[i] = DISPLAY_BAR | RW;
+    }
+    for (unsigned i = 0; i < MANY_TABLES; i++) {
+        qtest_memwrite(l.t.guest.qts,
+                       vtd_guest_pte(&l.t.guest, &l.table, 0x40000000 +
+                                     i * 0x200000ull, 1),
+                       entries, sizeof(entries));
+    }
+    vtd_legacy_write_entry(&l, 0x10000000, 1, other | RW);
+    vtd_legacy_write_entry(&l, 0x10001000, 1, PAGE | RW);
+    vtd_legacy_write_entry(&l, 0x80000000, 1, other | RW);
+    vtd_legacy_use_table(&l, 0, DID);
+    vtd_legacy_enter(&l);
+    vtd_legacy_flush(&l);
+    areas = l.t.host->page->areas;
+    g_assert_cmpuint(areas, >, many);
+    put_display(&l, 0, 0);
+    QTEST_AWAIT(l.t.host->page->areas < areas - many / 8);
+    put_display(&l, 1, 0);
+    g_test_message("%u of %u areas were left", l.t.host->page->areas, areas);
+    /* Also of VFIO */
+    QTEST_AWAIT(l.t.host->page->areas == areas - many - 4);
+    fakehost_settle(l.t.host);
+    g_assert_cmpuint(l.t.host->page->areas, ==, areas - many - 4);
+    fakehost_free(l.t.host);
+}
+
+/* Of more ranges than are kept apart, none that stays between them is lost */
+static void test_memory_gone_widely(void)
+{
+    enum { DISPLAYS = 8 };
+    g_autoptr(GString) args = g_string_new("");
+    VtdAccelSetup setup = { .devices = 1 };
+    uint64_t maps, unmaps;
+    VtdLegacy l = { 0 };
+
+    for (unsigned i = 0; i < DISPLAYS; i++) {
+        g_string_append_printf(args, "-device bochs-display,addr=0x%x ",
+                               0x10 + i);
+    }
+    setup.args = args->str;
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    write_pam(&l, 0x30);
+    for (unsigned i = 0; i < DISPLAYS; i++) {
+        put_display(&l, i, DISPLAY_BAR + i * 0x4000000);
+    }
+    vtd_legacy_write_entry(&l, 0x10000, 1, PAGE | RW);
+    vtd_legacy_write_entry(&l, 0x11000, 1, DISPLAY_BAR | RW);
+    vtd_legacy_use_table(&l, 0, DID);
+    vtd_legacy_enter(&l);
+    expect_maps(&l, 0, "10000+1000>1000000:rw 11000+1000>?:rw ");
+    maps = fakehost_calls(l.t.host, "IOMMU_IOAS_COPY");
+
+    qtest_qmp_assert_success(l.t.host->qts, "{ 'execute': 'stop' }");
+    for (unsigned i = 0; i < DISPLAYS; i++) {
+        put_display(&l, i, 0);
+    }
+    write_pam(&l, 0x10);
+    unmaps = fakehost_calls(l.t.host, UNMAP);
+    qtest_qmp_assert_success(l.t.host->qts, "{ 'execute': 'cont' }");
+    FAKEHOST_AWAIT(l.t.host, fakehost_calls(l.t.host, UNMAP) > unmaps);
+    fakehost_settle(l.t.host);
+    expect_maps(&l, 0, "10000+1000>1000000:rw ");
+    g_assert_cmpuint(fakehost_calls(l.t.host, UNMAP), ==, unmaps + 1);
+    g_assert_cmpuint(fakehost_calls(l.t.host, "IOMMU_IOAS_COPY"), ==, maps);
+    fakehost_free(l.t.host);
+}
+
 /* What a superpage has of it goes, what replaces it comes, the rest stays */
 static void test_memory_changed(void)
 {
@@ -798,8 +904,7 @@ static void test_memory_changed(void)
     before = vtd_legacy_mappings(&l, 0);
     g_assert_null(strstr(before, "400e0000+120000>e0000:rw "));
     rebuilt = rebuilds(&l);
-    qtest_outl(l.t.host->qts, 0xcf8, 1u << 31 | PAM_F0000);
-    qtest_outb(l.t.host->qts, 0xcfc, 0x30);
+    write_pam(&l, 0x30);
     fakehost_settle(l.t.host);
     after = vtd_legacy_mappings(&l, 0);
     g_test_message("%s; %s", before, after);
@@ -807,7 +912,7 @@ static void test_memory_changed(void)
     fakehost_expect_text(after, "40200000+1000>1000000:rw ");
 
     /* It is the same memory, but must not be written */
-    qtest_outb(l.t.host->qts, 0xcfc, 0x10);
+    write_pam(&l, 0x10);
     fakehost_settle(l.t.host);
     locked = vtd_legacy_mappings(&l, 0);
     fakehost_expect_text(locked, "400f0000+10000>f0000:r ");
@@ -827,6 +932,10 @@ int main(int argc, char **argv)
                         NULL, test_memory_gone_refused);
     qtest_add_data_func("/vtd-accel/legacy/memory-gone_no-copy_blocked",
                         "none", test_memory_gone_refused);
+    qtest_add_func("/vtd-accel/legacy/memory-gone-meanwhile_unmaps",
+                   test_memory_gone_meanwhile);
+    qtest_add_func("/vtd-accel/legacy/memory-gone-widely_only-that",
+                   test_memory_gone_widely);
     qtest_add_func("/vtd-accel/legacy/memory-changed_remaps",
                    test_memory_changed);
     return g_test_run();

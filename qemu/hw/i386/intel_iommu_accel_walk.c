@@ -66,16 +66,18 @@ static bool vtd_accel_is_same(const VTDAccelBinding *b, uint64_t epoch,
            e->pe[1] == pe->val[1] && e->pe[2] == pe->val[2];
 }
 
-/* Look at one PASID table, as far as there are PASIDs */
+/*
+ * Look at one PASID table, as far as there are PASIDs.  @bound is the first one
+ * from @first on that vtd_accel_next_bound() finds.
+ */
 static void vtd_accel_walk_table(VTDAccelDevice *dev, uint32_t first,
-                                 uint32_t last, const void *dire_host,
-                                 uint64_t dire)
+                                 uint32_t last, uint32_t bound,
+                                 const void *dire_host, uint64_t dire)
 {
     VTDPASIDEntry pe[VTD_PASID_TABLE_NUM];
     hwaddr addr = dire & VTD_PASID_TABLE_BASE_ADDR_MASK;
     const void *host = vtd_accel_locate(addr, sizeof(pe));
     VTDAccelBinding *b = vtd_accel_find_pasid(dev, first, last);
-    uint32_t bound = vtd_accel_next_bound(dev, first);
 
     if (!vtd_accel_read_at(dev->s, addr, host, pe[0].val,
                            ARRAY_SIZE(pe) * ARRAY_SIZE(pe[0].val))) {
@@ -150,17 +152,17 @@ static bool vtd_accel_walk_chunk(VTDAccelDevice *dev, uint32_t num_pasids)
         }
         dev->walk_pasid += VTD_PASID_TABLE_NUM;
         if (present) {
-            vtd_accel_walk_table(dev, first, last,
+            vtd_accel_walk_table(dev, first, last, bound,
                                  host ? host + i * sizeof(*dire) : NULL,
                                  dire[i]);
         } else if (bound <= last) {
             vtd_accel_walk_gap(dev, first, last, ok ? NULL :
                                "PASID directory is not in guest memory");
-        } else {
-            /* Not present, and nothing is bound: no need to look up more */
-            continue;
         }
-        bound = vtd_accel_next_bound(dev, last + 1);
+        if (bound <= last) {
+            /* Looking it up may take as long as there are PASIDs */
+            bound = vtd_accel_next_bound(dev, last + 1);
+        }
     }
     return true;
 }

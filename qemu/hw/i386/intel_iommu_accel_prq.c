@@ -441,12 +441,14 @@ static void vtd_accel_prq_drain(IntelIOMMUState *s)
 {
     VTDAccel *accel = s->accel;
 
+    /* Also while it waits to be tried again: the guest waits for this */
     for (int i = 0; accel->prq.buffers && i < VTD_ACCEL_PRQ_DRAIN_READS; i++) {
-        if (timer_pending(accel->prq.retry) ||
-            vtd_accel_prq_read_some(accel) <= 0) {
+        if (vtd_accel_prq_read_some(accel) <= 0) {
             break;
         }
+        timer_del(accel->prq.retry);
     }
+    vtd_accel_prq_poll(accel);
 }
 
 static const VTDPrqHost vtd_accel_prq_host = {

@@ -509,6 +509,30 @@ static void test_drain(void)
     prq_end(&q);
 }
 
+/* It does so too while QEMU waits, for a second, to read them once more */
+static void test_drain_retries(void)
+{
+    VtdGuest *g;
+    PrqTest q;
+
+    if (!prq_start(&q)) {
+        return;
+    }
+    g = &q.t.guest;
+    fakehost_fail(q.t.host, "READ_EVENTS", 1, 1, EIO, 0);
+    prq_send(&q, 0, PASID, 1);
+    FAKEHOST_AWAIT(q.t.host, prq_lines(&q, "cannot read the host's page "
+                                       "requests") == 1);
+    qtest_qmp_assert_success(g->qts, "{ 'execute': 'stop' }");
+    vtd_guest_post(g, 5 | 1 << 5 | 1 << 7 | 0x77ull << 32, g->status);
+    g_assert_cmpuint(prq_tail(&q), ==, 0);
+    vtd_guest_ring(g);
+    g_assert_cmpuint(prq_tail(&q), ==, 1);
+    qtest_qmp_assert_success(g->qts, "{ 'execute': 'cont' }");
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    prq_end(&q);
+}
+
 /*
  * An index that is used again before it is answered: the device was reset, and
  * does not wait for the old answer any more
@@ -1183,6 +1207,7 @@ int main(int argc, char **argv)
         { "end/pasid-0", test_pasid_0 },
         { "stopped", test_stopped },
         { "drain", test_drain },
+        { "drain-retries", test_drain_retries },
         { "limit", test_limit },
         { "renumbered", test_renumbered },
         { "index-twice", test_index_twice },

@@ -287,6 +287,22 @@ static void smmuv3_accel_cmdqv_take_page(SMMUv3AccelCmdqv *c)
     memory_region_set_enabled(&c->page_mr, false);
 }
 
+/*
+ * Now they go to the host, unless there is a queue whose registers the block
+ * has: the guest is about to set it up, or to give it back.
+ */
+static void smmuv3_accel_cmdqv_give_page(SMMUv3AccelCmdqv *c)
+{
+    for (uint32_t lidx = c->num; lidx < c->block.num_lvcmdqs; lidx++) {
+        if (tegra241_cmdqv_lvcmdq(&c->block, 0, lidx)) {
+            smmuv3_accel_cmdqv_take_page(c);
+            return;
+        }
+    }
+    trace_smmuv3_accel_cmdqv_page(true);
+    memory_region_set_enabled(&c->page_mr, true);
+}
+
 /* Registers that smmuv3_accel_cmdqv_lose() has put into ordinary memory */
 static void smmuv3_accel_cmdqv_fetch_lost(SMMUv3AccelCmdqv *c)
 {
@@ -328,16 +344,18 @@ static void smmuv3_accel_cmdqv_sync(SMMUv3AccelCmdqv *c)
     smmuv3_accel_cmdqv_fetch_lost(c);
     wanted = smmuv3_accel_cmdqv_wanted(c);
     kept = smmuv3_accel_cmdqv_kept(c, wanted);
-    if (kept == wanted && kept == c->num) {
-        return;
-    }
-    if (!wanted) {
-        smmuv3_accel_cmdqv_to_block(c);
+    if (!wanted && !c->num) {
         return;
     }
     if (kept < c->num) {
         smmuv3_accel_cmdqv_take_page(c);
         smmuv3_accel_cmdqv_free(c, kept);
+        /* One may have brought an error along */
+        wanted = smmuv3_accel_cmdqv_wanted(c);
+    }
+    if (!wanted) {
+        smmuv3_accel_cmdqv_to_block(c);
+        return;
     }
     for (uint32_t lidx = kept; lidx < wanted; lidx++) {
         Tegra241VCMDQ *q = tegra241_cmdqv_lvcmdq(&c->block, 0, lidx);
@@ -358,8 +376,7 @@ static void smmuv3_accel_cmdqv_sync(SMMUv3AccelCmdqv *c)
             return;
         }
     }
-    trace_smmuv3_accel_cmdqv_page(true);
-    memory_region_set_enabled(&c->page_mr, true);
+    smmuv3_accel_cmdqv_give_page(c);
 }
 
 /*

@@ -34,6 +34,7 @@ enum { CONS = 0x0, PROD = 0x4, QCONFIG = 0x8, GERROR = 0x10, GERRORN = 0x14 };
 #define QUEUE_ALLOC     "IOMMU_HW_QUEUE_ALLOC"
 #define INVALIDATE      "IOMMU_HWPT_INVALIDATE"
 #define REFUSED         "cannot be one of the host's"
+#define HOST_PAGE       "smmuv3-accel-cmdqv-page0"
 
 typedef struct Test {
     Smmuv3AccelTest t;
@@ -689,6 +690,61 @@ static void test_again(void)
     fakehost_free(c.t.host);
 }
 
+/* So is one that the guest has given back while the host has another */
+static void test_again_beside(void)
+{
+    uint32_t *page;
+    Test c;
+
+    if (!start(&c)) {
+        return;
+    }
+    set_up(&c, 2);
+    page = map_page(&c);
+    wr(&c, reg(1, PROD), 4);
+    g_assert_cmphex(read_host(page, 1, PROD), ==, 4);
+    write_host(page, 1, CONS, 4);
+    wr(&c, reg(1, QCONFIG), 0);
+    set_base(&c, 1, 0);
+    g_assert_cmphex(rd(&c, reg(1, PROD)), ==, 4);
+    wr(&c, reg(1, PROD), 0);
+    wr(&c, reg(1, CONS), 0);
+    /* The other one goes on meanwhile */
+    wr(&c, reg(0, PROD), 2);
+    g_assert_cmphex(read_host(page, 0, PROD), ==, 2);
+    set_base(&c, 1, QUEUE(5) | LOG2SIZE);
+    wr(&c, reg(1, QCONFIG), 1);
+    g_assert_cmphex(host_queue(&c, 1)->iova, ==, QUEUE(5));
+    g_assert_cmphex(read_host(page, 1, PROD), ==, 0);
+    g_assert_cmphex(read_host(page, 1, CONS), ==, 0);
+    g_assert_cmphex(read_host(page, 1, QCONFIG), ==, 1);
+    g_assert_cmphex(read_host(page, 0, PROD), ==, 2);
+    unmap_page(page);
+    fakehost_free(c.t.host);
+}
+
+/* Until the guest has set up or given back all of them, QEMU has the page */
+static void test_page(void)
+{
+    g_autofree char *before = NULL, *with = NULL, *after = NULL;
+    Test c;
+
+    if (!start(&c)) {
+        return;
+    }
+    set_up(&c, 1);
+    before = qtest_hmp(c.t.host->qts, "info mtree -f");
+    g_assert_nonnull(strstr(before, HOST_PAGE));
+    allocate(&c, 1);
+    with = qtest_hmp(c.t.host->qts, "info mtree -f");
+    g_assert_null(strstr(with, HOST_PAGE));
+    g_assert_cmpuint(host_queues(&c), ==, 1);
+    wr(&c, ALLOC(1), 1 << 1);
+    after = qtest_hmp(c.t.host->qts, "info mtree -f");
+    g_assert_nonnull(strstr(after, HOST_PAGE));
+    fakehost_free(c.t.host);
+}
+
 /* What the host has to do is not done by QEMU as well */
 static void test_once(void)
 {
@@ -756,6 +812,30 @@ static void test_error_moves(void)
     g_assert_cmphex(rd(&c, reg(0, GERROR)), ==, 1);
     g_assert_cmphex(rd(&c, reg(0, GERRORN)), ==, 0);
     g_assert_cmphex(rd(&c, ERR_MAP), ==, 1);
+    unmap_page(page);
+    fakehost_free(c.t.host);
+}
+
+/* So does one of a queue that the guest sets up elsewhere */
+static void test_error_elsewhere(void)
+{
+    uint32_t *page;
+    Test c;
+
+    if (!start(&c)) {
+        return;
+    }
+    set_up(&c, 1);
+    page = map_page(&c);
+    write_host(page, 0, GERROR, 1);
+    wr(&c, reg(0, QCONFIG), 0);
+    set_base(&c, 0, QUEUE(5) | LOG2SIZE);
+    g_assert_cmpuint(host_queues(&c), ==, 0);
+    g_assert_cmphex(rd(&c, reg(0, GERROR)), ==, 1);
+    g_assert_cmphex(rd(&c, reg(0, GERRORN)), ==, 0);
+    g_assert_cmphex(rd(&c, ERR_MAP), ==, 1);
+    wr(&c, reg(0, GERRORN), 1);
+    g_assert_cmphex(rd(&c, ERR_MAP), ==, 0);
     unmap_page(page);
     fakehost_free(c.t.host);
 }
@@ -1045,9 +1125,12 @@ int main(int argc, char **argv)
     }
     qtest_add_func(PREFIX "replug_moved", test_replug);
     qtest_add_func(PREFIX "set-up_again", test_again);
+    qtest_add_func(PREFIX "set-up_again-beside", test_again_beside);
+    qtest_add_func(PREFIX "page_taken", test_page);
     qtest_add_func(PREFIX "commands_once", test_once);
     qtest_add_func(PREFIX "left-over_worked-off", test_left_over);
     qtest_add_func(PREFIX "error_moved", test_error_moves);
+    qtest_add_func(PREFIX "error-elsewhere_reported", test_error_elsewhere);
     qtest_add_func(PREFIX "many-devices_refused", test_many_devices);
     qtest_add_func(PREFIX "memory_gone", test_memory_gone);
     qtest_add_func(PREFIX "memory-in-pieces_refused", test_memory_in_pieces);

@@ -78,7 +78,6 @@ void smmuv3_accel_inv_init(SMMUv3AccelInv *inv, IOMMUFDBackend *iommufd,
     inv->iommufd = iommufd;
     inv->viommu_id = viommu_id;
     inv->repeat = repeat;
-    inv->tlb_stale = false;
     inv->num = 0;
 }
 

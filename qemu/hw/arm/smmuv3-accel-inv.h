@@ -39,7 +39,7 @@ typedef struct SMMUv3AccelInv {
 } SMMUv3AccelInv;
 
 /**
- * smmuv3_accel_inv_init: start with an empty batch and nothing stale
+ * smmuv3_accel_inv_init: start with an empty batch
  *
  * @inv: the batch
  * @iommufd: of the vIOMMU

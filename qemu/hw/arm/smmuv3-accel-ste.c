@@ -88,7 +88,7 @@ static bool smmuv3_accel_find_2lvl(SMMUv3AccelTable *table, uint32_t sid,
     desc = le64_to_cpu(*found);
     span = L1STD_SPAN_BITS(desc);
     if (!span) {
-        /* No such stream: the hardware reports an access by it */
+        /* No such stream: blocked, the hardware would report an access */
         return false;
     }
     if (span > table->split + 1) {

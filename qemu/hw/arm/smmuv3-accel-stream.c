@@ -77,8 +77,12 @@ static void smmuv3_accel_free_objects(SMMUv3Accel *accel)
     iommufd_backend_free_id(accel->iommufd, accel->viommu_id);
     accel->bindings.blocking_hwpt_id = 0;
     accel->viommu_id = 0;
-    /* The host flushes the parent's VMID before it uses it again */
+    /*
+     * What is invalidated from now on does not reach the host. The next device
+     * may come while the last one's parent, with its VMID, is still there.
+     */
     smmuv3_accel_inv_init(&accel->inv, NULL, 0, false);
+    accel->inv.tlb_stale = true;
     accel->iommufd = NULL;
 }
 
@@ -491,7 +495,10 @@ static void smmuv3_accel_refresh(SMMUv3AccelStream *st, bool cfgi)
         if (cfgi && t.kind == SMMUV3_ACCEL_S1) {
             smmuv3_accel_forget_cds(st);
         }
-        smmuv3_accel_tell_mistake(st, &t);
+        /* Unless the host has refused that: then it is blocked for it */
+        if (!st->failed) {
+            smmuv3_accel_tell_mistake(st, &t);
+        }
         return;
     }
 

@@ -11,6 +11,7 @@
  */
 
 #include "qemu/osdep.h"
+#include "viommu/query.h"
 #include "viommu/sweep.h"
 #include "smmuv3-accel-common.h"
 
@@ -21,6 +22,9 @@
 #define DETACH          "VFIO_DEVICE_DETACH_IOMMUFD_PT"
 #define ASID(a)         ((uint64_t)(a) << 48)
 #define SID0            0x100u
+#define BATCH           1024            /* commands that QEMU sends at once */
+#define QUEUE           (SMMUV3_GUEST_RAM + 0x800000)
+#define QUEUE_LOG2      11
 
 typedef struct Sweep {
     const char *name;
@@ -696,6 +700,71 @@ static void test_stuck_quit(void)
     fakehost_free(t.host);
 }
 
+/*
+ * What the guest invalidates without a device does not reach the host, whose
+ * parent may outlive the device: it is made good for the next one
+ */
+static void test_replug_flushes(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 1 };
+    g_autofree char *line = NULL;
+    Smmuv3AccelTest t;
+    uint64_t calls;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    prepare_bound(&t);
+    calls = fakehost_calls(t.host, INVALIDATE);
+    g_assert_cmpuint(calls, ==, 0);
+    fakehost_unplug(t.host, 0);
+    operate_tlbi(&t);
+    g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE), ==, calls);
+    smmuv3_guest_set_cr0(&t.guest, 0);
+    fakehost_plug(t.host, 0);
+    prepare_bound(&t);
+    g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE), ==, calls + 1);
+    line = fakehost_log_last(t.host, 0, INVALIDATE, "");
+    g_test_message("%s", line);
+    smmuv3_accel_bind(&t, 0);
+    g_assert_cmpuint(fakehost_calls(t.host, INVALIDATE), ==, calls + 2);
+    fakehost_free(t.host);
+}
+
+/*
+ * The batch is full with the command for an entry that has not changed. What
+ * the host refuses then is the last word.
+ */
+static void test_refused_unchanged(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 1 };
+    Smmuv3AccelTest t;
+    Smmuv3Guest *g = &t.guest;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    prepare_bound(&t);
+    smmuv3_guest_set_cr0(g, SMMUV3_CR0_ALL & ~SMMUV3_CR0_CMDQEN);
+    /* All bytes alike: that is a legal command, too */
+    qtest_memset(g->qts, QUEUE, SMMUV3_TLBI_NH_VAA, BATCH * 16);
+    qtest_writeq(g->qts, QUEUE + (BATCH - 1) * 16,
+                 SMMUV3_CFGI_STE | (uint64_t)SID0 << 32);
+    qtest_writeq(g->qts, QUEUE + (BATCH - 1) * 16 + 8, 1);
+    smmuv3_guest_writeq(g, SMMUV3_CMDQ_BASE, QUEUE | QUEUE_LOG2);
+    smmuv3_guest_writel(g, SMMUV3_CMDQ_CONS, 0);
+    smmuv3_guest_writel(g, SMMUV3_CMDQ_PROD, BATCH);
+    viommu_expect_no_event(t.host);
+    fakehost_fail(t.host, INVALIDATE, 1, 0, EIO, 0);
+    smmuv3_guest_set_cr0(g, SMMUV3_CR0_ALL);
+    g_assert_cmphex(smmuv3_guest_readl(g, SMMUV3_CMDQ_CONS), ==, BATCH);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_ABORT);
+    viommu_expect_event(t.host, 0, "blocked", NO_PASID, "host refuses command");
+    viommu_expect_no_event(t.host);
+    viommu_expect(t.host, 0, NO_PASID, "blocked", "host refuses command");
+    fakehost_free(t.host);
+}
+
 /* A refused entry: one event, one line, and a new attempt at each CFGI */
 static void test_told_once(void)
 {
@@ -762,5 +831,8 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3-accel/stuck/quit_in-order", test_stuck_quit);
     qtest_add_func("/smmuv3-accel/failure/entry-refused_told-once",
                    test_told_once);
+    qtest_add_func("/smmuv3-accel/failure/replug_flushes", test_replug_flushes);
+    qtest_add_func("/smmuv3-accel/failure/refused-unchanged_told",
+                   test_refused_unchanged);
     return g_test_run();
 }

@@ -21,8 +21,8 @@ typedef enum HostIOMMUKind {
 
 typedef enum HostVerdict {
     VERDICT_READY,      /* the kernel was asked, and nothing is in the way */
-    VERDICT_UNKNOWN,    /* nothing is known to be in the way */
     VERDICT_MENDABLE,
+    VERDICT_UNKNOWN,    /* whether it can be mended is not seen from here */
     VERDICT_IMPOSSIBLE,
 } HostVerdict;
 
@@ -51,6 +51,8 @@ typedef struct HostDevice {
     char *group;        /* NULL: none */
     char *iommu;        /* name in sysfs, NULL: none */
     char *cdev;         /* of VFIO, NULL: none */
+    char *qemu;         /* the program for a VM on this kind of IOMMU */
+    bool packaged;      /* @qemu stands beside the distribution's own */
     HostIOMMUKind kind;
     uint64_t cap, ecap; /* VT-d */
     bool probed;        /* the kernel allocated what nesting needs, or not */

@@ -18,7 +18,8 @@
 #define ECAP_FSTS       (1ULL << 47)
 
 #define CONFIG_REMEDY \
-    "install a kernel that has it"
+    "install a kernel that has it; for Debian, viommu-nesting's " \
+    "\"make host-kernel-deb\" builds one"
 
 static void problem_free(void *opaque)
 {
@@ -198,6 +199,7 @@ static void device_free(void *opaque)
     g_free(dev->group);
     g_free(dev->iommu);
     g_free(dev->cdev);
+    g_free(dev->qemu);
     g_ptr_array_unref(dev->problems);
     g_free(dev);
 }
@@ -281,10 +283,35 @@ static void check_iommu(HostState *host, HostDevice *dev)
     }
 }
 
-/* Drivers beside which the kernel lets VFIO have other devices of a group */
-static bool driver_leaves_group(const char *driver)
+/* The program of the package, if that is installed, or of the distribution */
+static void find_qemu(const char *root, HostDevice *dev)
 {
-    return !driver || g_str_has_prefix(driver, "vfio") ||
+    const char *arch = dev->kind == HOST_IOMMU_SMMUV3 ? "aarch64" : "x86_64";
+    g_autofree char *path = NULL;
+
+    dev->qemu = g_strdup_printf("qemu-system-%s-viommu", arch);
+    path = g_build_filename("/", root, "usr/bin", dev->qemu, NULL);
+    dev->packaged = g_file_test(path, G_FILE_TEST_IS_EXECUTABLE);
+    if (!dev->packaged) {
+        g_free(dev->qemu);
+        dev->qemu = g_strdup_printf("qemu-system-%s", arch);
+    }
+}
+
+/* Does VFIO have the device?  Not all of its drivers are called vfio-... */
+static bool is_vfio(const char *root, const char *dir, const char *driver)
+{
+    g_autofree char *vfio = g_build_filename("/", root, dir, "vfio-dev", NULL);
+
+    return driver && (g_str_has_prefix(driver, "vfio") ||
+                      g_file_test(vfio, G_FILE_TEST_IS_DIR));
+}
+
+/* Drivers beside which the kernel lets VFIO have other devices of a group */
+static bool driver_leaves_group(const char *root, const char *dir,
+                                const char *driver)
+{
+    return !driver || is_vfio(root, dir, driver) ||
            g_str_equal(driver, "pcieport") || g_str_equal(driver, "pci-stub");
 }
 
@@ -299,7 +326,8 @@ static void check_group(const char *root, HostDevice *dev)
         g_autofree char *pci = g_strdup_printf("sys/bus/pci/devices/%s", name);
         g_autofree char *driver = read_link(root, pci, "driver");
 
-        if (strcmp(name, dev->address) && !driver_leaves_group(driver)) {
+        if (strcmp(name, dev->address) &&
+            !driver_leaves_group(root, pci, driver)) {
             g_autofree char *remedy =
                 g_strdup_printf("echo %s > /sys/bus/pci/devices/%s/driver/"
                                 "unbind", name, name);
@@ -327,15 +355,22 @@ static void check_driver(const char *root, const char *dir, HostDevice *dev)
             return;
         }
     }
-    if (dev->driver && g_str_has_prefix(dev->driver, "vfio")) {
+    if (is_vfio(root, dir, dev->driver)) {
         host_add_problem(dev->problems, false, CONFIG_REMEDY, "%s gives it no "
                          "device file (CONFIG_VFIO_DEVICE_CDEV)", dev->driver);
     } else {
-        g_autofree char *remedy = g_strdup_printf("driverctl set-override %s "
-                                                  "vfio-pci", dev->address);
+        g_autofree char *unbind =
+            g_strdup_printf("echo %s > /sys/bus/pci/devices/%s/driver/unbind; ",
+                            dev->address, dev->address);
+        g_autofree char *remedy =
+            g_strdup_printf("modprobe vfio-pci; echo vfio-pci > /sys/bus/pci/"
+                            "devices/%s/driver_override; %secho %s > "
+                            "/sys/bus/pci/drivers_probe", dev->address,
+                            dev->driver ? unbind : "", dev->address);
 
         host_add_problem(dev->problems, false, remedy, "it is bound to %s, "
-                         "not to vfio-pci", dev->driver ?: "no driver");
+                         "not to vfio-pci%s", dev->driver ?: "no driver",
+                         dev->driver ? "; the host loses it" : "");
     }
 }
 
@@ -353,6 +388,7 @@ static HostDevice *read_device(const char *root, HostState *host,
     dev->driver = read_link(root, dir, "driver");
     dev->group = read_link(root, dir, "iommu_group");
     read_iommu(root, dir, dev);
+    find_qemu(root, dev);
     check_iommu(host, dev);
     if (dev->kind != HOST_IOMMU_NONE) {
         if (dev->group) {

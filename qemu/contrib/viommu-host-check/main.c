@@ -16,8 +16,8 @@
 
 static const char *const verdicts[] = {
     [VERDICT_READY] = "ready",
-    [VERDICT_UNKNOWN] = "unknown",
     [VERDICT_MENDABLE] = "mendable",
+    [VERDICT_UNKNOWN] = "unknown",
     [VERDICT_IMPOSSIBLE] = "impossible",
 };
 
@@ -34,7 +34,7 @@ static char *device_command(const HostDevice *dev)
     const char *viommu;
 
     if (dev->kind == HOST_IOMMU_SMMUV3) {
-        return g_strdup_printf("qemu-system-aarch64 -M virt,accel=kvm,"
+        return g_strdup_printf("%s -M virt,accel=kvm,"
                                "gic-version=3 -nodefaults -serial mon:stdio "
                                "-display none -cpu host -m 4G -bios "
                                "QEMU_EFI.fd -device arm-smmuv3,"
@@ -42,15 +42,16 @@ static char *device_command(const HostDevice *dev)
                                "-object iommufd,id=iommufd0 -device "
                                "pcie-root-port,id=rp0,bus=pcie.0 -device "
                                "vfio-pci,host=%s,iommufd=iommufd0,bus=rp0",
-                               dev->address);
+                               dev->qemu, dev->address);
     }
     viommu = dev->cap & CAP_FS1GP ? "" : ",fs1gp=off";
-    return g_strdup_printf("qemu-system-x86_64 -M q35,accel=kvm,"
+    return g_strdup_printf("%s -M q35,accel=kvm,"
                            "kernel-irqchip=split -cpu host -m 4G -device "
                            "intel-iommu,intremap=on,scalable-mode=on,fsts=on%s "
                            "-object iommufd,id=iommufd0 -device "
                            "pcie-root-port,id=rp0 -device vfio-pci,host=%s,"
-                           "iommufd=iommufd0,bus=rp0", viommu, dev->address);
+                           "iommufd=iommufd0,bus=rp0", dev->qemu, viommu,
+                           dev->address);
 }
 
 /*
@@ -60,9 +61,13 @@ static char *device_command(const HostDevice *dev)
 static char *device_xml(const HostDevice *dev)
 {
     static const char intel[] =
+        "<!-- features and qemu:commandline: in domain, which needs "
+        "xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'; the others: "
+        "in devices -->\n"
         "<features><acpi/><ioapic driver='qemu'/></features>\n"
         "<iommu model='intel'><driver intremap='on'/></iommu>\n";
     static const char smmuv3[] =
+        "<!-- features: in domain; the others: in devices -->\n"
         "<features><acpi/></features>\n"
         "<controller type='pci' index='1' model='pcie-expander-bus'/>\n"
         "<controller type='pci' index='2' model='pcie-root-port'>"
@@ -72,6 +77,10 @@ static char *device_xml(const HostDevice *dev)
     unsigned int domain, bus, slot, function;
     GString *xml = g_string_new(vtd ? intel : smmuv3);
 
+    if (dev->packaged) {
+        g_string_append_printf(xml, "<emulator>/usr/bin/%s</emulator>\n",
+                               dev->qemu);
+    }
     if (sscanf(dev->address, "%x:%x:%x.%x", &domain, &bus, &slot,
                &function) == 4) {
         g_string_append_printf(xml,
@@ -115,7 +124,8 @@ static void print_text(const HostState *host, const GPtrArray *devices)
            host->iommufd ? "" : "no ", QEMU_FULL_VERSION);
     if (host->memlock != UINT64_MAX) {
         printf("limit of locked memory: %" PRIu64 " KiB; QEMU needs the "
-               "guest's memory and a little more\n", host->memlock / 1024);
+               "guest's memory and a little more, unless it runs as root\n",
+               host->memlock / 1024);
     }
     print_problems("", host->problems);
     for (guint i = 0; i < devices->len; i++) {
@@ -279,10 +289,10 @@ int main(int argc, char **argv)
                                      "and not in use is reset by the "
                                      "check.\n\n"
                                      "ready: the kernel was asked, and nothing "
-                                     "stands in the way\nunknown: nothing is "
-                                     "known to stand in the way\nmendable: "
-                                     "what is named mends it\nimpossible: this "
-                                     "host cannot do it\n\nExit "
+                                     "stands in the way\nmendable: what is "
+                                     "named mends it\nunknown: that cannot be "
+                                     "told from here\nimpossible: this host "
+                                     "cannot do it\n\nExit "
                                      "status: 0 if all devices "
                                      "shown are ready, 1 if not, 2 if the "
                                      "check itself failed.\n");

@@ -10,6 +10,7 @@
 
 #define ADDRESS     "0000:01:00.0"
 #define PEER        "0000:01:00.1"
+#define DEVICES     "/sys/bus/pci/devices/"
 
 /* What a VT-d that can nest says of itself */
 #define CAP         0x01400c405e2f0e86ULL   /* FS1GP, 48 bits */
@@ -29,6 +30,8 @@ typedef struct Host {
     bool peer_bridge;
     bool no_cdev;
     bool no_iommufd;
+    const char *program;    /* in /usr/bin; NULL: none */
+    const char *qemu;       /* what the command line begins with */
     HostVerdict verdict;
     const char *what;       /* part of a problem; NULL: there is none */
     const char *remedy;     /* of the same problem; NULL: none */
@@ -75,13 +78,17 @@ static const Host hosts[] = {
         .name = "vtd/other-driver", .config = CONFIG,
         .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
         .ecap = ECAP, .driver = "nvme", .verdict = VERDICT_MENDABLE,
-        .what = "bound to nvme, not to vfio-pci",
-        .remedy = "set-override " ADDRESS " vfio-pci",
+        .what = "bound to nvme, not to vfio-pci; the host loses it",
+        .remedy = "modprobe vfio-pci; echo vfio-pci > "
+        DEVICES ADDRESS "/driver_override; echo " ADDRESS " > "
+        DEVICES ADDRESS "/driver/unbind; echo " ADDRESS " > /sys/bus/pci/",
     }, {
         .name = "vtd/no-driver", .config = CONFIG,
         .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
         .ecap = ECAP, .verdict = VERDICT_MENDABLE,
-        .what = "bound to no driver", .remedy = "set-override " ADDRESS,
+        .what = "bound to no driver",
+        .remedy = DEVICES ADDRESS "/driver_override; echo " ADDRESS
+        " > /sys/bus/pci/drivers_probe",
     }, {
         .name = "vtd/group-in-use", .config = CONFIG,
         .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
@@ -110,6 +117,33 @@ static const Host hosts[] = {
         .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
         .ecap = ECAP, .driver = "vfio-pci", .peer = "vfio-pci",
         .verdict = VERDICT_UNKNOWN,
+    }, {
+        .name = "vtd/group-with-vfio-variant", .config = CONFIG,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "vfio-pci", .peer = "mlx5_vfio_pci",
+        .verdict = VERDICT_UNKNOWN,
+    }, {
+        .name = "vtd/vfio-variant", .config = CONFIG,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "mlx5_vfio_pci", .verdict = VERDICT_UNKNOWN,
+    }, {
+        .name = "vtd/vfio-variant-no-cdev", .config = CONFIG,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "mlx5_vfio_pci", .no_cdev = true,
+        .verdict = VERDICT_MENDABLE,
+        .what = "mlx5_vfio_pci gives it no device file",
+        .remedy = "install a kernel",
+    }, {
+        .name = "vtd/package", .config = CONFIG,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "vfio-pci", .verdict = VERDICT_UNKNOWN,
+        .program = "qemu-system-x86_64-viommu",
+        .qemu = "qemu-system-x86_64-viommu",
+    }, {
+        .name = "vtd/package-of-arm", .config = CONFIG,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "vfio-pci", .verdict = VERDICT_UNKNOWN,
+        .program = "qemu-system-aarch64-viommu", .qemu = "qemu-system-x86_64",
     }, {
         .name = "vtd/no-cdev", .config = CONFIG,
         .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
@@ -145,6 +179,12 @@ static const Host hosts[] = {
         .iommu = "smmu3.0x0000000009050000", .driver = "vfio-pci",
         .verdict = VERDICT_UNKNOWN,
     }, {
+        .name = "smmuv3/package", .cmdline = "",
+        .config = CONFIG "CONFIG_ARM_SMMU_V3_IOMMUFD=y\n",
+        .iommu = "smmu3.0x0000000009050000", .driver = "vfio-pci",
+        .verdict = VERDICT_UNKNOWN, .program = "qemu-system-aarch64-viommu",
+        .qemu = "qemu-system-aarch64-viommu",
+    }, {
         .name = "smmuv3/no-option", .config = CONFIG, .cmdline = "",
         .iommu = "smmu3.0x0000000009050000", .driver = "vfio-pci",
         .verdict = VERDICT_MENDABLE,
@@ -157,6 +197,12 @@ static const Host hosts[] = {
         .name = "none/no-iommu", .config = CONFIG, .cmdline = "",
         .driver = "nvme", .verdict = VERDICT_UNKNOWN, .what = "has no IOMMU",
         .remedy = "firmware",
+    }, {
+        /* As Debian's: a kernel that has it all may be of no use */
+        .name = "none/no-iommu-no-iommufd", .config = "CONFIG_VFIO=m\n",
+        .cmdline = "", .driver = "nvme", .no_iommufd = true,
+        .verdict = VERDICT_UNKNOWN, .what = "no CONFIG_IOMMUFD",
+        .remedy = "install a kernel",
     },
 };
 
@@ -202,6 +248,13 @@ static void put_device(const char *root, const Host *h, const char *address,
     if (driver) {
         put_link(root, address, "driver", driver);
     }
+    if (driver && strstr(driver, "vfio")) {
+        g_autofree char *vfio =
+            g_strdup_printf("sys/bus/pci/devices/%s/vfio-dev/vfio0/%s", address,
+                            h->no_cdev ? "uevent" : "dev");
+
+        put(root, vfio, "511:0\n");
+    }
     if (h->iommu) {
         put_link(root, address, "iommu", h->iommu);
         put_link(root, address, "iommu_group", "7");
@@ -229,10 +282,12 @@ static void put_host(const char *root, const Host *h)
     put_device(root, h, ADDRESS, "0x010802", h->driver);
     put(root, "sys/bus/pci/devices/" ADDRESS "/vendor", "0x1b36\n");
     put(root, "sys/bus/pci/devices/" ADDRESS "/device", "0x0010\n");
-    if (h->driver && g_str_equal(h->driver, "vfio-pci")) {
-        put(root, h->no_cdev ?
-            "sys/bus/pci/devices/" ADDRESS "/vfio-dev/vfio0/uevent" :
-            "sys/bus/pci/devices/" ADDRESS "/vfio-dev/vfio0/dev", "511:0\n");
+    if (h->program) {
+        g_autofree char *name = g_build_filename("usr/bin", h->program, NULL);
+        g_autofree char *path = g_build_filename(root, name, NULL);
+
+        put(root, name, "%s", "");
+        g_assert_cmpint(g_chmod(path, 0755), ==, 0);
     }
     if (h->peer) {
         put_device(root, h, PEER, h->peer_bridge ? "0x060400" : "0x040300",
@@ -288,6 +343,11 @@ static void test_host(gconstpointer opaque)
     g_assert_cmpstr(dev->address, ==, ADDRESS);
     g_assert_cmpstr(dev->ids, ==, "1b36:0010");
     g_assert_cmpint(host_verdict(host, dev), ==, h->verdict);
+    g_assert_cmpint(dev->packaged, ==, h->qemu && g_str_has_suffix(h->qemu,
+                                                                   "-viommu"));
+    if (h->qemu) {
+        g_assert_cmpstr(dev->qemu, ==, h->qemu);
+    }
     if (h->what) {
         g_assert_true(has_problem(host->problems, h) ||
                       has_problem(dev->problems, h));

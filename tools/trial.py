@@ -11,7 +11,8 @@ import subprocess
 import debs
 from common import cache_dir, note, remove, run
 
-NAMES = ("qemu-system-arm-viommu", "qemu-system-x86-viommu", "viommu-host-check")
+NAMES = ARM, X86, HOST_CHECK = ("qemu-system-arm-viommu", "qemu-system-x86-viommu",
+                                "viommu-host-check")
 
 
 def results(suite, packages):
@@ -28,6 +29,8 @@ def results(suite, packages):
     trial = Trial(suite, where)
     yield "lintian is silent", trial.lintian()
     yield "they install, start and are removed without a trace", trial.piuparts()
+    for name in (ARM, X86):
+        yield f"{name} does so by itself", trial.piuparts(name, HOST_CHECK)
     for name, (spoil, wanted) in SPOILT.items():
         said = trial.spoilt(spoil)
         yield (f"{name} is noticed",
@@ -41,10 +44,11 @@ class Trial:
         self.root = debs.build_root(suite)
         self.bare = debs.bare_system(suite)
 
-    def run(self, *command):
-        """Run a command on the packages; returns (whether it succeeded, its output)."""
+    def run(self, names, *command):
+        """Run a command on packages; returns (whether it succeeded, its output)."""
         note(f"{command[0]} ({self.suite})")
-        paths = [f"/trial/{deb.name}" for deb in sorted(self.where.glob("*.deb"))]
+        paths = [f"/trial/{deb.name}" for deb in sorted(self.where.glob("*.deb"))
+                 if deb.name.partition("_")[0] in names]
         done = subprocess.run(
             debs.inside(self.root, [*command, *paths],
                         [(self.where, "/trial"), (cache_dir() / "deb", "/cache")],
@@ -56,23 +60,23 @@ class Trial:
         return done.returncode == 0, done.stdout
 
     def lintian(self):
-        good, text = self.run("lintian", "--allow-root", "--fail-on", "error,warning")
+        good, text = self.run(NAMES, "lintian", "--allow-root", "--fail-on", "error,warning")
         return None if good and not text else text.strip().replace("\n", "; ")
 
-    def piuparts(self):
-        """What piuparts says is wrong, or None."""
+    def piuparts(self, *names):
+        """What piuparts says is wrong with these packages, or all; or None."""
         good, text = self.run(
-            "piuparts", "--basetgz", f"/cache/{self.bare.name}", "--distribution", self.suite,
+            names or NAMES, "piuparts", "--basetgz", f"/cache/{self.bare.name}", "--distribution", self.suite,
             "--keep-sources-list", "--scriptsdir", "/trial/scripts", "--tmpdir", "/trial")
         return None if good else what_is_wrong(text)
 
     def spoilt(self, spoil):
         """What piuparts says of a package of which something is spoilt."""
-        good = next(self.where.glob("qemu-system-x86-viommu_*.deb"))
+        good = next(self.where.glob(f"{X86}_*.deb"))
         kept = good.with_suffix(".good")
         good.rename(kept)
         spoil(kept, good)
-        said = self.piuparts()
+        said = self.piuparts(X86, HOST_CHECK)
         kept.rename(good)
         return said
 

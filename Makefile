@@ -48,11 +48,11 @@ check-deb: python ## build them, install, start and remove them in a bare system
 	@tools/check-deb
 
 host-kernel-deb: python ## build a Linux for the host in build/host-kernel (ARCH=amd64 or arm64, FLAVOUR=)
-	@tools/deps debhelper
+	@tools/deps debhelper openssl zstd
 	@tools/host-kernel-deb
 
 check-host-kernel: python ## build it, boot it in the testbed, nest a guest's disk on it (ARCH=, FLAVOUR=)
-	@tools/deps debhelper
+	@tools/deps debhelper openssl zstd
 	@tools/build
 	@tools/build-cross > /dev/null
 	@tools/check-host-kernel
@@ -65,7 +65,8 @@ check-each: ## build every commit of the series (slow)
 
 host-check: python ## tell of each PCI device whether this host can nest it (ARGS=)
 	@tools/deps > /dev/null
-	@$$(tools/build contrib/viommu-host-check/viommu-host-check)/contrib/viommu-host-check/viommu-host-check $(ARGS)
+	@built=$$(tools/build contrib/viommu-host-check/viommu-host-check) && \
+	exec "$$built/contrib/viommu-host-check/viommu-host-check" $(ARGS)
 
 vm: ## run one scenario: RUN=name; with L1=shell a shell in L1 instead
 	@testbed/run $(if $(filter shell,$(L1)),--shell) $(or $(RUN),--list)

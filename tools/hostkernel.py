@@ -40,6 +40,9 @@ CLOUD_MIB, FULL_MIB, DEBUG_FACTOR = 3000, 9000, 5
 # and of what is built in
 STEPS_MODULE, STEPS_BUILTIN = 7, 3
 
+# What the kernel's build calls, some of it at its end only, and the packages that have it
+PROGRAMS = {"dh_builddeb": "debhelper", "openssl": "openssl", "zstd": "zstd"}
+
 Wanted = namedtuple("Wanted", "arch flavour debug")
 
 
@@ -135,7 +138,8 @@ class Build:
         cross = "" if self.want.arch == debian.architecture() else arch.cross
         ccache = "ccache " if shutil.which("ccache") else ""
         return ["make", "-C", self.src.path, f"O={self.obj}", f"ARCH={arch.karch}",
-                f"CROSS_COMPILE={cross}", f"LOCALVERSION=-viommu-{self.want.flavour}", f"CC={ccache}{cross}gcc", f"HOSTCC={ccache}gcc", *args]
+                f"CROSS_COMPILE={cross}", f"LOCALVERSION=-viommu-{self.want.flavour}",
+                f"CC={ccache}{cross}gcc", f"HOSTCC={ccache}gcc", *args]
 
     def environment(self):
         env = clean_environment()
@@ -229,9 +233,11 @@ class Build:
         """Have the packages; returns their paths, that of the kernel first."""
         with locked(self.where.with_name(self.where.name + ".lock")):
             if not self.finished():
-                if not shutil.which("dh_builddeb"):
-                    raise Failure("debhelper is not installed; as root: apt-get install "
-                                  "--no-install-recommends debhelper")
+                missing = [package for program, package in PROGRAMS.items()
+                           if not shutil.which(program)]
+                if missing:
+                    raise Failure(f"not installed: {' '.join(missing)}; as root: apt-get install "
+                                  f"--no-install-recommends {' '.join(missing)}")
                 self.configure()
                 self.compile()
                 self.package()

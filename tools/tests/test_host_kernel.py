@@ -193,9 +193,10 @@ class Builds(unittest.TestCase):
         with self.assertRaisesRegex(Failure, "no linux-image package"):
             self.build(NO_IMAGE="1")
 
-    def test_without_debhelper(self):
+    def test_without_programs(self):
         with mock.patch("hostkernel.shutil.which", lambda name: None):
-            with self.assertRaisesRegex(Failure, "^debhelper is not installed; as root: apt-get"):
+            with self.assertRaisesRegex(Failure, "^not installed: debhelper openssl zstd; as root: "
+                                                 "apt-get .* debhelper openssl zstd$"):
                 self.build()
 
     def test_other_machines_get_no_headers(self):

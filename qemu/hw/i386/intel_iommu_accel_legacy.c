@@ -120,10 +120,12 @@ static bool vtd_accel_legacy_finish(VTDAccel *accel)
     VTDAccelDevice *dev;
 
     while (state->ops.unfinished) {
-        if (!vtd_accel_shadow_continue(&state->shadows)) {
+        bool again;
+
+        if (!vtd_accel_shadow_continue(&state->shadows, &again)) {
             return false;
         }
-        state->ops.unfinished = false;
+        state->ops.unfinished = again;
         QLIST_FOREACH(dev, &accel->devices, next) {
             vtd_accel_legacy_repair_device(state, dev);
         }

@@ -85,7 +85,7 @@ static void vtd_accel_shadow_free_one(VTDAccelShadowTable *t)
     if (m) {
         vtd_accel_mapping_forget(t, shadow, m);
     } else {
-        QTAILQ_REMOVE(&t->shadows, shadow, next);
+        QTAILQ_REMOVE(&t->dead, shadow, next);
         g_free(shadow);
     }
 }
@@ -640,16 +640,16 @@ static void vtd_accel_shadow_gone(void *opaque, uint64_t gpa, uint64_t last)
     qemu_bh_schedule(t->s->accel->resume_bh);
 }
 
-bool vtd_accel_shadow_continue(VTDAccelShadowTable *t)
+bool vtd_accel_shadow_continue(VTDAccelShadowTable *t, bool *again)
 {
     VTDAccelShadow *shadow, *next;
-    bool done = true;
 
+    *again = false;
     QTAILQ_FOREACH_SAFE(shadow, &t->shadows, next, next) {
         if (shadow->gone.num && !vtd_accel_shadow_check(t, shadow)) {
             return false;
         }
-        done = done && !shadow->gone.num;
+        *again |= shadow->gone.num;
         if (!shadow->updating || shadow->failure) {
             continue;
         }
@@ -657,7 +657,7 @@ bool vtd_accel_shadow_continue(VTDAccelShadowTable *t)
             return false;
         }
     }
-    return done;
+    return true;
 }
 
 bool vtd_accel_shadow_free_dead(VTDAccelShadowTable *t)

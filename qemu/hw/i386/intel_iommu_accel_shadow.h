@@ -82,9 +82,11 @@ void vtd_accel_shadow_invalidate(VTDAccelShadowTable *t, int domain_id,
  * vtd_accel_shadow_continue: go on with updates that are not complete, and with
  * unmapping guest memory that has gone
  *
+ * @again: set if there is more to unmap, which went meanwhile
+ *
  * Returns: false if that is too much for one piece.
  */
-bool vtd_accel_shadow_continue(VTDAccelShadowTable *t);
+bool vtd_accel_shadow_continue(VTDAccelShadowTable *t, bool *again);
 
 /**
  * vtd_accel_shadow_free_dead: free what QEMU had for shadows that are gone

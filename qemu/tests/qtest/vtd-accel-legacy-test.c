@@ -667,7 +667,7 @@ static void test_begun_anew(void)
 #define DISPLAY_BAR     0xd0000000ull
 #define UNMAP           "IOMMU_IOAS_UNMAP"
 #define PAM_F0000       0x90            /* of the host bridge */
-#define MANY_TABLES     64              /* of 512 entries */
+#define MANY_TABLES     32              /* of 512 entries */
 
 /* A display's memory comes and goes with its BAR */
 static void put_display(VtdLegacy *l, unsigned n, uint64_t bar)
@@ -796,12 +796,13 @@ static void write_pam(VtdLegacy *l, uint8_t value)
 
 /*
  * Memory goes while it is looked for what leads to other memory that has gone:
- * behind the place where the search is, and before it
+ * behind the place where the search is, and before it.  Of three copies one is
+ * not there any more.
  */
 static void test_memory_gone_meanwhile(void)
 {
     VtdAccelSetup setup = {
-        .devices = 1, .no_log = true,
+        .devices = 3, .no_log = true,
         .args = "-m 512M -device bochs-display,addr=0x10 "
                 "-device bochs-display,addr=0x11 ",
     };
@@ -827,19 +828,29 @@ static void test_memory_gone_meanwhile(void)
     vtd_legacy_write_entry(&l, 0x10000000, 1, other | RW);
     vtd_legacy_write_entry(&l, 0x10001000, 1, PAGE | RW);
     vtd_legacy_write_entry(&l, 0x80000000, 1, other | RW);
-    vtd_legacy_use_table(&l, 0, DID);
+    for (unsigned i = 0; i < setup.devices; i++) {
+        vtd_legacy_use_table(&l, i, DID + i);
+    }
     vtd_legacy_enter(&l);
     vtd_legacy_flush(&l);
-    areas = l.t.host->page->areas;
-    g_assert_cmpuint(areas, >, many);
+    areas = l.t.host->page->areas - many - 3;
+    g_assert_cmpuint(areas, >, 2 * many);
+    vtd_legacy_write_context(&l, 1, 0, 0);
+    vtd_guest_post_cc(&l.t.guest, VTD_CC_DEVICE, 0, fakehost_sid(1));
+    /* Its end comes after that of what QEMU had for the copy */
+    vtd_legacy_flush(&l);
+    g_assert_cmpuint(l.t.host->page->areas, ==, areas);
     put_display(&l, 0, 0);
     QTEST_AWAIT(l.t.host->page->areas < areas - many / 8);
     put_display(&l, 1, 0);
     g_test_message("%u of %u areas were left", l.t.host->page->areas, areas);
-    /* Also of VFIO */
-    QTEST_AWAIT(l.t.host->page->areas == areas - many - 4);
+    /* Of both copies, and of VFIO */
+    areas -= 2 * (many + 2) + 2;
+    QTEST_AWAIT(l.t.host->page->areas == areas);
     fakehost_settle(l.t.host);
-    g_assert_cmpuint(l.t.host->page->areas, ==, areas - many - 4);
+    g_assert_cmpuint(l.t.host->page->areas, ==, areas);
+    fakehost_unplug(l.t.host, 0);
+    fakehost_unplug(l.t.host, 2);
     fakehost_free(l.t.host);
 }
 

@@ -441,12 +441,15 @@ static void vtd_accel_prq_drain(IntelIOMMUState *s)
 {
     VTDAccel *accel = s->accel;
 
-    /* Also while it waits to be tried again: the guest waits for this */
-    for (int i = 0; accel->prq.buffers && i < VTD_ACCEL_PRQ_DRAIN_READS; i++) {
+    if (!accel->prq.buffers) {
+        return;
+    }
+    /* The guest waits for this: what has failed is tried at once */
+    timer_del(accel->prq.retry);
+    for (int i = 0; i < VTD_ACCEL_PRQ_DRAIN_READS; i++) {
         if (vtd_accel_prq_read_some(accel) <= 0) {
             break;
         }
-        timer_del(accel->prq.retry);
     }
     vtd_accel_prq_poll(accel);
 }

@@ -436,7 +436,8 @@ static const Tegra241CMDQVOps smmuv3_accel_cmdqv_ops = {
 
 /*
  * Without a change of the memory map, which is just being changed: until the
- * bottom half runs the guest finds its registers in ordinary memory.
+ * bottom half runs the guest finds its registers in ordinary memory, unless its
+ * accesses come here as it is.
  */
 static void smmuv3_accel_cmdqv_lose(SMMUv3AccelCmdqv *c)
 {
@@ -444,6 +445,10 @@ static void smmuv3_accel_cmdqv_lose(SMMUv3AccelCmdqv *c)
 
     smmuv3_accel_cmdqv_free(c, 0);
     smmuv3_accel_cmdqv_unmap_host(c);
+    qemu_bh_schedule(c->lost_bh);
+    if (!c->page_mr.enabled) {
+        return;
+    }
     for (uint32_t lidx = 0; lidx < num; lidx++) {
         Tegra241VCMDQ *q = tegra241_cmdqv_lvcmdq(&c->block, 0, lidx);
 
@@ -458,7 +463,6 @@ static void smmuv3_accel_cmdqv_lose(SMMUv3AccelCmdqv *c)
         smmuv3_accel_cmdqv_write(c, lidx, TEGRA241_VCMDQ_GERRORN, q->gerrorn);
     }
     c->num_lost = num;
-    qemu_bh_schedule(c->lost_bh);
 }
 
 /*

@@ -66,8 +66,9 @@ class Trial:
     def piuparts(self, *names):
         """What piuparts says is wrong with these packages, or all; or None."""
         good, text = self.run(
-            names or NAMES, "piuparts", "--basetgz", f"/cache/{self.bare.name}", "--distribution", self.suite,
-            "--keep-sources-list", "--scriptsdir", "/trial/scripts", "--tmpdir", "/trial")
+            names or NAMES, "piuparts", "--basetgz", f"/cache/{self.bare.name}",
+            "--distribution", self.suite, "--keep-sources-list",
+            "--scriptsdir", "/trial/scripts", "--tmpdir", "/trial")
         return None if good else what_is_wrong(text)
 
     def spoilt(self, spoil):

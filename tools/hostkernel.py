@@ -38,7 +38,7 @@ ARCHS = {"amd64": Arch("x86", "x86_64-linux-gnu-"), "arm64": Arch("arm64", "aarc
 CLOUD_MIB, FULL_MIB, DEBUG_FACTOR = 3000, 9000, 5
 # About how many steps a build has that was not done before, from the number of its modules,
 # and of what is built in
-STEPS_MODULE, STEPS_BUILTIN = 7, 3
+STEPS_MODULE, STEPS_BUILTIN = 5, 3
 
 # What the kernel's build calls, some of it at its end only, and the packages that have it
 PROGRAMS = {"dh_builddeb": "debhelper", "openssl": "openssl", "zstd": "zstd"}

@@ -19,9 +19,9 @@ SUITES = ("bullseye", "bookworm", "trixie", "trixie-backports")
 FLAVOURS = {"trixie:arm64-16k": "arm64"}
 ARCHS = {"x86_64": "amd64", "arm64": "arm64"}
 MODULES = ("virtio_pci", "virtio_mmio", "virtio_console", "nvme", "e1000e")
-# What L1, the host, loads of a kernel that is a package
+# What L1, the host, loads of a kernel that is a package, before the probes are set
 L1_MODULES = {"x86_64": ("virtio_pci", "virtio_console", "virtio_net", "iommufd", "vfio_pci",
-                         "kvm_amd"),
+                         "kvm_amd", "vhost_net"),
               "arm64": ("virtio_pci", "virtio_console", "virtio_net", "iommufd", "vfio_pci")}
 # Directories of a package's kernel/ that have these and all that they need
 _PARTS = ("drivers/nvme", "drivers/virtio", "drivers/char", "drivers/base", "drivers/ptp",

@@ -487,50 +487,47 @@ static void test_stopped(void)
     prq_end(&q);
 }
 
-/* A wait descriptor that drains brings what the host has */
-static void test_drain(void)
+/* A wait descriptor that drains brings the request that the host has */
+static void expect_drained(PrqTest *q, bool is_sent)
 {
-    VtdGuest *g;
-    PrqTest q;
+    VtdGuest *g = &q->t.guest;
 
-    if (!prq_start(&q)) {
-        return;
-    }
-    g = &q.t.guest;
     /* Nobody else reads it meanwhile */
     qtest_qmp_assert_success(g->qts, "{ 'execute': 'stop' }");
-    prq_send(&q, 0, PASID, 1);
+    if (!is_sent) {
+        prq_send(q, 0, PASID, 1);
+    }
     vtd_guest_post(g, 5 | 1 << 5 | 1 << 7 | 0x77ull << 32, g->status);
-    g_assert_cmpuint(prq_tail(&q), ==, 0);
+    g_assert_cmpuint(prq_tail(q), ==, 0);
     vtd_guest_ring(g);
-    g_assert_cmpuint(prq_tail(&q), ==, 1);
+    g_assert_cmpuint(prq_tail(q), ==, 1);
     qtest_qmp_assert_success(g->qts, "{ 'execute': 'cont' }");
-    prq_respond(&q, 0, PASID, 1, SUCCESS);
-    prq_end(&q);
+    prq_respond(q, 0, PASID, 1, SUCCESS);
+    prq_end(q);
+}
+
+static void test_drain(void)
+{
+    PrqTest q;
+
+    if (prq_start(&q)) {
+        expect_drained(&q, false);
+    }
 }
 
 /* It does so too while QEMU waits, for a second, to read them once more */
 static void test_drain_retries(void)
 {
-    VtdGuest *g;
     PrqTest q;
 
     if (!prq_start(&q)) {
         return;
     }
-    g = &q.t.guest;
     fakehost_fail(q.t.host, "READ_EVENTS", 1, 1, EIO, 0);
     prq_send(&q, 0, PASID, 1);
     FAKEHOST_AWAIT(q.t.host, prq_lines(&q, "cannot read the host's page "
                                        "requests") == 1);
-    qtest_qmp_assert_success(g->qts, "{ 'execute': 'stop' }");
-    vtd_guest_post(g, 5 | 1 << 5 | 1 << 7 | 0x77ull << 32, g->status);
-    g_assert_cmpuint(prq_tail(&q), ==, 0);
-    vtd_guest_ring(g);
-    g_assert_cmpuint(prq_tail(&q), ==, 1);
-    qtest_qmp_assert_success(g->qts, "{ 'execute': 'cont' }");
-    prq_respond(&q, 0, PASID, 1, SUCCESS);
-    prq_end(&q);
+    expect_drained(&q, true);
 }
 
 /*

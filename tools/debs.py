@@ -4,7 +4,7 @@
 In the cache, in deb/, for each release:
 
     build-SUITE         a chroot with what building and the trial need
-    bare-SUITE.tar.gz   a system of nothing but apt, unpacked for each trial
+    bare-SUITE.tar.gz   a system of nothing but apt and passwd, unpacked for each trial
 """
 
 import hashlib
@@ -87,7 +87,9 @@ def build_root(suite):
 
 
 def bare_system(suite):
-    return system(suite, cache_dir() / f"deb/bare-{suite}.tar.gz", "--variant=apt")
+    # On Debian 13 apt alone does without passwd, which leaves a lock when it is purged
+    return system(suite, cache_dir() / f"deb/bare-{suite}.tar.gz", "--variant=apt",
+                  "--include=passwd")
 
 
 def version(qemu, suite, commits):

@@ -21,10 +21,13 @@
  *                  offset as well, up to 7.  All that misses is one page
  *                  request group, whose index is the number of the set; what
  *                  is read is added up, what is written is ascending
+ *                  6 as 3, but to tell about what is unmapped, as vhost asks
+ *                  for; the set's data is from now on how often that happened
  *   0x18  32 bits  result of the last command: 0 done, 1 the request failed or
  *                  the IOMMU refuses, 2 the device may not make it (no bus
  *                  mastering, PASIDs, ATS not enabled, PASID too wide, no
- *                  IOMMU with PASIDs), 3 not finished, which locks the set,
+ *                  IOMMU with PASIDs, more than 256 PASIDs of a VT-d, which
+ *                  keeps what it has of each), 3 not finished, which locks the set,
  *                  4 answered as invalid, 5 answered by a failure, which ends
  *                  page requests until they are enabled anew
  *   0x1c  32 bits  page requests made
@@ -69,6 +72,7 @@ OBJECT_DECLARE_SIMPLE_TYPE(PasidTestdev, PASID_TESTDEV)
 #define PASID_TESTDEV_RETRY_NS  1000000
 #define PASID_TESTDEV_ATC       64      /* pages that are kept */
 #define PASID_TESTDEV_SPACES    8       /* PASIDs whose pages may be kept */
+#define PASID_TESTDEV_USED      256     /* PASIDs in all, behind a VT-d */
 
 enum {
     REG_ADDRESS = 0x00,
@@ -85,6 +89,7 @@ enum {
     COMMAND_FOLLOW = 3,
     COMMAND_ATS_READ = 4,
     COMMAND_ATS_WRITE = 5,
+    COMMAND_FOLLOW_UNMAPS = 6,
 };
 #define COMMAND_CODE(command)   ((command) & 0xff)
 #define COMMAND_PAGES(command)  (((command) >> 8) + 1)
@@ -136,8 +141,11 @@ struct PasidTestdev {
     unsigned outstanding;       /* sum of what the sets have asked */
     QEMUTimer *retry;
     IntelIOMMUState *asks;      /* whom, from the first time on */
+    uint32_t used[PASID_TESTDEV_USED];  /* PASIDs that the VT-d has met */
+    unsigned num_used;
 
     VTDAddressSpace *followed;
+    PasidTestdevSet *unmaps;    /* whose data counts them, NULL: none */
     IOMMUNotifier notifier;
 
     PasidTestdevPage pages[PASID_TESTDEV_ATC];
@@ -165,13 +173,32 @@ static bool pasid_testdev_may_request(PasidTestdev *t, uint32_t pasid)
             (control & PCI_PASID_CTRL_ENABLE && !(pasid >> t->pasid_bits)));
 }
 
+/*
+ * A VT-d keeps an address space for each PASID that it meets; a guest must not
+ * have it keep a million.
+ */
+static bool pasid_testdev_may_use(PasidTestdev *t, uint32_t pasid)
+{
+    for (unsigned i = 0; i < t->num_used; i++) {
+        if (t->used[i] == pasid) {
+            return true;
+        }
+    }
+    if (t->num_used == PASID_TESTDEV_USED) {
+        return false;
+    }
+    t->used[t->num_used++] = pasid;
+    return true;
+}
+
 /* The VT-d's view of requests with this PASID, NULL if there may be none */
 static VTDAddressSpace *pasid_testdev_vtd_as(PasidTestdev *t, uint32_t pasid)
 {
     PCIDevice *dev = PCI_DEVICE(t);
     IntelIOMMUState *iommu = pasid_testdev_iommu();
 
-    if (!iommu || !pasid_testdev_may_request(t, pasid)) {
+    if (!iommu || !pasid_testdev_may_request(t, pasid) ||
+        !pasid_testdev_may_use(t, pasid)) {
         return NULL;
     }
     return vtd_find_add_as(iommu, pci_get_bus(dev), dev->devfn, pasid);
@@ -198,6 +225,11 @@ static AddressSpace *pasid_testdev_as(PasidTestdev *t, uint32_t pasid)
 
 static void pasid_testdev_notify(IOMMUNotifier *n, IOMMUTLBEntry *entry)
 {
+    PasidTestdev *t = container_of(n, PasidTestdev, notifier);
+
+    if (t->unmaps) {
+        t->unmaps->data++;
+    }
 }
 
 static void pasid_testdev_unfollow(PasidTestdev *t)
@@ -206,12 +238,14 @@ static void pasid_testdev_unfollow(PasidTestdev *t)
         memory_region_unregister_iommu_notifier(
             MEMORY_REGION(&t->followed->iommu), &t->notifier);
         t->followed = NULL;
+        t->unmaps = NULL;
     }
 }
 
 /* Mappings of requests without PASID; what they are does not matter here */
-static uint32_t pasid_testdev_follow(PasidTestdev *t)
+static uint32_t pasid_testdev_follow(PasidTestdev *t, PasidTestdevSet *set)
 {
+    bool unmaps = COMMAND_CODE(set->command) == COMMAND_FOLLOW_UNMAPS;
     IntelIOMMUState *iommu = pasid_testdev_iommu();
     PCIDevice *dev = PCI_DEVICE(t);
     VTDAddressSpace *as;
@@ -223,13 +257,19 @@ static uint32_t pasid_testdev_follow(PasidTestdev *t)
     pasid_testdev_unfollow(t);
     as = vtd_find_add_as(iommu, pci_get_bus(dev), dev->devfn, PCI_NO_PASID);
     iommu_notifier_init(&t->notifier, pasid_testdev_notify,
-                        IOMMU_NOTIFIER_IOTLB_EVENTS, 0, HWADDR_MAX, 0);
+                        unmaps ? IOMMU_NOTIFIER_UNMAP
+                               : IOMMU_NOTIFIER_IOTLB_EVENTS,
+                        0, HWADDR_MAX, 0);
     if (memory_region_register_iommu_notifier(MEMORY_REGION(&as->iommu),
                                               &t->notifier, &err)) {
-        warn_report_err(err);
+        warn_report_err_once(err);
         return RESULT_FAILED;
     }
     t->followed = as;
+    if (unmaps) {
+        t->unmaps = set;
+        set->data = 0;
+    }
     return RESULT_DONE;
 }
 
@@ -237,7 +277,7 @@ static uint32_t pasid_testdev_move(PasidTestdev *t, PasidTestdevSet *set)
 {
     AddressSpace *as = pasid_testdev_as(t, set->pasid);
     uint64_t data = cpu_to_le64(set->data);
-    DMADirection dir = set->command == COMMAND_WRITE ?
+    DMADirection dir = COMMAND_CODE(set->command) == COMMAND_WRITE ?
                        DMA_DIRECTION_FROM_DEVICE : DMA_DIRECTION_TO_DEVICE;
 
     if (!as) {
@@ -601,7 +641,8 @@ static void pasid_testdev_run(PasidTestdev *t, PasidTestdevSet *set,
         set->result = pasid_testdev_move(t, set);
         break;
     case COMMAND_FOLLOW:
-        set->result = pasid_testdev_follow(t);
+    case COMMAND_FOLLOW_UNMAPS:
+        set->result = pasid_testdev_follow(t, set);
         break;
     case COMMAND_ATS_READ:
     case COMMAND_ATS_WRITE:

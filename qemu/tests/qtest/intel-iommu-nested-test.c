@@ -19,6 +19,12 @@
 #define HPA_BASE        0x0000000003335000ULL
 #define HPA2_BASE       0x0000000004ee6000ULL
 
+/* pasid-testdev */
+#define TESTDEV_DATA            0x08
+#define TESTDEV_COMMAND         0x14
+#define TESTDEV_RESULT          0x18
+#define TESTDEV_FOLLOW_UNMAPS   6
+
 #define PAT1            0x1122334455667788ULL
 #define PAT2            0x99aabbccddeeff00ULL
 #define PAT_WRITE       0x0123456789abcdefULL
@@ -611,6 +617,44 @@ static void test_leave_pass_through(void)
 }
 
 /*
+ * vhost keeps what a PASID entry allowed. Linux clears the entry, invalidates
+ * the PASID cache and then the domain, which nothing names any more: when all
+ * that is done, vhost has been told to forget everything.
+ */
+static void test_vhost_forgets(void)
+{
+    const VtdPasidEntry entry = {
+        .pgtt = VTD_PGTT_FIRST_STAGE, .domain_id = DOMAIN_ID,
+        .table = HPA2_BASE,
+    };
+    NGMachine m;
+    QPCIDevice *pci;
+    uint64_t dir;
+    QPCIBar bar;
+
+    ng_start_with(&m, 0, ",x-flts=on -device pasid-testdev,addr=4");
+    pci = qpci_device_find(m.bus, QPCI_DEVFN(4, 0));
+    qpci_device_enable(pci);
+    bar = qpci_iomap(pci, 0, NULL);
+    dir = vtd_guest_add_context(&m.g, QPCI_DEVFN(4, 0), 0);
+    vtd_guest_write_pasid(&m.g, dir, 0, &entry);
+    vtd_guest_enable(&m.g);
+    ng_flush_pasid_cache(&m);
+    qpci_io_writel(pci, bar, TESTDEV_COMMAND, TESTDEV_FOLLOW_UNMAPS);
+    g_assert_cmpuint(qpci_io_readl(pci, bar, TESTDEV_RESULT), ==, 0);
+    g_assert_cmpuint(qpci_io_readq(pci, bar, TESTDEV_DATA), ==, 0);
+
+    vtd_guest_clear_pasid(&m.g, dir, 0);
+    ng_flush_pasid_cache(&m);
+    vtd_guest_post_piotlb(&m.g, VTD_PIOTLB_PASID, DOMAIN_ID, 0, 0, 0, false);
+    vtd_guest_sync(&m.g);
+    g_assert_cmpuint(qpci_io_readq(pci, bar, TESTDEV_DATA), >, 0);
+    qpci_iounmap(pci, bar);
+    g_free(pci);
+    ng_stop(&m);
+}
+
+/*
  * First-stage tables of five levels: the fifth one, at FIFTH_LEVEL, leads to
  * the tables of four from its entry for the input address.
  */
@@ -680,6 +724,25 @@ static void test_five_levels_not_offered(void)
     ng_stop(&m);
 }
 
+#define TABLES_SIZE     (128 * KiB)
+#define DMAR_LENGTH     4       /* offsets in a table's header */
+#define DMAR_CHECKSUM   9
+#define DMAR_WIDTH      36      /* of host addresses, minus 1 */
+
+/* Where the DMAR table is in fw_cfg's file of the tables */
+static uint8_t *read_dmar(QTestState *qts, uint8_t *tables)
+{
+    QFWCFG *fw_cfg = pc_fw_cfg_init(qts);
+    uint8_t *dmar;
+
+    memset(tables, 0, TABLES_SIZE);
+    qfw_cfg_get_file(fw_cfg, "etc/acpi/tables", tables, TABLES_SIZE);
+    pc_fw_cfg_uninit(fw_cfg);
+    dmar = memmem(tables, TABLES_SIZE, "DMAR", 4);
+    g_assert_nonnull(dmar);
+    return dmar;
+}
+
 /* The DMAR table's width is that of host addresses (VT-d 8.1), 52 at most */
 static void test_host_address_width(void)
 {
@@ -690,24 +753,43 @@ static void test_host_address_width(void)
         { ",x-flts=on", 48 },
         { ",x-flts=on,aw-bits=57", 52 },
     };
+    g_autofree uint8_t *tables = g_malloc(TABLES_SIZE);
 
     for (int i = 0; i < ARRAY_SIZE(cases); i++) {
-        const size_t size = 128 * KiB;
-        g_autofree uint8_t *tables = g_malloc0(size);
-        QFWCFG *fw_cfg;
-        uint8_t *dmar;
         NGMachine m;
 
         ng_start_with(&m, 1, cases[i].props);
-        fw_cfg = pc_fw_cfg_init(m.qts);
-        qfw_cfg_get_file(fw_cfg, "etc/acpi/tables", tables, size);
-        pc_fw_cfg_uninit(fw_cfg);
-        dmar = memmem(tables, size, "DMAR", 4);
-        g_assert_nonnull(dmar);
-        /* Host Address Width, minus 1, follows the table's header */
-        g_assert_cmpuint(dmar[36] + 1, ==, cases[i].width);
+        g_assert_cmpuint(read_dmar(m.qts, tables)[DMAR_WIDTH] + 1, ==,
+                         cases[i].width);
         ng_stop(&m);
     }
+}
+
+/*
+ * Without what is new, the DMAR table is the one that bios-tables-test expects,
+ * which compares it under KVM only.
+ */
+static void test_dmar_as_before(void)
+{
+    g_autofree uint8_t *tables = g_malloc(TABLES_SIZE);
+    g_autofree char *expected = NULL;
+    g_autoptr(GError) err = NULL;
+    QTestState *qts;
+    uint8_t *dmar;
+    gsize size;
+
+    g_file_get_contents("tests/data/acpi/x86/q35/DMAR.dmar", &expected, &size,
+                        &err);
+    g_assert_no_error(err);
+    g_assert_cmpuint(size, >, DMAR_WIDTH);
+    qts = qtest_init("-machine q35 -net none"
+                     " -device intel-iommu,intremap=on,device-iotlb=on");
+    dmar = read_dmar(qts, tables);
+    g_assert_cmpuint(dmar + size - tables, <=, TABLES_SIZE);
+    /* The firmware is to fill in the checksum */
+    expected[DMAR_CHECKSUM] = 0;
+    g_assert_cmpmem(dmar, ldl_le_p(dmar + DMAR_LENGTH), expected, size);
+    qtest_quit(qts);
 }
 
 int main(int argc, char **argv)
@@ -728,7 +810,10 @@ int main(int argc, char **argv)
                    test_five_levels_not_offered);
     qtest_add_func("/q35/intel-iommu-nested/host-address-width",
                    test_host_address_width);
+    qtest_add_func("/q35/intel-iommu-nested/dmar-as-before",
+                   test_dmar_as_before);
     qtest_add_func("/q35/intel-iommu-nested/pass-through-left",
                    test_leave_pass_through);
+    qtest_add_func("/q35/intel-iommu-nested/vhost-forgets", test_vhost_forgets);
     return g_test_run();
 }

@@ -220,6 +220,7 @@ static void test_reserved(DirectHost *f)
 {
     uint32_t s2 = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
                                  FH_HWPT_NEST_PARENT, NULL);
+    uint32_t nested;
 
     g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, MSI_IOVA, 0x1000, ram,
                                    true), ==, 0);
@@ -229,9 +230,15 @@ static void test_reserved(DirectHost *f)
     g_assert_cmpint(direct_raw_attach(f->dev, s2), ==, 0);
     g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, MSI_IOVA, 0x1000, ram,
                                    true), ==, EINVAL);
+    /* What is nested on it keeps to the same */
+    nested = direct_hwpt_ok(f->iommufd, f->dev_id, s2, 0, &s1);
+    g_assert_cmpint(direct_raw_attach(f->dev, nested), ==, 0);
+    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, MSI_IOVA, 0x1000, ram,
+                                   true), ==, EINVAL);
     direct_detach(f->dev);
     g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, MSI_IOVA, 0x1000, ram,
                                    true), ==, 0);
+    g_assert_cmpint(direct_raw_attach(f->dev, nested), ==, EADDRINUSE);
 }
 
 static void test_iova_ranges(DirectHost *f)

@@ -263,7 +263,7 @@ static void test_unplug_sweep(void)
     if (!vtd_accel_start(&t, &setup)) {
         return;
     }
-    sweep(t.host, &ops, EIO, 1, &t);
+    g_assert_cmpuint(sweep(t.host, &ops, EIO, 1, &t), >, 0);
     fakehost_free(t.host);
 }
 

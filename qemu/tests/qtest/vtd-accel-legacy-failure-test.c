@@ -243,7 +243,7 @@ static void test_unplug_sweep(void)
     if (!vtd_legacy_start(&l, &setup, 4)) {
         return;
     }
-    sweep(l.t.host, &ops, EIO, 1, &l);
+    g_assert_cmpuint(sweep(l.t.host, &ops, EIO, 1, &l), >, 0);
     fakehost_free(l.t.host);
 }
 

@@ -170,21 +170,27 @@ static int fh_check_pasid(const FhIdev *idev, uint32_t pasid)
     return !dev->pasid_bits || pasid >> dev->pasid_bits ? -EINVAL : 0;
 }
 
+/* Of a nested table, what its parent maps: devices of both keep to its holes */
+static FhIoas *fh_paging_ioas(const FhHwpt *hwpt)
+{
+    return (hwpt->parent ?: hwpt)->ioas;
+}
+
 static int fh_enforce_reserved(FhHwpt *hwpt, FhIdev *idev, uint32_t pasid)
 {
     const FhVendor *vendor = idev->dev->iommu->vendor;
 
-    if (pasid != FH_NO_PASID || !hwpt->ioas || !vendor->msi_last) {
+    if (pasid != FH_NO_PASID || !fh_paging_ioas(hwpt) || !vendor->msi_last) {
         return 0;
     }
-    return fh_ioas_reserve(hwpt->ioas, vendor->msi_start, vendor->msi_last,
+    return fh_ioas_reserve(fh_paging_ioas(hwpt), vendor->msi_start, vendor->msi_last,
                            idev);
 }
 
 static void fh_drop_reserved(FhHwpt *hwpt, FhIdev *idev, uint32_t pasid)
 {
-    if (pasid == FH_NO_PASID && hwpt->ioas) {
-        fh_ioas_unreserve(hwpt->ioas, idev);
+    if (pasid == FH_NO_PASID && fh_paging_ioas(hwpt)) {
+        fh_ioas_unreserve(fh_paging_ioas(hwpt), idev);
     }
 }
 
@@ -258,19 +264,19 @@ static int fh_do_replace(FhIdev *idev, uint32_t pasid, FhHwpt *hwpt)
     if (!err && fh_group_in_reset(group)) {
         err = -EBUSY;
     }
-    if (!err && hwpt->ioas != old->ioas) {
+    if (!err && fh_paging_ioas(hwpt) != fh_paging_ioas(old)) {
         err = fh_enforce_reserved(hwpt, idev, pasid);
     }
     if (!err) {
         err = fh_group_program(group, hwpt, pasid);
-        if (err && hwpt->ioas != old->ioas) {
+        if (err && fh_paging_ioas(hwpt) != fh_paging_ioas(old)) {
             fh_drop_reserved(hwpt, idev, pasid);
         }
     }
     if (err) {
         return err;
     }
-    if (old->ioas != hwpt->ioas) {
+    if (fh_paging_ioas(old) != fh_paging_ioas(hwpt)) {
         fh_drop_reserved(old, idev, pasid);
     }
     for (uint32_t i = 0; old->fault && i < a->nr_idevs; i++) {

@@ -221,6 +221,7 @@ typedef struct FhVendor {
     uint64_t msi_start;         /* reserved IOVA */
     uint64_t msi_last;
     bool msi_mapped;            /* the doorbell is in the device's tables */
+    bool blocks;                /* DMA before it attaches, which may fail */
 } FhVendor;
 
 /* A host IOMMU */

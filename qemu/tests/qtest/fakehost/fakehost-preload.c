@@ -455,9 +455,9 @@ static int fh_real_ioctl(int fd, const FhCall *call, void *arg)
 }
 
 /*
- * What an injected failure leaves behind. Most calls leave nothing, but a
- * driver that fails to attach has by then blocked the device's DMA, unless it
- * refused because the device is in reset.
+ * What an injected failure leaves behind. Most calls leave nothing, but some
+ * drivers that fail to attach have by then blocked the device's DMA, unless
+ * they refused because the device is in reset.
  */
 static void fh_fake_fail(FhFile *file, const FhCall *call, void *arg,
                          const struct FakehostRule *rule)
@@ -470,7 +470,7 @@ static void fh_fake_fail(FhFile *file, const FhCall *call, void *arg,
         }
     }
     if (call->cmd == FH_VFIO_ATTACH_IOMMUFD_PT && file->granted && arg &&
-        rule->err != EBUSY) {
+        rule->err != EBUSY && file->dev->iommu->vendor->blocks) {
         const struct fh_vfio_attach_pt *cmd = arg;
 
         fh_attach_blocked(file->dev, cmd->flags & FH_ATTACH_PASID ? cmd->pasid

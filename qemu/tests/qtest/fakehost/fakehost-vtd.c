@@ -245,13 +245,13 @@ static int vtd_attach(FhHwpt *hwpt, FhIdev *idev, uint32_t pasid, FhOld *old)
         *old = FH_OLD_BLOCKED;
     }
     err = vtd_paging_compatible(nested ? hwpt->parent : hwpt, iommu);
+    if (!err && hwpt->fault &&
+        !(idev->dev->pri == 1 && idev->dev->ats && vtd_ecap(iommu, ECAP_PRS))) {
+        err = -ENODEV;
+    }
     if (!err && nested) {
         *old = FH_OLD_BLOCKED;
         err = vtd_setup_nested(hwpt, iommu);
-    }
-    if (!err && hwpt->fault &&
-        !(idev->dev->pri == 1 && idev->dev->ats && vtd_ecap(iommu, ECAP_PRS))) {
-        return -ENODEV;
     }
     return err;
 }
@@ -310,6 +310,7 @@ const FhVendor fh_vendor_vtd = {
     .alloc_paging = vtd_alloc_paging,
     .alloc_nested = vtd_alloc_nested,
     .attach = vtd_attach,
+    .blocks = true,
     .invalidate = vtd_invalidate,
     .msi_start = 0xfee00000,
     .msi_last = 0xfeefffff,

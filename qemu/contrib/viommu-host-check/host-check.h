@@ -72,6 +72,9 @@ typedef struct HostDevice {
 void host_add_problem(GPtrArray *problems, bool unknown, const char *remedy,
                       const char *fmt, ...) G_GNUC_PRINTF(4, 5);
 
+/* host_drop_doubts: the kernel was asked, which answers what was unknown */
+void host_drop_doubts(HostDevice *dev);
+
 /**
  * host_read: look at the host
  *

@@ -44,6 +44,17 @@ void host_add_problem(GPtrArray *problems, bool unknown, const char *remedy,
     g_ptr_array_add(problems, problem);
 }
 
+void host_drop_doubts(HostDevice *dev)
+{
+    for (guint i = dev->problems->len; i; i--) {
+        HostProblem *problem = g_ptr_array_index(dev->problems, i - 1);
+
+        if (problem->unknown) {
+            g_ptr_array_remove_index(dev->problems, i - 1);
+        }
+    }
+}
+
 /* The contents of a file without the last newline, or NULL */
 static char *read_file(const char *root, const char *dir, const char *name)
 {
@@ -339,6 +350,25 @@ static void check_group(const char *root, HostDevice *dev)
     }
 }
 
+/* Tables of a VM cannot have what firmware wants (RMRR, IORT's RMR) */
+static void check_reserved(const char *root, HostDevice *dev)
+{
+    g_autofree char *dir = g_strdup_printf("sys/kernel/iommu_groups/%s",
+                                           dev->group);
+    g_autofree char *text = read_file(root, dir, "reserved_regions");
+    g_auto(GStrv) lines = g_strsplit(text ?: "", "\n", -1);
+
+    for (char **line = lines; *line; line++) {
+        /* The kernel lets go of those that are "direct-relaxable" */
+        if (g_str_has_suffix(*line, " direct")) {
+            host_add_problem(dev->problems, false, NULL, "the firmware wants "
+                             "memory mapped 1:1 for it (%s), which the kernel "
+                             "does not let a VM take away", *line);
+            return;
+        }
+    }
+}
+
 static void check_driver(const char *root, const char *dir, HostDevice *dev)
 {
     g_autofree char *vfio = g_strdup_printf("%s/vfio-dev", dir);
@@ -393,6 +423,7 @@ static HostDevice *read_device(const char *root, HostState *host,
     if (dev->kind != HOST_IOMMU_NONE) {
         if (dev->group) {
             check_group(root, dev);
+            check_reserved(root, dev);
         }
         check_driver(root, dir, dev);
     }

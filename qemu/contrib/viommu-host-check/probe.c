@@ -177,6 +177,7 @@ static void probe_parent(Probe *p)
                       "both stages of translation", vtd ? REMEDY_SM_ON : NULL);
         return;
     }
+    host_drop_doubts(p->dev);
     if (p->dev->kind == HOST_IOMMU_SMMUV3) {
         probe_viommu(p, hwpt.out_hwpt_id);
     }

@@ -28,6 +28,7 @@ typedef struct Host {
     const char *driver;     /* NULL: none */
     const char *peer;       /* driver of another device of the group */
     bool peer_bridge;
+    const char *reserved;   /* regions of the group */
     bool no_cdev;
     bool no_iommufd;
     const char *program;    /* in /usr/bin; NULL: none */
@@ -122,6 +123,19 @@ static const Host hosts[] = {
         .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
         .ecap = ECAP, .driver = "vfio-pci", .peer = "mlx5_vfio_pci",
         .verdict = VERDICT_UNKNOWN,
+    }, {
+        .name = "vtd/mapped-by-firmware", .config = CONFIG,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "vfio-pci", .verdict = VERDICT_IMPOSSIBLE,
+        .reserved = "0x0000000079180000 0x0000000079191fff direct\n"
+        "0x00000000fee00000 0x00000000feefffff msi\n",
+        .what = "mapped 1:1 for it (0x0000000079180000 0x0000000079191fff",
+    }, {
+        .name = "vtd/mapped-by-firmware-until-used", .config = CONFIG,
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "vfio-pci", .verdict = VERDICT_UNKNOWN,
+        .reserved = "0x000000007b800000 0x000000007fffffff direct-relaxable\n"
+        "0x00000000fee00000 0x00000000feefffff msi\n",
     }, {
         .name = "vtd/vfio-variant", .config = CONFIG,
         .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
@@ -289,6 +303,10 @@ static void put_host(const char *root, const Host *h)
         put(root, name, "%s", "");
         g_assert_cmpint(g_chmod(path, 0755), ==, 0);
     }
+    if (h->reserved) {
+        put(root, "sys/kernel/iommu_groups/7/reserved_regions", "%s",
+            h->reserved);
+    }
     if (h->peer) {
         put_device(root, h, PEER, h->peer_bridge ? "0x060400" : "0x040300",
                    h->peer);
@@ -358,6 +376,35 @@ static void test_host(gconstpointer opaque)
     remove_tree(root);
 }
 
+/* What the kernel answers counts more than what could not be read */
+static void test_doubts(void)
+{
+    static const Host h = {
+        .cmdline = "", .iommu = "dmar0", .cap = CAP, .ecap = ECAP,
+        .driver = "vfio-pci",
+    };
+    g_autofree char *root = g_dir_make_tmp("host-check-XXXXXX", NULL);
+    g_autoptr(GPtrArray) devices = NULL;
+    HostState *host;
+    HostDevice *dev;
+
+    put_host(root, &h);
+    host = host_read(root);
+    devices = host_read_devices(root, host);
+    dev = g_ptr_array_index(devices, 0);
+    g_assert_cmpuint(dev->problems->len, ==, 1);
+    host_add_problem(dev->problems, false, NULL, "one that is certain");
+    dev->probed = true;
+    g_assert_cmpint(host_verdict(host, dev), ==, VERDICT_IMPOSSIBLE);
+    host_drop_doubts(dev);
+    g_assert_cmpuint(dev->problems->len, ==, 1);
+    g_assert_cmpint(host_verdict(host, dev), ==, VERDICT_IMPOSSIBLE);
+    g_ptr_array_set_size(dev->problems, 0);
+    g_assert_cmpint(host_verdict(host, dev), ==, VERDICT_READY);
+    host_free(host);
+    remove_tree(root);
+}
+
 /* A host without PCI devices is no reason to fail */
 static void test_empty(void)
 {
@@ -382,5 +429,6 @@ int main(int argc, char **argv)
         g_test_add_data_func(path, &hosts[i], test_host);
     }
     g_test_add_func("/viommu-host-check/none/no-devices", test_empty);
+    g_test_add_func("/viommu-host-check/vtd/kernel-was-asked", test_doubts);
     return g_test_run();
 }

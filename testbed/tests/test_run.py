@@ -44,7 +44,7 @@ class JobsTest(unittest.TestCase):
 
         def one(name, out):
             for step in range(20):
-                together.wait(10)   # all three talk at once
+                together.wait(120)   # all three talk at once
                 out("%s %d" % (name, step))
             return "pass"
         outcomes, lines = self.run_all(3, one)
@@ -74,7 +74,7 @@ class JobsTest(unittest.TestCase):
 
         def one(name, out):
             if name == "a":
-                self.assertTrue(first_waits.wait(10))
+                self.assertTrue(first_waits.wait(120))
             elif name == "f":
                 first_waits.set()
             out(name)

@@ -218,6 +218,23 @@ class Check(Sandbox):
         self.assertEqual(self.outcome("kill -ABRT $$"),
                          (1, "1 passed, 1 failed, 1 skipped"))
 
+    def test_each_name_must_find_a_test(self):
+        """As g_test prints plans: one for each -p, that count on."""
+        check = load_check()
+        whole = check.Result("x", "pass", "")
+
+        def outcomes(text, wanted):
+            self.write(self.top / "log", text)
+            found = check.tap_results("x", self.top / "log", whole, wanted)
+            return [(result.name, result.outcome) for result in found]
+
+        a, b = ("x /a", "pass"), ("x /b", "pass")
+        error = ("x as a whole", "error")
+        self.assertEqual(outcomes("ok 1 /a\n1..1\nok 2 /b\n1..2\n", 2), [a, b])
+        self.assertEqual(outcomes("1..0\nok 1 /b\n1..1\n", 2), [b, error])
+        self.assertEqual(outcomes("ok 1 /a\n1..1\n1..1\n", 2), [a, error])
+        self.assertEqual(outcomes("ok 1 /a\n1..1\n", 2), [a, error])
+
     def test_missing_program_is_an_error(self):
         self.good("tree")
         done = self.run_tool("check", "our_tests")
@@ -253,7 +270,7 @@ class Check(Sandbox):
         """So does what it has started, which holds the pipe open too."""
         file = self.root / "tools/check"
         text = file.read_text(encoding="utf-8")
-        self.write(file, re.sub(r"SCENARIOS_DEADLINE = \d+", "SCENARIOS_DEADLINE = 1", text))
+        self.write(file, re.sub(r"SCENARIOS_DEADLINE = \d+", "SCENARIOS_DEADLINE = 10", text))
         marker = self.top / "left"
         self.write(self.root / "testbed/run", f"""\
 #!/bin/sh
@@ -266,7 +283,7 @@ echo PASS a-s1
         (self.root / "testbed/run").chmod(0o755)
         done = self.run_tool("check", "scenarios")
         self.assertEqual(done.stdout.splitlines()[-1], "0 passed, 1 failed, 0 skipped")
-        self.assertIn("not done after 1 s", done.stdout)
+        self.assertIn("not done after 10 s", done.stdout)
         self.assertFalse(alive(int(marker.read_text())))
 
     def checkpatch(self, says):

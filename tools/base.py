@@ -40,7 +40,7 @@ def find(version=None):
         base = from_user(Path(given)) if given else (
             from_cache(version) or from_debian(version))
     if version and base.version != version.partition("+")[0]:
-        raise Failure(f"QEMU_BASE={given} is QEMU {base.version}, not {version}")
+        raise debian.Unavailable(f"QEMU_BASE={given} is QEMU {base.version}, not {version}")
     return base
 
 
@@ -90,16 +90,16 @@ def from_debian(version):
     wanted = version or next(iter(known))
     hint = (f"no qemu_{wanted}.orig.tar.xz: set QEMU_BASE= to that file "
             "or to a QEMU 10.0.x tree")
-    reasons = []
+    failures = []
     for suite in dict.fromkeys(suites):
         try:
             remote = debian.source_tarball(suite, "qemu")
         except Failure as failure:
-            reasons.append(f"{suite}: {failure}")
+            failures.append(type(failure)(f"{suite}: {failure}"))
             continue
         found = re.sub(r"^qemu_|\.orig\.tar\..*$", "", remote.name)
         if not ACCEPTED.match(found) or version not in (None, found):
-            reasons.append(f"{suite} has {found}")
+            failures.append(debian.Unavailable(f"{suite} has {found}"))
             continue
         if found not in known:
             note(f"notice: QEMU {found} is newer than base/versions: checked "
@@ -110,10 +110,12 @@ def from_debian(version):
         try:
             tarball = debian.fetch_source_tarball(suite, "qemu", remote)
         except Failure as failure:
-            reasons.append(f"{suite}: {failure}")
+            failures.append(type(failure)(f"{suite}: {failure}"))
             continue
         return import_tarball(tarball, found)
-    raise Failure(f"{hint} ({'; '.join(reasons)})")
+    moved_on = all(isinstance(failure, debian.Unavailable) for failure in failures)
+    raise (debian.Unavailable if moved_on else Failure)(
+        f"{hint} ({'; '.join(map(str, failures))})")
 
 
 def debian_patches(version):
@@ -124,7 +126,7 @@ def debian_patches(version):
     entry = next((entry for entry in listed() if entry.revision and
                   entry.version.partition("+")[0] == version), None)
     if not entry:
-        raise Failure(f"base/versions has no Debian revision of QEMU {version}")
+        raise debian.Unavailable(f"base/versions has no Debian revision of QEMU {version}")
     name = f"qemu_{entry.version}-{entry.revision}.debian.tar.xz"
     with locked(cache_dir() / "base/lock"):
         cached = cache_dir() / "dl" / name
@@ -139,7 +141,7 @@ def debian_patches(version):
             note(f"notice: {remote.name} is newer than base/versions: checked "
                  f"against Debian's signed index only (sha256 {remote.sha256})")
         else:
-            raise Failure(f"no {name}: {entry.suite} has {remote.name}")
+            raise debian.Unavailable(f"no {name}: {entry.suite} has {remote.name}")
         return debian.fetch_source_patches(entry.suite, "qemu", remote)
 
 

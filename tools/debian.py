@@ -19,8 +19,13 @@ Remote = namedtuple("Remote", "name size sha256")
 UPDATE_AFTER = 3600     # seconds that an index is taken for fresh
 
 
+# What apt, or tools/apt-private, says of an archive that cannot be reached
+UNREACHABLE = re.compile(r"^E: (Failed|Unable) to fetch|^apt-private: .* cannot be fetched", re.M)
+kept = set()    # the indexes that are old ones in this run, because no others could be had
+
+
 class Unavailable(Failure):
-    """apt could not have it: the machine may be offline."""
+    """It cannot be had: the machine may be offline, or the archive has moved on."""
 
 
 def apt(suite, *args, cwd=None, show=False, arch=None):
@@ -35,8 +40,9 @@ def apt(suite, *args, cwd=None, show=False, arch=None):
     if done.returncode:
         lines = [line for line in done.stderr.splitlines()
                  if line.startswith(("E:", "apt-private:"))]
-        raise Unavailable(re.sub(r"^(E:|apt-private:) *", "", lines[0]) if lines
-                          else f"apt failed with status {done.returncode}")
+        kind = Unavailable if UNREACHABLE.search(done.stderr) else Failure
+        raise kind(re.sub(r"^(E:|apt-private:) *", "", lines[0]) if lines
+                   else f"apt failed with status {done.returncode}")
     return done.stdout
 
 
@@ -48,12 +54,20 @@ def architecture():
 def update(suite, arch=None):
     """Have a fresh index of the suite, or keep an old one if there is no network."""
     stamp = cache_dir() / "apt" / f"{suite}-{arch or architecture()}" / "updated"
-    if stamp.exists() and time.time() - stamp.stat().st_mtime < UPDATE_AFTER:
+    if stamp in kept or (stamp.exists() and
+                         time.time() - stamp.stat().st_mtime < UPDATE_AFTER):
         return
     if not stamp.exists():
         need_space(cache_dir(), 250, f"the index of Debian {suite}")
         note(f"fetching the index of Debian {suite}{f' for {arch}' if arch else ''}")
-    apt(suite, "update", arch=arch)
+    try:
+        apt(suite, "update", arch=arch)
+    except Unavailable as failure:
+        if not stamp.exists():
+            raise
+        kept.add(stamp)
+        note(f"notice: {failure}: that of {time.strftime('%F', time.gmtime(stamp.stat().st_mtime))}"
+             " is used")
 
 
 def uris(text):

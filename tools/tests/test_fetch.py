@@ -18,13 +18,13 @@ from sandbox import Sandbox
 # Stands in for tools/apt-private: an archive that is a directory of files.
 ARCHIVE = """\
 #!/bin/sh
-cd "$ARCHIVE" 2>/dev/null || { echo "E: no network" >&2; exit 100; }
+cd "$ARCHIVE" 2>/dev/null || { echo "E: Failed to fetch x: no network" >&2; exit 100; }
 suite=$1 from=$OLDPWD
 shift 2
 echo "$suite $*" >> calls
 uri() { echo "'x:/$1' $1 $(stat -c %s "$1") SHA256:$(cat "$1.sha256" 2>/dev/null || sha256sum "$1" | cut -c-64)"; }
 case "$*" in
-update) [ ! -e refuse-update ] || { echo "apt-private: the index is unsigned" >&2; exit 1; } ;;
+update) [ ! -e says ] || { echo "apt-private: $(cat says)" >&2; exit 1; } ;;
 "pkgnames "*) ls | sed -n 's/_.*deb$//p' ;;
 "source --print-uris qemu") for f in "$suite"/*.orig.tar.xz; do cp "$f" .; uri "${f##*/}"; done ;;
 "source --download-only --tar-only qemu") cp "$suite"/*.orig.tar.xz "$from" ;;
@@ -204,6 +204,43 @@ class DebianBase(FetchTest):
         line = self.bad("fetch-base")
         self.assertIn("qemu_10.0.13+ds.orig.tar.xz", line)
         self.assertIn("QEMU_BASE=", line)
+
+    def with_old_index(self, says):
+        """There is one, and a newer one cannot be had, as apt-private says."""
+        self.listed_in_trixie()
+        arch = subprocess.run(["dpkg", "--print-architecture"], stdout=subprocess.PIPE,
+                              text=True, check=True).stdout.strip()
+        stamp = self.cache / "apt" / f"trixie-{arch}" / "updated"
+        stamp.parent.mkdir(parents=True)
+        stamp.touch()
+        os.utime(stamp, (0, 0))
+        self.write(self.archive / "says", says)
+
+    def test_old_index_goes_on_without_network(self):
+        self.with_old_index("the index of trixie cannot be fetched: no route")
+        done = self.run_tool("fetch-base")
+        self.assertEqual(done.returncode, 0)
+        self.assertTrue(done.stdout.endswith(" 10.0.13\n"))
+        self.assertIn("notice: the index of trixie cannot be fetched: no route: that of "
+                      "1970-01-01 is used\n", done.stderr)
+
+    def test_unsigned_index_is_refused_in_spite_of_an_old_one(self):
+        self.with_old_index("the keyring lacks the key")
+        self.assertIn("trixie: the keyring lacks the key", self.bad("fetch-base"))
+
+    def quilt(self):
+        self.list_version(f"10.0.13+ds {'0' * 64} trixie 0+deb13u1 {'0' * 64}")
+        self.write(self.root / "tools/accepted-skips", "quilt push * | offline\n")
+        return self.run_tool("check", "quilt", QEMU_BASE=str(self.qemu)).stdout
+
+    def test_check_skips_what_cannot_be_reached(self):
+        shutil.rmtree(self.archive)
+        self.assertIn("\n0 passed, 0 failed, 1 skipped", self.quilt())
+
+    def test_check_does_not_skip_what_the_archive_lacks(self):
+        said = self.quilt()
+        self.assertIn("no source package qemu", said)
+        self.assertIn("\n0 passed, 1 failed, 0 skipped", said)
 
     def test_unlisted_version_asked_for(self):
         self.listed_in_trixie()

@@ -71,6 +71,17 @@ def run(args, check=True, **kwargs):
     return done
 
 
+def commits():
+    """How many commits the project has, by which the versions of packages grow."""
+    def said(*args):
+        return run(["git", "-C", ROOT, *args], check=False, stdout=subprocess.PIPE,
+                   stderr=subprocess.DEVNULL, text=True).stdout.strip()
+    if said("rev-parse", "--is-shallow-repository") == "true":
+        raise Failure("this clone is shallow, and the packages' version grows with the number of "
+                      "commits: git fetch --unshallow")
+    return said("rev-list", "--count", "HEAD") or "0"
+
+
 def output(args, **kwargs):
     """The standard output of a command, as text without the last newline."""
     done = run(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

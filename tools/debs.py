@@ -16,8 +16,8 @@ import debian
 import exporting
 import scratch
 import series
-from common import (Failure, ROOT, cache_dir, locked, need_space, output, python_modules,
-                    remove, run, run_long)
+from common import (Failure, ROOT, cache_dir, commits, locked, need_space, output,
+                    python_modules, remove, run, run_long)
 
 SUITES = {"bookworm": "12", "trixie": "13"}
 PACKAGING = ROOT / "packaging/debian"
@@ -146,13 +146,14 @@ def build_in_chroot(tree, commit, qemu, suite, target):
     root = build_root(suite)
     where = root / "build"
     need_space(cache_dir(), 3000, "the packages")
-    commits = output(["git", "-C", ROOT, "rev-list", "--count", "HEAD"])
-    unpack_sources(tree, commit, suite, version(qemu, suite, commits), where / SOURCE)
+    remove(where)   # what an interrupted build has left
+    unpack_sources(tree, commit, suite, version(qemu, suite, commits()), where / SOURCE)
     ccache = cache_dir() / "deb/ccache"
     ccache.mkdir(exist_ok=True)
     steps = {
         "build dependencies": "dpkg-checkbuilddeps 2> /dev/null || "
-                              "{ apt-get -q update && apt-get -q -y build-dep ./; }",
+                              "{ dpkg --configure -a && apt-get -q update && "
+                              "apt-get -q -y build-dep ./; }",
         "packages": "PYTHONPATH=/python CCACHE_DIR=/ccache "
                     f"SOURCE_DATE_EPOCH={series.DATE.split()[0]} "
                     f"DEB_BUILD_OPTIONS='terse noautodbgsym parallel={os.cpu_count()}' "

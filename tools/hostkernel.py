@@ -26,8 +26,8 @@ from pathlib import Path
 
 import debian
 import series
-from common import (Failure, Progress, ROOT, TOOLS, cache_dir, locked, need_space, note, output,
-                    remove, run)
+from common import (Failure, Progress, ROOT, TOOLS, cache_dir, commits, locked, need_space, note,
+                    output, remove, run)
 
 SUITE = "trixie-backports"      # tools/fetch-linux has it too
 FRAGMENTS = ROOT / "packaging/host-kernel"
@@ -87,7 +87,9 @@ def debian_config(src, want):
             deb = debian.fetch_package(SUITE, package, want.arch)
         except Failure as failure:
             raise Failure(f"no {package} for {want.arch}, the configuration of Debian's Linux "
-                          f"(CONFIG= names a file of your own): {failure}") from failure
+                          f"(CONFIG= names a file of your own; {cache_dir() / 'linux/chosen'} "
+                          f"names the source, for the newest one remove it): {failure}"
+                          ) from failure
         if src.package not in deb.name:
             note(f"notice: the source is {src.package}, the configuration that of {deb.name}")
     return flavour_of(deb, want)
@@ -124,7 +126,7 @@ class Build:
     def __init__(self, want, src, config):
         self.want, self.src = want, src
         self.config = config + fragment(want)
-        origin = src.path.name if src.path.parent == cache_dir() / "linux" else str(src.path)
+        origin = src.path.name if src.path.parent == cache_dir() / "linux" else own_source(src)
         key = hashlib.sha256(f"{origin}\n{want.flavour}\n{self.config}".encode()).hexdigest()[:12]
         self.where = cache_dir() / "host-kernel" / f"{want.arch}-{want.flavour}-{key}"
         self.obj, self.log = self.where / "obj", self.where / "build.log"
@@ -232,7 +234,9 @@ class Build:
     def run(self):
         """Have the packages; returns their paths, that of the kernel first."""
         with locked(self.where.with_name(self.where.name + ".lock")):
-            if not self.finished():
+            if self.finished():
+                self.drop_objects()     # of a run that was interrupted at its end
+            else:
                 missing = [package for program, package in PROGRAMS.items()
                            if not shutil.which(program)]
                 if missing:
@@ -251,10 +255,14 @@ class Build:
             raise Failure(f"no linux-image package came out, see {self.log}")
         (self.where / "built").write_text(
             "".join(f"{debian.sha256_of(deb)}  {deb.name}\n" for deb in debs), encoding="utf-8")
-        remove(self.obj)
-        (self.where / "configured").unlink()
+        self.drop_objects()
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         note(f"{self.what}: this run took {used.ru_utime + used.ru_stime:.0f} s of CPU time")
+
+    def drop_objects(self):
+        """Remove what only a build needs, such as the key that signed its modules."""
+        (self.where / "configured").unlink(missing_ok=True)
+        remove(self.obj)
 
     def finished(self):
         """Whether the packages are there, and are what was built."""
@@ -271,6 +279,14 @@ class Build:
         return True
 
 
+def own_source(src):
+    """What tells a source of one's own from what it was before: edits that are not committed
+    do not, where there is a git."""
+    commit = run(["git", "-C", src.path, "rev-parse", "HEAD"], check=False,
+                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.strip()
+    return f"{src.path} {src.kernel} {commit or (src.path / 'Makefile').stat().st_mtime}"
+
+
 def so_far(obj):
     """How many steps are done in a build directory, and the bytes that it takes."""
     steps = used = 0
@@ -282,9 +298,7 @@ def so_far(obj):
 
 def package_version(debian_version):
     """Later than Debian's own, and grows with the project's commits."""
-    commits = run(["git", "-C", ROOT, "rev-list", "--count", "HEAD"], check=False,
-                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.strip()
-    return f"{debian_version}+viommu{commits or 0}"
+    return f"{debian_version}+viommu{commits()}"
 
 
 def clean_environment():

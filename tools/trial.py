@@ -61,7 +61,7 @@ class Trial:
 
     def lintian(self):
         good, text = self.run(NAMES, "lintian", "--allow-root", "--fail-on", "error,warning")
-        return None if good and not text else text.strip().replace("\n", "; ")
+        return None if good and not text else text.strip().replace("\n", "; ") or "no reason"
 
     def piuparts(self, *names):
         """What piuparts says is wrong with these packages, or all; or None."""

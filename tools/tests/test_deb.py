@@ -13,7 +13,7 @@ from sandbox import TOOLS
 sys.path.insert(0, str(TOOLS))
 import debs     # noqa: E402
 import trial    # noqa: E402
-from common import Failure, run     # noqa: E402
+from common import Failure, commits, run     # noqa: E402
 
 PIUPARTS = """0m1s DEBUG: Starting command: ['tar']
 0m9s ERROR: Command failed (status=1): ['chroot', 'post_install_starts']
@@ -46,6 +46,20 @@ class Names(unittest.TestCase):
                     debs.version("10.0.13", "bookworm", 10),
                     debs.version("10.0.14", "bookworm", 1)):
             run(["dpkg", "--compare-versions", old, "lt", new])
+
+    def test_shallow_clone_is_refused(self):
+        with tempfile.TemporaryDirectory() as folder:
+            first, second = Path(folder, "first"), Path(folder, "second")
+            for command in (["init", "-q", first],
+                            ["-C", first, "-c", "user.name=a", "-c", "user.email=a@b.c",
+                             "commit", "-q", "--allow-empty", "-m", "one"],
+                            ["clone", "-q", "--depth", "1", f"file://{first}", second]):
+                run(["git", *command])
+            with mock.patch("common.ROOT", first):
+                self.assertEqual(commits(), "1")
+            with mock.patch("common.ROOT", second):
+                with self.assertRaisesRegex(Failure, "^this clone is shallow, .*--unshallow$"):
+                    commits()
 
     def test_changelog(self):
         text = debs.changelog("10.0.13+viommu9~deb12u1", "bookworm")
@@ -109,6 +123,13 @@ class Trials(unittest.TestCase):
             "Command failed (status=1): ['chroot', 'post_install_starts'] qemu: no BIOS")
         self.assertEqual(trial.what_is_wrong("one\nchroot: no\n"), "chroot: no")
         self.assertTrue(trial.what_is_wrong(""))
+
+    def test_lintian_that_dies_has_failed(self):
+        tried = trial.Trial.__new__(trial.Trial)
+        for outcome, says in (((True, ""), None), ((True, "E: a\nW: b\n"), "E: a; W: b"),
+                              ((False, ""), "no reason")):
+            with mock.patch.object(tried, "run", return_value=outcome):
+                self.assertEqual(tried.lintian(), says)
 
     def test_packages_are_spoilt(self):
         with tempfile.TemporaryDirectory() as folder:

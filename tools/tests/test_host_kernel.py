@@ -3,6 +3,7 @@
 
 import io
 import lzma
+import os
 import subprocess
 import sys
 import tarfile
@@ -184,6 +185,27 @@ class Builds(unittest.TestCase):
         self.build()
         self.assertEqual(deb.read_text(encoding="utf-8"), "image\n")
         self.assertEqual(len(self.compiled()), 6)
+
+    def test_interrupted_when_all_was_done(self):
+        made, _ = self.build()
+        made.obj.mkdir()
+        (made.where / "configured").touch()
+        self.build()
+        self.assertFalse(made.obj.exists())
+        self.assertEqual(self.compiled(), ["1", "2", "3"])
+        # Nor do such remains stand in the way of building it again
+        next(made.where.glob("linux-image-*.deb")).unlink()
+        self.build()
+        self.assertEqual(len(self.compiled()), 6)
+
+    def test_source_of_ones_own_that_changes(self):
+        with mock.patch("hostkernel.cache_dir", lambda: self.top / "cache"):
+            one, _ = self.build()
+            same, _ = self.build()
+            os.utime(self.tree / "Makefile", (1, 1))
+            other, _ = self.build()
+        self.assertEqual(one.where, same.where)
+        self.assertNotEqual(one.where, other.where)
 
     def test_configuration_that_loses_a_line(self):
         with self.assertRaisesRegex(Failure, "lost CONFIG_IOMMUFD=m: "):

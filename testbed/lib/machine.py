@@ -38,7 +38,8 @@ def l0_command(scenario, tools, files, interactive=False):
 def l2_cmdline(scenario, tag):
     """Return L2's kernel command line."""
     # A twin may have to fail by a time-out; elsewhere they are for what hangs
-    patience, nvme = (0, 10) if scenario["fails"] else (HANG_SECONDS, 60)
+    short = scenario["fails"] and "l2_finished" not in scenario["holds"]
+    patience, nvme = (0, 10) if short else (HANG_SECONDS, 60)
     # A kernel of Debian is given no more than its scenario says
     arch = "" if scenario["l2"]["kernel"] else ARCHS[scenario["arch"]].l2_cmdline
     return " ".join([

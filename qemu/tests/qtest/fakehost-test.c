@@ -216,28 +216,28 @@ static void test_map_readonly(DirectHost *f)
                                    false), ==, 0);
 }
 
+static int map_msi(DirectHost *f, uint32_t ioas)
+{
+    return direct_raw_map(f->iommufd, ioas, MSI_IOVA, 0x1000, ram, true);
+}
+
 static void test_reserved(DirectHost *f)
 {
     uint32_t s2 = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas,
                                  FH_HWPT_NEST_PARENT, NULL);
-    uint32_t nested;
+    uint32_t nested = direct_hwpt_ok(f->iommufd, f->dev_id, s2, 0, &s1);
 
-    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, MSI_IOVA, 0x1000, ram,
-                                   true), ==, 0);
+    g_assert_cmpint(map_msi(f, f->ioas), ==, 0);
     g_assert_cmpint(direct_raw_attach(f->dev, s2), ==, EADDRINUSE);
     g_assert_cmpint(direct_raw_unmap(f->iommufd, f->ioas, MSI_IOVA, 0x1000),
                     ==, 0);
     g_assert_cmpint(direct_raw_attach(f->dev, s2), ==, 0);
-    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, MSI_IOVA, 0x1000, ram,
-                                   true), ==, EINVAL);
+    g_assert_cmpint(map_msi(f, f->ioas), ==, EINVAL);
     /* What is nested on it keeps to the same */
-    nested = direct_hwpt_ok(f->iommufd, f->dev_id, s2, 0, &s1);
     g_assert_cmpint(direct_raw_attach(f->dev, nested), ==, 0);
-    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, MSI_IOVA, 0x1000, ram,
-                                   true), ==, EINVAL);
+    g_assert_cmpint(map_msi(f, f->ioas), ==, EINVAL);
     direct_detach(f->dev);
-    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, MSI_IOVA, 0x1000, ram,
-                                   true), ==, 0);
+    g_assert_cmpint(map_msi(f, f->ioas), ==, 0);
     g_assert_cmpint(direct_raw_attach(f->dev, nested), ==, EADDRINUSE);
 }
 
@@ -603,21 +603,17 @@ static void test_replace(DirectHost *f)
     uint32_t a = direct_hwpt_ok(f->iommufd, f->dev_id, f->ioas, 0, NULL);
     uint32_t b = direct_hwpt_ok(f->iommufd, f->dev_id, other, 0, NULL);
 
-    g_assert_cmpint(direct_raw_map(f->iommufd, other, MSI_IOVA, 0x1000, ram,
-                                   true), ==, 0);
+    g_assert_cmpint(map_msi(f, other), ==, 0);
     g_assert_cmpint(direct_raw_attach(f->dev, a), ==, 0);
     g_assert_cmpint(direct_raw_attach(f->dev, b), ==, EADDRINUSE);
     direct_expect_state("dev0", a, a);
-    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, MSI_IOVA, 0x1000, ram,
-                                   true), ==, EINVAL);
+    g_assert_cmpint(map_msi(f, f->ioas), ==, EINVAL);
     g_assert_cmpint(direct_raw_unmap(f->iommufd, other, MSI_IOVA, 0x1000), ==,
                     0);
     g_assert_cmpint(direct_raw_attach(f->dev, b), ==, 0);
     /* What was reserved moves along */
-    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, MSI_IOVA, 0x1000, ram,
-                                   true), ==, 0);
-    g_assert_cmpint(direct_raw_map(f->iommufd, other, MSI_IOVA, 0x1000, ram,
-                                   true), ==, EINVAL);
+    g_assert_cmpint(map_msi(f, f->ioas), ==, 0);
+    g_assert_cmpint(map_msi(f, other), ==, EINVAL);
     direct_destroy_ok(f->iommufd, a);
     direct_destroy_fails(f->iommufd, b, EBUSY);
 }

@@ -118,15 +118,16 @@ def from_debian(version):
         f"{hint} ({'; '.join(map(str, failures))})")
 
 
-def debian_patches(version):
-    """The debian/ that belongs to this QEMU version: a tarball in the cache.
+def debian_patches(version=None):
+    """The debian/ that belongs to this QEMU version, or to any: a tarball in the cache.
 
     Checked against base/versions, or, a newer revision, against Debian's signed index.
     """
     entry = next((entry for entry in listed() if entry.revision and
-                  entry.version.partition("+")[0] == version), None)
+                  version in (None, entry.version.partition("+")[0])), None)
     if not entry:
-        raise debian.Unavailable(f"base/versions has no Debian revision of QEMU {version}")
+        raise debian.Unavailable("base/versions has no Debian revision of "
+                                 f"{f'QEMU {version}' if version else 'any QEMU'}")
     name = f"qemu_{entry.version}-{entry.revision}.debian.tar.xz"
     with locked(cache_dir() / "base/lock"):
         cached = cache_dir() / "dl" / name

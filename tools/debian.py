@@ -20,7 +20,8 @@ UPDATE_AFTER = 3600     # seconds that an index is taken for fresh
 
 
 # What apt, or tools/apt-private, says of an archive that cannot be reached
-UNREACHABLE = re.compile(r"^E: (Failed|Unable) to fetch|^apt-private: .* cannot be fetched", re.M)
+UNREACHABLE = re.compile(r"^E: (Failed|Unable) to fetch|^apt-private: .*"
+                         r"( cannot be fetched| has no Debian source )", re.M)
 kept = set()    # the indexes that are old ones in this run, because no others could be had
 
 

@@ -10,6 +10,8 @@ In the cache, in deb/, for each release:
 import hashlib
 import os
 import platform
+import re
+import tarfile
 
 import base
 import debian
@@ -113,6 +115,17 @@ def fingerprint(commit):
     return found.hexdigest()
 
 
+def copyright_text(debian_tarball):
+    """Our debian/copyright, and between its parts what Debian's says of QEMU's files."""
+    with tarfile.open(debian_tarball) as archive:
+        theirs = archive.extractfile("debian/copyright").read().decode()
+    header, rest = (PACKAGING / "copyright").read_text(encoding="utf-8").split("\n\n", 1)
+    files = re.search(r"^Files: \*\n.*", theirs, re.M | re.S)
+    if not files:
+        raise Failure(f"{debian_tarball}: its debian/copyright says nothing of all files")
+    return f"{header}\n\n{files[0].strip()}\n\n{rest}"
+
+
 def unpack_sources(tree, commit, suite, wanted, target):
     """The export's last commit, with our debian/."""
     remove(target)
@@ -122,6 +135,8 @@ def unpack_sources(tree, commit, suite, wanted, target):
     run(["tar", "-xf", tar, "-C", target])
     tar.unlink()
     run(["cp", "-r", PACKAGING, target / "debian"])
+    (target / "debian/copyright").write_text(copyright_text(base.debian_patches()),
+                                             encoding="utf-8")
     (target / "debian/changelog").write_text(changelog(wanted, suite), encoding="utf-8")
 
 

@@ -67,6 +67,27 @@ class Names(unittest.TestCase):
         self.assertTrue(text.endswith(">  Wed, 01 Jan 2025 00:00:00 +0000\n"), text)
 
 
+class Copyright(unittest.TestCase):
+    def text(self, theirs):
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, "debian").mkdir()
+            Path(folder, "debian/copyright").write_text(theirs, encoding="utf-8")
+            run(["tar", "-C", folder, "-cJf", f"{folder}/q.tar.xz", "debian"])
+            return debs.copyright_text(Path(folder, "q.tar.xz"))
+
+    def test_what_debian_says_is_between_what_we_say(self):
+        text = self.text("Format: x\nComment: no\n\nFiles: *\nCopyright: them\nLicense: MIT\n a\n"
+                         "\nFiles: b\n")
+        self.assertEqual([line for line in text.splitlines() if line.startswith("Files:")],
+                         ["Files: *", "Files: b", "Files: debian/*"])
+        self.assertEqual(text.count("Format: "), 1)
+        self.assertNotIn("Comment: no", text)
+
+    def test_debian_says_nothing(self):
+        with self.assertRaisesRegex(Failure, "says nothing of all files"):
+            self.text("Format: x\n\nFiles: debian/*\n")
+
+
 class Builds(unittest.TestCase):
     """With a build that only writes a file."""
 

@@ -27,9 +27,9 @@
  *                  the IOMMU refuses, 2 the device may not make it (no bus
  *                  mastering, PASIDs, ATS not enabled, PASID too wide, no
  *                  IOMMU with PASIDs, more than 256 PASIDs of a VT-d, which
- *                  keeps what it has of each), 3 not finished, which locks the set,
- *                  4 answered as invalid, 5 answered by a failure, which ends
- *                  page requests until they are enabled anew
+ *                  keeps what it has of each), 3 not finished, which locks
+ *                  the set, 4 answered as invalid, 5 answered by a failure,
+ *                  which ends page requests until they are enabled anew
  *   0x1c  32 bits  page requests made
  *
  * ATS is there with ats=on, ATS and PRI with pri=on; page requests need a VT-d.

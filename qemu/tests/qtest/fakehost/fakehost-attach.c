@@ -183,8 +183,8 @@ static int fh_enforce_reserved(FhHwpt *hwpt, FhIdev *idev, uint32_t pasid)
     if (pasid != FH_NO_PASID || !fh_paging_ioas(hwpt) || !vendor->msi_last) {
         return 0;
     }
-    return fh_ioas_reserve(fh_paging_ioas(hwpt), vendor->msi_start, vendor->msi_last,
-                           idev);
+    return fh_ioas_reserve(fh_paging_ioas(hwpt), vendor->msi_start,
+                           vendor->msi_last, idev);
 }
 
 static void fh_drop_reserved(FhHwpt *hwpt, FhIdev *idev, uint32_t pasid)

@@ -326,51 +326,6 @@ static void test_parts(void)
     fakehost_free(t.host);
 }
 
-static void expect_dirty_read(VtdAccelTest *t, const Parts *p, size_t mark,
-                              unsigned block, unsigned num)
-{
-    g_autofree char *range =
-        g_strdup_printf(" iova=0x%" PRIx64 " length=0x%" PRIx64 " ",
-                        (uint64_t)(p->addr + block * BLOCK),
-                        (uint64_t)(num * BLOCK));
-    g_autofree char *line = fakehost_log_last(t->host, mark,
-                                              "IOMMU_HWPT_GET_DIRTY_BITMAP ",
-                                              range);
-
-    g_assert_nonnull(line);
-}
-
-/* What a device has written to the parts that there are moves with the guest */
-static void test_parts_dirty(void)
-{
-    g_autofree char *host =
-        g_strdup_printf("iommu iommu0 type=vtd cap=0x%" PRIx64 " ecap=0x%"
-                        PRIx64 " errata=1\ndevice dev0 iommu=iommu0 "
-                        "migrate=1\n", (uint64_t)HOST_CAP,
-                        (uint64_t)(HOST_ECAP | HOST_ECAP_SSADS));
-    VtdAccelSetup setup = {
-        .host = host, .devices = 1, .args = VIRTIO_MEM_ARGS,
-    };
-    VtdAccelTest t;
-    size_t mark;
-    Parts p;
-
-    if (!vtd_accel_start(&t, &setup)) {
-        return;
-    }
-    parts_start(&p, t.host->qts);
-    parts_ask(&p, VIRTIO_MEM_REQ_PLUG, 1, 2);
-    parts_ask(&p, VIRTIO_MEM_REQ_PLUG, 5, 1);
-    mark = fakehost_log_mark(t.host);
-    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'migrate',"
-                             " 'arguments': { 'uri': 'exec:cat > /dev/null' } }");
-    qtest_qmp_eventwait(t.host->qts, "STOP");
-    expect_dirty_read(&t, &p, mark, 1, 2);
-    expect_dirty_read(&t, &p, mark, 5, 1);
-    parts_stop(&p);
-    fakehost_free(t.host);
-}
-
 /*
  * A copy of a guest's tables has what is unplugged no longer than VFIO, though
  * the guest says nothing of it.
@@ -780,7 +735,6 @@ int main(int argc, char **argv)
     qtest_add_func("/vfio-map/disk_by-address", test_disk);
     qtest_add_func("/vfio-map/virtio-mem_parts", test_parts);
     qtest_add_func("/vfio-map/virtio-mem_copied-parts", test_parts_copied);
-    qtest_add_func("/vfio-map/virtio-mem_dirty-parts", test_parts_dirty);
     qtest_add_cases("/vfio-map/host", refusals, test_refusal);
     qtest_add_func("/vfio-map/sweep_all-or-none", test_sweep);
     qtest_add_data_func("/vfio-map/pam_above-stays", NULL, test_pam);

@@ -11,7 +11,7 @@ import tempfile
 from collections import namedtuple
 from pathlib import Path
 
-from common import Failure, ROOT
+from common import Failure, ROOT, remove
 
 CORPUS = ROOT / "fuzz/corpus"
 LIBRARY = "tests/qtest/fakehost/libfakehost.so"
@@ -22,6 +22,10 @@ LIMITS = ["-timeout=120", "-rss_limit_mb=2048", "-max_len=512", "-len_control=0"
 # Which program each target is in
 TARGETS = {"vtd-accel": "qemu-fuzz-x86_64", "smmuv3-accel": "qemu-fuzz-aarch64",
            "smmuv3-cmdqv": "qemu-fuzz-aarch64"}
+
+# Where a log begins to say what broke, and how many lines say it
+BROKEN = re.compile(r"^fuzz: |\bERROR: |\bruntime error: |\b[Aa]ssertion ")
+CAUSE_LINES = 30
 
 Run = namedtuple("Run", "status executed coverage taken log")
 
@@ -103,18 +107,32 @@ def figures(text):
             int(taken[1]) if taken else 0)
 
 
+def cause(log):
+    """The lines of a log that say what broke, and the input, however much is around them."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    found = [i for i, line in enumerate(lines) if BROKEN.search(line)]
+    first = found[0] if found else max(0, len(lines) - CAUSE_LINES)
+    end = first + CAUSE_LINES
+    return lines[first:end] + [line for line in lines[end:] if line.startswith("Base64: ")]
+
+
 def replay(directory, target, log):
     """Every input of the corpus, once, looking for leaks as well."""
     with unpacked(target) as corpus:
         return fuzz(directory, target, ["-runs=0", corpus], log, 3600, leaks=True)
 
 
-def search(directory, target, seconds, found, log):
-    """New inputs for that many seconds; those worth keeping go to found."""
-    found.mkdir(parents=True, exist_ok=True)
+def search(directory, target, seconds, found, log, seed=0):
+    """New inputs for that many seconds; those worth keeping go to found, which is emptied.
+
+    With the same seed they are the same again, as many as there is time for; 0: others
+    each time.
+    """
+    remove(found)
+    found.mkdir(parents=True)
     with unpacked(target) as corpus:
-        return fuzz(directory, target, [f"-max_total_time={seconds}", found, corpus],
-                    log, seconds + 3600)
+        return fuzz(directory, target, [f"-max_total_time={seconds}", f"-seed={seed}",
+                                        found, corpus], log, seconds + 3600)
 
 
 def merge(directory, target, found, log):

@@ -41,7 +41,14 @@ echo "$mode" >> ../../ran
 echo "$target ${0##*/}" >> ../../programs
 echo "#7 INITED cov: 12 ft: 20"
 echo "stat::number_of_executed_units: ${EXECUTED:-$executed}"
-[ "$mode" != "$BREAKS" ] || { echo "ERROR: it broke"; exit 77; }
+[ "$mode" != "$BREAKS" ] || {
+    seq -f "before %g" 100
+    echo "fuzz: it broke"
+    seq -f "#%g frame" 100
+    echo "Base64: aW5wdXQ="
+    seq -f "after %g" 100
+    exit 77
+}
 """
 
 
@@ -108,6 +115,19 @@ class Fuzz(Sandbox):
 
     def test_new_input_that_fails(self):
         self.assertEqual(self.check(BREAKS="new"), (1, "1 passed, 1 failed, 0 skipped"))
+
+    def test_failure_says_what_broke_and_the_input_and_at_the_end_again(self):
+        lines = self.run_tool("check", "fuzz", BREAKS="new").stdout.splitlines()
+        last = lines[lines.index("failed: fuzz made-up new inputs: status 77"):]
+        self.assertEqual(last[1], "    fuzz: it broke")
+        self.assertEqual(last[-2], "    Base64: aW5wdXQ=")
+        self.assertLess(len(last), 40)
+        self.assertNotIn("before", "".join(last))
+        self.assertEqual(lines.count("    fuzz: it broke"), 2)
+
+    def test_failure_without_a_word_shows_the_end_of_the_log(self):
+        self.env["FUZZER"] = FUZZER.replace("fuzz: it broke", "it").replace("Base64: ", "")
+        self.assertIn("    after 100\n", self.run_tool("check", "fuzz", BREAKS="new").stdout)
 
     def test_fuzzer_that_executes_less_than_the_corpus_has_failed(self):
         self.assertEqual(self.check(EXECUTED="1"), (1, "0 passed, 2 failed, 0 skipped"))

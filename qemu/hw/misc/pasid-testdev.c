@@ -11,9 +11,9 @@
  *   0x00  64 bits  address
  *   0x08  64 bits  data
  *   0x10  32 bits  PASID, or all ones for a request without PASID
- *   0x14  32 bits  command: 1 memory to data, 2 data to memory, 3 ask a VT-d
- *                  to tell about each mapping from now on, as devices do that
- *                  copy them; done when the write returns
+ *   0x14  32 bits  command: 1 memory to data, 2 data to memory, 3 ask the
+ *                  IOMMU to tell about each mapping from now on, as devices
+ *                  do that copy them; done when the write returns
  *                  4 as 1, 5 as 2, but with a translation that the device asks
  *                  for (ATS); what is not mapped it requests (PRI), so that
  *                  this may take until the requests are answered.  Bits 15:8:
@@ -144,7 +144,7 @@ struct PasidTestdev {
     uint32_t used[PASID_TESTDEV_USED];  /* PASIDs that the VT-d has met */
     unsigned num_used;
 
-    VTDAddressSpace *followed;
+    IOMMUMemoryRegion *followed;
     PasidTestdevSet *unmaps;    /* whose data counts them, NULL: none */
     IOMMUNotifier notifier;
 
@@ -235,37 +235,47 @@ static void pasid_testdev_notify(IOMMUNotifier *n, IOMMUTLBEntry *entry)
 static void pasid_testdev_unfollow(PasidTestdev *t)
 {
     if (t->followed) {
-        memory_region_unregister_iommu_notifier(
-            MEMORY_REGION(&t->followed->iommu), &t->notifier);
+        memory_region_unregister_iommu_notifier(MEMORY_REGION(t->followed),
+                                                &t->notifier);
         t->followed = NULL;
         t->unmaps = NULL;
     }
+}
+
+/* What translates requests without PASID, NULL if nothing does */
+static IOMMUMemoryRegion *pasid_testdev_region(PCIDevice *dev)
+{
+    IntelIOMMUState *iommu = pasid_testdev_iommu();
+    AddressSpace *as = pci_device_iommu_address_space(dev);
+
+    if (iommu) {
+        return &vtd_find_add_as(iommu, pci_get_bus(dev), dev->devfn,
+                                PCI_NO_PASID)->iommu;
+    }
+    return memory_region_get_iommu(as->root);
 }
 
 /* Mappings of requests without PASID; what they are does not matter here */
 static uint32_t pasid_testdev_follow(PasidTestdev *t, PasidTestdevSet *set)
 {
     bool unmaps = COMMAND_CODE(set->command) == COMMAND_FOLLOW_UNMAPS;
-    IntelIOMMUState *iommu = pasid_testdev_iommu();
-    PCIDevice *dev = PCI_DEVICE(t);
-    VTDAddressSpace *as;
+    IOMMUMemoryRegion *mr = pasid_testdev_region(PCI_DEVICE(t));
     Error *err = NULL;
 
-    if (!iommu) {
+    if (!mr) {
         return RESULT_REFUSED;
     }
     pasid_testdev_unfollow(t);
-    as = vtd_find_add_as(iommu, pci_get_bus(dev), dev->devfn, PCI_NO_PASID);
     iommu_notifier_init(&t->notifier, pasid_testdev_notify,
                         unmaps ? IOMMU_NOTIFIER_UNMAP
                                : IOMMU_NOTIFIER_IOTLB_EVENTS,
                         0, HWADDR_MAX, 0);
-    if (memory_region_register_iommu_notifier(MEMORY_REGION(&as->iommu),
-                                              &t->notifier, &err)) {
+    if (memory_region_register_iommu_notifier(MEMORY_REGION(mr), &t->notifier,
+                                              &err)) {
         warn_report_err_once(err);
         return RESULT_FAILED;
     }
-    t->followed = as;
+    t->followed = mr;
     if (unmaps) {
         t->unmaps = set;
         set->data = 0;

@@ -567,6 +567,71 @@ static void test_reset(void)
     qtest_quit(m.qts);
 }
 
+/*
+ * vhost keeps translations as well, outside the SMMU: it has to be told of each
+ * step of a guest after which they may be wrong, and need not be of others.
+ */
+#define OTHER_SID       (SID + 8)
+
+static const struct Notified {
+    const char *name;
+    uint64_t cmd0, cmd1;        /* a command, or 0 */
+    uint32_t cr0;               /* beforehand */
+    uint32_t reg, value;        /* what is written to a register then */
+    bool told;
+} notified[] = {
+    { "cfgi-ste_told", SMMUV3_CFGI_STE | (uint64_t)SID << 32, 1, .told = true },
+    { "cfgi-ste-of-other_not", SMMUV3_CFGI_STE | (uint64_t)OTHER_SID << 32, 1 },
+    { "cfgi-range_told", SMMUV3_CFGI_STE_RANGE | (uint64_t)SID << 32, 2,
+      .told = true },
+    { "cfgi-range-of-others_not", SMMUV3_CFGI_STE_RANGE |
+      (uint64_t)OTHER_SID << 32, 2 },
+    { "cfgi-all_told", SMMUV3_CFGI_STE_RANGE, 31, .told = true },
+    { "cfgi-cd_told", SMMUV3_CFGI_CD | (uint64_t)SID << 32, 1, .told = true },
+    { "cfgi-cd-of-other_not", SMMUV3_CFGI_CD | (uint64_t)OTHER_SID << 32, 1 },
+    { "cfgi-cd-all_told", SMMUV3_CFGI_CD_ALL | (uint64_t)SID << 32,
+      .told = true },
+    { "tlbi-nh-all_told", SMMUV3_TLBI_NH_ALL, .told = true },
+    { "tlbi-nsnh-all_told", SMMUV3_TLBI_NSNH_ALL, .told = true },
+    { "prefetch_not", SMMUV3_PREFETCH_CONFIG | (uint64_t)SID << 32 },
+    { "disabled_told", .cr0 = SMMUV3_CR0_ALL, .reg = SMMUV3_CR0,
+      .value = SMMUV3_CR0_CMDQEN, .told = true },
+    { "enabled_told", .cr0 = SMMUV3_CR0_CMDQEN, .reg = SMMUV3_CR0,
+      .value = SMMUV3_CR0_ALL, .told = true },
+    { "enabled-again_not", .cr0 = SMMUV3_CR0_ALL, .reg = SMMUV3_CR0,
+      .value = SMMUV3_CR0_SMMUEN },
+    { "gbpa_told", .cr0 = SMMUV3_CR0_CMDQEN, .reg = SMMUV3_GBPA,
+      .value = SMMUV3_GBPA_UPDATE | SMMUV3_GBPA_ABORT, .told = true },
+    { "gbpa-without-update_not", .cr0 = SMMUV3_CR0_CMDQEN, .reg = SMMUV3_GBPA,
+      .value = SMMUV3_GBPA_ABORT },
+};
+
+static void test_notified(const void *data)
+{
+    const struct Notified *c = data;
+    uint64_t unmaps;
+    Machine m;
+
+    start(&m, "");
+    write_ste(&m, LINEAR, 0, TERMINATE);
+    write_cd(&m, 0, 10, 0);
+    expect_page(&m, RID, 0);
+    if (c->reg) {
+        smmuv3_guest_set_cr0(&m.g, c->cr0);
+    }
+    g_assert_cmpuint(request(&m, FOLLOW_UNMAPS, RID, 0), ==, DONE);
+    g_assert_cmpuint(qtest_readq(m.qts, BAR + DATA), ==, 0);
+    if (c->reg) {
+        smmuv3_guest_writel(&m.g, c->reg, c->value);
+    } else {
+        smmuv3_guest_post(&m.g, c->cmd0, c->cmd1);
+        smmuv3_guest_sync(&m.g);
+    }
+    unmaps = qtest_readq(m.qts, BAR + DATA);
+    g_assert_cmpuint(unmaps, ==, c->told);
+    qtest_quit(m.qts);
+}
+
 /* --- what the guest is told --- */
 
 static const struct Told {
@@ -659,6 +724,7 @@ int main(int argc, char **argv)
     qtest_add_func("/smmuv3/substream/cd-gone_blocked", test_cd_gone);
     qtest_add_func("/smmuv3/substream/many_found", test_many);
     BOTH("/smmuv3/substream/tlbi_followed", test_tlbi);
+    qtest_add_cases("/smmuv3/substream/notified", notified, test_notified);
     qtest_add_func("/smmuv3/substream/reset_off", test_reset);
     qtest_add_cases("/smmuv3/substream/told", told, test_told);
     qtest_add_cases("/smmuv3/substream/refused", refused, test_refused);

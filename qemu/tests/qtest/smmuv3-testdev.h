@@ -21,7 +21,7 @@
 #define PASID_CAP       0x100
 enum { ADDRESS = 0, DATA = 8, PASID_REG = 0x10, COMMAND = 0x14,
        RESULT = 0x18 };
-enum { READ = 1, WRITE = 2 };
+enum { READ = 1, WRITE = 2, FOLLOW_UNMAPS = 6 };
 #define RID             UINT32_MAX      /* a request without PASID */
 
 /* Guest memory */

@@ -59,10 +59,22 @@ static bool vfio_nesting_check_group(VFIODevice *vbasedev, Error **errp)
     VFIODevice *other;
 
     QLIST_FOREACH(other, &vfio_device_list, global_next) {
-        g_autofree char *other_group = vfio_nesting_group(other);
+        g_autofree char *other_group = NULL;
 
-        if (group && !g_strcmp0(group, other_group) &&
-            (vfio_device_is_nested(vbasedev) || vfio_nesting_attached(other))) {
+        /* A mediated device has no host IOMMU, so no group that is one's */
+        if (other->mdev || (!vfio_device_is_nested(vbasedev) &&
+                            !vfio_nesting_attached(other))) {
+            continue;
+        }
+        other_group = vfio_nesting_group(other);
+        if (!group || !other_group) {
+            error_setg(errp, "it may share its IOMMU group with %s, which is "
+                       "assigned already: /sys has no group of %s, mount it "
+                       "where QEMU runs", other->name,
+                       group ? other->name : vbasedev->name);
+            return false;
+        }
+        if (g_str_equal(group, other_group)) {
             error_setg(errp, "it shares IOMMU group %s with %s, which is "
                        "assigned already: the vIOMMU needs groups of one "
                        "device, assign only one of them",

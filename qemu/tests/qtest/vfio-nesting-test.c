@@ -62,6 +62,31 @@ static void test_groups_accepted(void)
     fakehost_free(t.host);
 }
 
+/*
+ * Where sysfs is not there, in a container say, nobody knows the groups: one
+ * device is alone, others might be in its group.
+ */
+static void test_group_unknown_refused(const void *data)
+{
+    bool first = data;
+    g_autofree char *error = NULL;
+    VtdAccelTest t;
+
+    if (!start(&t, first ? "sysfs=0" : "", first ? "" : "sysfs=0")) {
+        return;
+    }
+    fakehost_plug(t.host, 0);
+    error = fakehost_try_plug(t.host, 1, WITH_IOMMUFD);
+    fakehost_expect_text(error, first ? "/sys has no group of dev0" :
+                                        "/sys has no group of dev1");
+    vtd_accel_expect_s2(&t, 0);
+    fakehost_unplug(t.host, 0);
+    fakehost_plug(t.host, 1);
+    fakehost_unplug(t.host, 1);
+    fakehost_expect_empty(t.host);
+    fakehost_free(t.host);
+}
+
 /* Both ways to name a device lead to the same group */
 static void test_group_by_path_refused(void)
 {
@@ -354,6 +379,10 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     qtest_add_func("/vfio-nesting/group/second-device_refused",
                    test_group_refused);
+    qtest_add_data_func("/vfio-nesting/group/unknown_refused", NULL,
+                        test_group_unknown_refused);
+    qtest_add_data_func("/vfio-nesting/group/unknown-of-other_refused",
+                        GUINT_TO_POINTER(1), test_group_unknown_refused);
     qtest_add_func("/vfio-nesting/group/second-device-by-path_refused",
                    test_group_by_path_refused);
     qtest_add_data_func("/vfio-nesting/mdev_refused",

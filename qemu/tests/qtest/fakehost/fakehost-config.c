@@ -36,6 +36,7 @@
  *   log-dma=0        it can log the addresses that it writes to
  *   dmabuf=0         other devices can reach its BAR, by a dma-buf
  *   mdev=0           sysfs calls it a mediated device
+ *   sysfs=1          sysfs has it
  *   vendor=0x1b36 device=0x10 class=0x010802
  *   bar0=0x4000      size of the 64-bit memory BAR, a power of two; 0: none
  *   bars=1           2 to 6: so many of that size, of 32 bits each
@@ -77,7 +78,7 @@ static const struct {
     KEY("vendor", vendor_id), KEY("device", device_id),
     KEY("streams", streams),
     KEY("class", class_code), KEY("bar0", bar0_size), KEY("msix", msix),
-    KEY("bars", bars),
+    KEY("bars", bars), KEY("sysfs", sysfs),
 #undef KEY
 };
 
@@ -205,6 +206,7 @@ static FhVfioDev *fh_config_new_device(const char *name)
     dev->slot = FH_OWN_NUMBER + fh_nr_devices;
     dev->ats = 1;
     dev->coherent = 1;
+    dev->sysfs = 1;
     dev->isolated_msi = 1;
     dev->streams = 1;
     dev->has_reset = 1;

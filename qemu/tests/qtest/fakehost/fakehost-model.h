@@ -258,6 +258,7 @@ struct FhVfioDev {
     uint64_t streams;
     uint64_t has_reset;
     uint64_t mdev;                  /* in sysfs only */
+    uint64_t sysfs;                 /* is it there? */
     uint64_t vendor_id, device_id, class_code;
     uint64_t bar0_size;
     uint64_t bars;

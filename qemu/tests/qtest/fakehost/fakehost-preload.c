@@ -952,7 +952,7 @@ static const FhVfioDev *fh_sysfs_find(const char *path, const char **rest)
     *rest = path + end;
     for (FhVfioDev *dev = fh_config_devices(); dev; dev = dev->next) {
         if (fh_config_index(dev) == minor) {
-            return dev;
+            return dev->sysfs ? dev : NULL;
         }
     }
     return NULL;

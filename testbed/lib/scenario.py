@@ -36,7 +36,8 @@ NEEDS = ("fakehost",)
 # Kernels of L2 that are variants of the testbed's, by architecture
 VARIANTS = {"64k": "arm64"}
 # Programs of the build's tests/qtest that can run on a real host
-TESTS = ("fakehost-test", "fakehost-arguments-test", "fakehost-dirty-test", "fakehost-smmuv3-test")
+TESTS = ("fakehost-test", "fakehost-arguments-test", "fakehost-cmdqv-test", "fakehost-dirty-test",
+         "fakehost-smmuv3-test")
 # Programs of guest/ that L1 can run
 PROGRAMS = ("svacheck",)
 

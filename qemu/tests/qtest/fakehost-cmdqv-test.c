@@ -7,15 +7,20 @@
 #include "qemu/osdep.h"
 #include <glib/gstdio.h>
 #include <sys/mman.h>
+#include "qemu/atomic.h"
+#include "qemu/bswap.h"
 #include "viommu/direct-calls.h"
 
 #define PAGE        0x1000ull
 #define VINTF       0x10000ull
 #define BASE        0x40000000ull   /* guest memory */
 #define RAM         (64 * PAGE)
+#define HUGE_PAGE   0x200000ull     /* in one piece on a real host as well */
+#define LVCMDQ1     0x80            /* registers of the second queue */
+#define PROD        4
 
 /* IDR1: command queues of up to 2^10 commands, 16 KiB */
-#define QUEUE_MAX   0x4000
+#define FAKE_MAX    0x4000
 #define SMMU        "idr0=0x1413 idr1=0x1400500 idr3=0x500 idr5=0x74 "
 /* Addresses of 52 bits */
 #define WIDE_SMMU   "idr0=0x1413 idr1=0x1400500 idr3=0x500 idr5=0x76 "
@@ -138,6 +143,25 @@ static void regs_fail(DirectHost *f, uint64_t at, uint64_t len, int prot,
     g_assert_cmpint(errno, ==, err);
 }
 
+/* Real hosts do not count */
+static void expect_mmaps(uint64_t ever, uint64_t now)
+{
+    if (direct_page) {
+        g_assert_cmpuint(direct_page->mmaps, ==, ever);
+        g_assert_cmpuint(direct_page->mmaps_now, ==, now);
+    }
+}
+
+static void reg_write(void *regs, unsigned offset, uint32_t value)
+{
+    qatomic_set((uint32_t *)((uint8_t *)regs + offset), cpu_to_le32(value));
+}
+
+static uint32_t reg_read(void *regs, unsigned offset)
+{
+    return le32_to_cpu(qatomic_read((uint32_t *)((uint8_t *)regs + offset)));
+}
+
 /* The entry in the control page; NULL: there is none */
 static const struct FakehostHwQueue *queue_state(uint32_t viommu,
                                                  uint32_t index)
@@ -248,14 +272,22 @@ static void test_vintfs(DirectHost *f)
     viommu_ok(f);
 }
 
-/* No more devices than the hardware can tell apart, of 20 bits each */
+/* The hardware tells devices apart by 20 bits */
+static void test_vdevice_width(DirectHost *f)
+{
+    uint32_t viommu = viommu_ok(f);
+
+    g_assert_cmpint(raw_vdevice(f, viommu, f->dev_id, 1 << 20), ==, EINVAL);
+    g_assert_cmpint(raw_vdevice(f, viommu, f->dev_id, (1 << 20) - 1), ==, 0);
+}
+
+/* No more devices than it can tell apart */
 static void test_vdevice(DirectHost *f)
 {
     int second = direct_open("few1");
     uint32_t second_id = direct_bind_ok(second, f->iommufd);
     uint32_t viommu = viommu_ok(f);
 
-    g_assert_cmpint(raw_vdevice(f, viommu, f->dev_id, 1 << 20), ==, EINVAL);
     g_assert_cmpint(raw_vdevice(f, viommu, f->dev_id, (1 << 20) - 1), ==, 0);
     g_assert_cmpint(raw_vdevice(f, viommu, second_id, 1), ==, ENOSPC);
     g_assert_cmpint(raw_vdevice(f, viommu, second_id, 1 << 20), ==, EINVAL);
@@ -326,7 +358,9 @@ static void test_queue_size(DirectHost *f)
 
     queue_fails(f, viommu, 0, BASE, 16, EINVAL);
     queue_fails(f, viommu, 0, BASE, 48, EINVAL);
-    queue_fails(f, viommu, 0, BASE, QUEUE_MAX * 2, EINVAL);
+    if (direct_page) {
+        queue_fails(f, viommu, 0, BASE, FAKE_MAX * 2, EINVAL);
+    }
     queue_fails(f, viommu, 0, BASE + 16, 32, EINVAL);
     queue_fails(f, viommu, 0, BASE + PAGE, 2 * PAGE, EINVAL);
     queue_fails(f, viommu, 9, BASE + RAM, 48, ENOENT);
@@ -339,7 +373,7 @@ static void test_queue_size(DirectHost *f)
     g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, BASE, RAM, ram, false),
                     ==, 0);
     /* It is only read */
-    queue_ok(f, viommu, 0, BASE + QUEUE_MAX, QUEUE_MAX);
+    queue_ok(f, viommu, 0, BASE + FAKE_MAX, FAKE_MAX);
     queue_ok(f, viommu, 1, BASE + 0xfe0, 32);
 }
 
@@ -410,12 +444,13 @@ static void test_locked(DirectHost *f)
     g_assert_cmpint(direct_raw_unmap(f->iommufd, f->ioas, BASE, RAM), ==, 0);
 }
 
+/* Of memory that is in one piece */
 static void test_two_mappings(DirectHost *f)
 {
     uint32_t viommu = viommu_with_ram(f), id;
 
     g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, BASE - PAGE, PAGE,
-                                   ram, true), ==, 0);
+                                   ram + PAGE, true), ==, 0);
     g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, BASE - 2 * PAGE, PAGE,
                                    ram, true), ==, 0);
     id = queue_ok(f, viommu, 0, BASE - 2 * PAGE, 2 * PAGE);
@@ -432,8 +467,9 @@ static void test_two_mappings(DirectHost *f)
 static void test_mmap(DirectHost *f)
 {
     struct fh_viommu_tegra241_cmdqv data = { 0 };
-    uint32_t id = viommu_at(f, &data);
-    uint64_t at = data.out_vintf_mmap_offset, mmaps = direct_page->mmaps;
+    uint32_t id = viommu_at(f, &data), queue0, queue1;
+    uint64_t at = data.out_vintf_mmap_offset;
+    uint64_t mmaps = direct_page ? direct_page->mmaps : 0;
     const int rw = PROT_READ | PROT_WRITE;
     char *p, *q;
 
@@ -443,23 +479,30 @@ static void test_mmap(DirectHost *f)
     regs_fail(f, at + PAGE, VINTF, rw, MAP_SHARED, ENXIO);
     regs_fail(f, at + PAGE, VINTF - PAGE, rw, MAP_SHARED, ENXIO);
     regs_fail(f, at, VINTF - PAGE, rw, MAP_SHARED, ENXIO);
-    g_assert_cmpuint(direct_page->mmaps, ==, mmaps);
+    expect_mmaps(mmaps, 0);
     p = regs_ok(f, at);
     q = regs_ok(f, at);
-    p[0x84] = 0x55;
-    g_assert_cmpint(q[0x84], ==, 0x55);
-    g_assert_cmpuint(direct_page->mmaps, ==, mmaps + 2);
-    g_assert_cmpuint(direct_page->mmaps_now, ==, 2);
+    expect_mmaps(mmaps + 2, 2);
+    /* Both are the registers of the queues */
+    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, BASE, RAM, ram, true),
+                    ==, 0);
+    queue0 = queue_ok(f, id, 0, BASE, PAGE);
+    queue1 = queue_ok(f, id, 1, BASE + PAGE, PAGE);
+    reg_write(p, LVCMDQ1 + PROD, 0x55);
+    g_assert_cmphex(reg_read(q, LVCMDQ1 + PROD), ==, 0x55);
+    g_assert_cmphex(reg_read(q, PROD), ==, 0);
+    direct_destroy_ok(f->iommufd, queue1);
+    direct_destroy_ok(f->iommufd, queue0);
     direct_destroy_fails(f->iommufd, id, EBUSY);
     munmap(q, VINTF);
     direct_destroy_fails(f->iommufd, id, EBUSY);
     /* What is left in the middle counts, and so do both ends */
     munmap(p + PAGE, PAGE);
-    g_assert_cmpuint(direct_page->mmaps_now, ==, 2);
+    expect_mmaps(mmaps + 2, 2);
     munmap(p, PAGE);
     direct_destroy_fails(f->iommufd, id, EBUSY);
     munmap(p, VINTF);
-    g_assert_cmpuint(direct_page->mmaps_now, ==, 0);
+    expect_mmaps(mmaps + 2, 0);
     direct_destroy_ok(f->iommufd, id);
     regs_fail(f, at, VINTF, rw, MAP_SHARED, ENXIO);
 }
@@ -469,15 +512,21 @@ static void test_mmap_closed(DirectHost *f)
 {
     struct fh_viommu_tegra241_cmdqv data = { 0 };
     uint32_t id = viommu_at(f, &data);
-    uint32_t *p = regs_ok(f, data.out_vintf_mmap_offset), *seen = vintf(id);
+    void *p = regs_ok(f, data.out_vintf_mmap_offset);
+    void *seen = direct_page ? vintf(id) : p;
 
+    g_assert_cmpint(direct_raw_map(f->iommufd, f->ioas, BASE, RAM, ram, true),
+                    ==, 0);
+    queue_ok(f, id, 0, BASE, PAGE);
     close(f->dev);
     close(f->iommufd);
     direct_expect_objects(FAKEHOST_OBJ_VIOMMU, 1);
-    p[2] = 1;
-    g_assert_cmpuint(seen[2], ==, 1);
+    reg_write(p, PROD, 1);
+    g_assert_cmpuint(reg_read(seen, PROD), ==, 1);
+    if (seen != p) {
+        munmap(seen, VINTF);
+    }
     munmap(p, VINTF);
-    munmap(seen, VINTF);
     direct_expect_objects(FAKEHOST_OBJ_VIOMMU, 0);
     f->iommufd = direct_open("iommufd0");
     f->dev = direct_open(f->name);
@@ -596,40 +645,37 @@ static void test_rules(DirectHost *f)
 
 int main(int argc, char **argv)
 {
-    static const char no_such[] = "there is no real host with such queues";
+    static const char own[] = "this host has what fakehost is told to have";
+    static const char control[] = "a real host shows nothing of its inside";
     static const DirectCase cases[] = {
-        { "hw-info_by-type", "dev0", SMMUV3, test_hw_info, false, no_such },
-        { "hw-info_described", "few0", SMMUV3, test_hw_info_few, false,
-          no_such },
-        { "viommu_data-checked", "dev0", SMMUV3, test_viommu, true, no_such },
-        { "viommu_one-vintf-each", "few0", SMMUV3, test_vintfs, true,
-          no_such },
-        { "vdevice_limits", "few0", SMMUV3, test_vdevice, true, no_such },
-        { "vdevice_one-stream", "alias", SMMUV3, test_two_streams, true,
-          no_such },
-        { "queue_checked", "dev0", SMMUV3, test_queue, true, no_such },
-        { "queue_access-kept", "dev0", SMMUV3, test_access, true, no_such },
-        { "queue_size-checked", "dev0", SMMUV3, test_queue_size, true,
-          no_such },
-        { "queue_address-width", "few0", SMMUV3, test_queue_wide, true,
-          no_such },
-        { "queue_read-permission", "dev0", SMMUV3, test_write_only, true,
-          no_such },
-        { "queue_scattered", "pages", SMMUV3, test_scattered, true, no_such },
-        { "queue_locks-memory", "dev0", SMMUV3, test_locked, true, no_such },
-        { "queue_across-mappings", "dev0", SMMUV3, test_two_mappings, true,
-          no_such },
-        { "queue_seen", "dev0", SMMUV3, test_seen, true, no_such },
-        { "mmap_checked", "dev0", SMMUV3, test_mmap, true, no_such },
-        { "mmap_outlives-fd", "dev0", SMMUV3, test_mmap_closed, true,
-          no_such },
-        { "event_of-queues", "dev0", SMMUV3, test_event, true, no_such },
-        { "rules_fail", "dev0", SMMUV3, test_rules, true, no_such },
+        { "hw-info_by-type", "dev0", SMMUV3, test_hw_info },
+        { "hw-info_described", "few0", SMMUV3, test_hw_info_few, false, own },
+        { "viommu_data-checked", "dev0", SMMUV3, test_viommu, true },
+        { "viommu_one-vintf-each", "few0", SMMUV3, test_vintfs, true, own },
+        { "vdevice_width", "dev0", SMMUV3, test_vdevice_width, true },
+        { "vdevice_limits", "few0", SMMUV3, test_vdevice, true, own },
+        { "vdevice_one-stream", "alias", SMMUV3, test_two_streams, true, own },
+        { "queue_checked", "dev0", SMMUV3, test_queue, true },
+        { "queue_access-kept", "dev0", SMMUV3, test_access, true },
+        { "queue_size-checked", "dev0", SMMUV3, test_queue_size, true },
+        { "queue_address-width", "few0", SMMUV3, test_queue_wide, true, own },
+        { "queue_read-permission", "dev0", SMMUV3, test_write_only, true },
+        { "queue_scattered", "pages", SMMUV3, test_scattered, true, own },
+        { "queue_locks-memory", "dev0", SMMUV3, test_locked, true },
+        { "queue_across-mappings", "dev0", SMMUV3, test_two_mappings, true },
+        { "queue_seen", "dev0", SMMUV3, test_seen, true, control },
+        { "mmap_checked", "dev0", SMMUV3, test_mmap, true },
+        { "mmap_outlives-fd", "dev0", SMMUV3, test_mmap_closed, true },
+        { "event_of-queues", "dev0", SMMUV3, test_event, true, control },
+        { "rules_fail", "dev0", SMMUV3, test_rules, true, control },
     };
 
-    ram = mmap(NULL, RAM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-               -1, 0);
+    ram = mmap(NULL, 2 * HUGE_PAGE, PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     g_assert_true(ram != MAP_FAILED);
+    ram = QEMU_ALIGN_PTR_UP(ram, HUGE_PAGE);
+    madvise(ram, HUGE_PAGE, MADV_HUGEPAGE);
+    memset(ram, 0, RAM);
     return direct_run(argc, argv, host, "/fakehost/cmdqv/", cases,
                       ARRAY_SIZE(cases));
 }

@@ -338,8 +338,11 @@ static void test_device_in_reset(void)
     dev = fakehost_device(t.host, "dev0");
     dev->flags |= FAKEHOST_DEV_IN_RESET;
     write_and_flush(&t, dir, VTD_GUEST_FSTS_DIR);
+    /* While it is tried again, there is a HWPT for a moment */
+    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'stop' }");
     vtd_accel_expect_blocked(&t, 0);
     vtd_accel_expect_s1_hwpts(&t, 0);
+    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
 
     dev->flags &= ~FAKEHOST_DEV_IN_RESET;
     FAKEHOST_AWAIT(t.host, !fakehost_is_blocked(t.host, "dev0"));

@@ -929,10 +929,12 @@ static void test_all_pasids_unplug(void)
     set_table(&t, table, VTD_PGTT_PASS_THROUGH << 6 | 1);
     fill_queue(&t, &desc, 1);
     t.guest.tail = 64;
+    stop_guest(&t);
     vtd_guest_ring(&t.guest);
     /* Some of them are bound by now */
     g_assert_cmphex(vtd_guest_readq(&t.guest, DMAR_IQH_REG), <,
                     t.guest.tail * WIDTH);
+    qtest_qmp_assert_success(t.host->qts, "{ 'execute': 'cont' }");
     fakehost_unplug(t.host, 0);
     g_assert_true(fakehost_is_blocked(t.host, "dev0"));
     g_assert_cmpuint(fakehost_device(t.host, "dev0")->pasids, ==, 0);

@@ -311,8 +311,11 @@ static void test_device_in_reset(void)
     dev = fakehost_device(l.t.host, "dev0");
     dev->flags |= FAKEHOST_DEV_IN_RESET;
     vtd_legacy_enter(&l);
+    /* While it is tried again, there is a copy for a moment */
+    qtest_qmp_assert_success(l.t.host->qts, "{ 'execute': 'stop' }");
     g_assert_cmpint(vtd_legacy_state(&l, 0), ==, BLOCKED);
     expect_shadows(&l, 0);
+    qtest_qmp_assert_success(l.t.host->qts, "{ 'execute': 'cont' }");
 
     dev->flags &= ~FAKEHOST_DEV_IN_RESET;
     FAKEHOST_AWAIT(l.t.host, vtd_legacy_state(&l, 0) != BLOCKED);

@@ -493,6 +493,7 @@ static void expect_drained(PrqTest *q, bool is_sent)
     VtdGuest *g = &q->t.guest;
 
     qtest_qmp_assert_success(g->qts, "{ 'execute': 'stop' }");
+    fakehost_clear_rules(q->t.host);
     if (!is_sent) {
         prq_send(q, 0, PASID, 1);
     }
@@ -520,7 +521,7 @@ static void test_drain_retries(void)
     PrqTest q;
 
     if (prq_start(&q)) {
-        fakehost_fail(q.t.host, "READ_EVENTS", 1, 1, EIO, 0);
+        fakehost_fail(q.t.host, "READ_EVENTS", 1, 0, EIO, 0);
         prq_send(&q, 0, PASID, 1);
         FAKEHOST_AWAIT(q.t.host, prq_lines(&q, "cannot read the host's") == 1);
         expect_drained(&q, true);
@@ -1064,11 +1065,12 @@ static void test_write_fails(void)
     if (!prq_start(&q)) {
         return;
     }
-    fakehost_fail(q.t.host, "WRITE_ANSWERS", 1, 1, EIO, 0);
+    fakehost_fail(q.t.host, "WRITE_ANSWERS", 1, 0, EIO, 0);
     prq_send(&q, 0, PASID, 1);
     prq_wait_tail(&q, 1);
     prq_respond(&q, 0, PASID, 1, SUCCESS);
     g_assert_cmpuint(prq_page(&q)->requests_waiting, ==, 1);
+    fakehost_clear_rules(q.t.host);
     prq_send(&q, 0, PASID, 1);
     FAKEHOST_AWAIT(q.t.host, prq_answers(&q, SUCCESS) == 1);
     prq_wait_tail(&q, 2);

@@ -118,7 +118,7 @@ act_on() {
         case $verb in
         qmp) say "qmp $rest"; echo "$rest" >&9 ;;
         ping)
-            say "ping network=$rest $(ping -c 100 -i 0.05 -W 5 -s 1400 "10.0.$rest.2" | sed -n \
+            say "ping network=$rest $(ping -c 100 -i 0.05 -W 20 -s 1400 "10.0.$rest.2" | sed -n \
                 's/^\([0-9]*\) packets transmitted, \([0-9]*\) .*/sent=\1 answered=\2/p')" ;;
         await)
             echo "$rest" >> /run/awaited

@@ -104,7 +104,7 @@ ARCHS = {
         prefix="x86", binary="qemu-system-x86_64", triplet="x86_64-linux-gnu",
         l0_machine=_x86_l0, qut_machine=_x86_qut,
         l1_cmdline="console=ttyS0 intel_iommu=on,sm_on no_timer_check tsc=nowatchdog",
-        l1_console="console=ttyS0 no_timer_check tsc=nowatchdog",
+        l1_console="console=ttyS0 no_timer_check tsc=nowatchdog nowatchdog",
         l2_cmdline="intel_iommu=on",
         # Not a serial port: each byte would be an exit through KVM on emulated
         # SVM into QEMU, which together take longer than all the rest of a boot.
@@ -136,7 +136,7 @@ ARCHS = {
         prefix="arm", binary="qemu-system-aarch64", triplet="aarch64-linux-gnu",
         l0_machine=_arm_l0, qut_machine=_arm_qut,
         l1_cmdline="console=ttyAMA0",
-        l1_console="console=ttyAMA0",
+        l1_console="console=ttyAMA0 nowatchdog",
         l2_cmdline="",
         # No emulated PCI endpoint may sit behind an accelerated SMMUv3
         l2_serial="virtio-serial-device",

@@ -128,7 +128,8 @@ typedef struct VTDAccelPrq {
     int fd;                 /* of the fault queue */
     int epoll_fd;           /* that watches it */
     bool polled;            /* it is read when there is something */
-    QEMUTimer *retry;
+    QEMUTimer *retry;       /* pending after a read or a write that failed */
+    bool untaken;           /* a write: the host did not take all answers */
     GHashTable *groups;     /* that the guest has to answer */
     uint32_t num_answers;   /* that wait to be given to the host */
 

@@ -98,7 +98,7 @@ void vtd_accel_prq_flush(VTDAccel *accel)
     int err = 0;
     ssize_t n;
 
-    if (timer_pending(prq->retry)) {
+    if (prq->untaken && timer_pending(prq->retry)) {
         return;
     }
     while (done < prq->num_answers) {
@@ -117,7 +117,8 @@ void vtd_accel_prq_flush(VTDAccel *accel)
             break;
         }
     }
-    if (done < prq->num_answers) {
+    prq->untaken = done < prq->num_answers;
+    if (prq->untaken) {
         memmove(answers, answers + done,
                 (prq->num_answers - done) * sizeof(*answers));
         warn_report_once("intel-iommu: cannot answer page requests: %s; "
@@ -583,4 +584,5 @@ void vtd_accel_prq_stop(VTDAccel *accel)
     g_free(prq->buffers);
     prq->buffers = NULL;
     prq->num_answers = 0;
+    prq->untaken = false;
 }

@@ -21,12 +21,12 @@ static uint64_t vfio_nesting_flags(VFIODevice *vbasedev)
 }
 
 /*
- * Where sysfs describes the IOMMU group of a device, NULL if that is not
- * known.  A device that was given as an open file has no path, but a number.
+ * The number of the IOMMU group of a device, NULL if sysfs does not tell it.  A
+ * device that was given as an open file has no path there, but a number.
  */
 static char *vfio_nesting_group(VFIODevice *vbasedev)
 {
-    g_autofree char *link = NULL;
+    g_autofree char *link = NULL, *group = NULL;
     struct stat st;
 
     if (vbasedev->sysfsdev) {
@@ -35,7 +35,8 @@ static char *vfio_nesting_group(VFIODevice *vbasedev)
         link = g_strdup_printf("/sys/dev/char/%u:%u/device/iommu_group",
                                major(st.st_rdev), minor(st.st_rdev));
     }
-    return link ? realpath(link, NULL) : NULL;
+    group = link ? g_file_read_link(link, NULL) : NULL;
+    return group ? g_path_get_basename(group) : NULL;
 }
 
 /*
@@ -77,8 +78,7 @@ static bool vfio_nesting_check_group(VFIODevice *vbasedev, Error **errp)
         if (g_str_equal(group, other_group)) {
             error_setg(errp, "it shares IOMMU group %s with %s, which is "
                        "assigned already: the vIOMMU needs groups of one "
-                       "device, assign only one of them",
-                       strrchr(group, '/') + 1, other->name);
+                       "device, assign only one of them", group, other->name);
             return false;
         }
     }

@@ -947,6 +947,28 @@ static void test_read_fails(void)
     prq_end(&q);
 }
 
+/* Answers to what was read before do not wait for it */
+static void test_answered_while_read_fails(void)
+{
+    PrqTest q;
+
+    if (!prq_start(&q)) {
+        return;
+    }
+    prq_send(&q, 0, PASID, 1);
+    prq_wait_tail(&q, 1);
+    fakehost_fail(q.t.host, "READ_EVENTS", 1, 0, EIO, 0);
+    prq_send(&q, 0, PASID, 2);
+    QTEST_AWAIT(prq_lines(&q, "cannot read the host's page requests") == 1);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->answers[SUCCESS], ==, 1);
+    g_assert_cmpuint(prq_tail(&q), ==, 1);
+    fakehost_clear_rules(q.t.host);
+    prq_wait_tail(&q, 2);
+    prq_respond(&q, 0, PASID, 2, SUCCESS);
+    prq_end(&q);
+}
+
 /*
  * A read that brings nothing, though there is something, is not tried soon.
  * Some hosts say so by EINVAL, some by 0.
@@ -1211,6 +1233,7 @@ int main(int argc, char **argv)
         { "other-iommufd", test_other_iommufd },
         { "two-iommufds", test_two_iommufds },
         { "host/read-fails", test_read_fails },
+        { "host/read-fails_answers-go", test_answered_while_read_fails },
         { "group_large", test_large_group },
         { "group_too-large", test_too_large },
         { "host/write-fails", test_write_fails },

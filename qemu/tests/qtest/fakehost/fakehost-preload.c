@@ -143,6 +143,7 @@ typedef int FhPpollFn(struct pollfd *fds, nfds_t n,
                       const struct timespec *timeout, const sigset_t *mask);
 typedef int FhFstatFn(int fd, struct stat64 *st);
 typedef char *FhRealpathFn(const char *path, char *resolved);
+typedef ssize_t FhReadlinkFn(const char *path, char *buf, size_t size);
 
 static int ioctl_next(int fd, unsigned long cmd, void *arg)
 {
@@ -246,6 +247,16 @@ static char *realpath_next(const char *path, char *resolved)
     return next(path, resolved);
 }
 
+static ssize_t readlink_next(const char *path, char *buf, size_t size)
+{
+    static FhReadlinkFn *next;
+
+    if (!next) {
+        next = fh_next("readlink");
+    }
+    return next(path, buf, size);
+}
+
 /*
  * Runs before the program does. Until the mode is set everything passes
  * through, the calls made from here included.
@@ -324,7 +335,7 @@ static FhFile *fh_file_get(int fd)
         return file;
     }
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    n = readlink(path, link, sizeof(link) - 1);
+    n = readlink_next(path, link, sizeof(link) - 1);
     n -= strlen(FH_FILE_SUFFIX);
     if (n <= (ssize_t)strlen(FH_FILE_PREFIX) ||
         strncmp(link, FH_FILE_PREFIX, strlen(FH_FILE_PREFIX))) {
@@ -963,7 +974,6 @@ char *realpath(const char *path, char *resolved)
 {
     const FhVfioDev *dev = NULL;
     const char *rest;
-    char *group;
 
     if (fh_mode == FH_MODE_FAKE) {
         dev = fh_sysfs_find(path, &rest);
@@ -975,11 +985,27 @@ char *realpath(const char *path, char *resolved)
     if (!strcmp(rest, "subsystem")) {
         return strdup(dev->mdev ? "/sys/bus/mdev" : "/sys/bus/pci");
     }
-    if (strcmp(rest, "iommu_group") ||
-        asprintf(&group, "/sys/kernel/iommu_groups/%llu",
-                 (unsigned long long)dev->group) < 0) {
-        errno = ENOENT;
-        return NULL;
+    errno = ENOENT;
+    return NULL;
+}
+
+__attribute__((visibility("default")))
+ssize_t readlink(const char *path, char *buf, size_t size)
+{
+    const FhVfioDev *dev = NULL;
+    const char *rest;
+    char group[64];
+    size_t len;
+
+    if (fh_mode == FH_MODE_FAKE) {
+        dev = fh_sysfs_find(path, &rest);
     }
-    return group;
+    if (!dev || strcmp(rest, "iommu_group")) {
+        return readlink_next(path, buf, size);
+    }
+    len = snprintf(group, sizeof(group), "../../../../kernel/iommu_groups/%llu",
+                   (unsigned long long)dev->group);
+    len = len < size ? len : size;
+    memcpy(buf, group, len);
+    return len;
 }

@@ -575,6 +575,7 @@ static void step_page_requests(void *opaque, FuzzInput *in)
 /* Not its allocation: without a queue it would be for good */
 static void step_fail_requests(void *opaque, FuzzInput *in)
 {
+    VtdFuzz *f = opaque;
     uint8_t val = fuzz_u8(in);
     struct FakehostRule rule = {
         .action = FAKEHOST_RULE_FAIL, .err = val & 2 ? EIO : EAGAIN,
@@ -584,6 +585,7 @@ static void step_fail_requests(void *opaque, FuzzInput *in)
     g_strlcpy(rule.call, val & 1 ? "READ_EVENTS" : "WRITE_ANSWERS",
               sizeof(rule.call));
     fakehost_fuzz_page->rules[fuzz_u8(in) % FAKEHOST_RULES] = rule;
+    f->answers_fail |= !(val & 1);
 }
 
 /* --- steps: host, devices, machine --- */
@@ -738,8 +740,14 @@ static void check_step(void *opaque)
 /* A guest whose devices work: two share a domain, the third has its own */
 static void set_up(VtdFuzz *f, QTestState *s, unsigned width)
 {
+    VTDAccel *accel = INTEL_IOMMU_DEVICE(x86_iommu_get_default())->accel;
     VtdGuest *g = &f->guest;
 
+    /* Nobody runs the main loop for a guest that waits in here */
+    while (accel->legacy && accel->legacy->unfinished) {
+        main_loop_wait(true);
+    }
+    f->answers_fail = f->answers_fail && accel->prq.num_answers;
     qtest_memset(s, FIRST_PAGE, 0, PAGES * PAGE);
     vtd_guest_init(g, s, FIRST_PAGE, width);
     for (unsigned n = 0; n < VTD_FUZZ_DEVICES; n++) {
@@ -827,10 +835,11 @@ static GString *vtd_fuzz_cmdline(FuzzTarget *t)
     GString *s = fakehost_fuzz_cmdline("q35");
 
     g_string_append_printf(s, " -m %uM -device intel-iommu,aw-bits=%u,"
-                           "x-scalable-mode=on,x-flts=on,pasid-bits=20,pri=on"
-                           " -global ICH9-LPC."
+                           "x-scalable-mode=on,x-flts=on,pasid-bits=20,pri=on,"
+                           "max-host-domains=%u -global ICH9-LPC."
                            "acpi-pci-hotplug-with-bridge-support=off",
-                           VTD_GUEST_RAM_MB, VTD_FUZZ_AW_BITS);
+                           VTD_GUEST_RAM_MB, VTD_FUZZ_AW_BITS,
+                           VTD_HOST_DOMAINS_MAX);
     for (unsigned n = 0; n < VTD_FUZZ_DEVICES; n++) {
         g_string_append_printf(s, " -device pcie-root-port,id=rp%u,chassis=%u,"
                                "addr=0x%x -device vfio-pci,id=%s,fd=%d,"

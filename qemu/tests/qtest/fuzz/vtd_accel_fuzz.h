@@ -25,6 +25,8 @@ typedef struct VtdFuzz {
     /* Slow steps that this input may still take */
     unsigned slow_steps;
     uint32_t cookie;            /* of the next group of page requests */
+    /* The host may have refused answers, in this input or before */
+    bool answers_fail;
     /* Calls that the host had seen before the step */
     uint64_t calls;
 } VtdFuzz;
@@ -43,7 +45,10 @@ void vtd_fuzz_check(VtdFuzz *f);
 
 /**
  * vtd_fuzz_check_reset: after a reset each device reaches guest memory, and
- * nothing else is left in the host; each page request was answered, once
+ * nothing else is left in the host; each page request was answered, once.
+ * Those whose answers the host did not take were answered by itself, when a
+ * device moved: of these the guest's answers, which are still tried, do not
+ * count.
  */
 void vtd_fuzz_check_reset(VtdFuzz *f);
 

@@ -265,6 +265,9 @@ void vtd_fuzz_check_reset(VtdFuzz *f)
         fakehost_fuzz_wrong("%u nested HWPTs after reset",
                             fakehost_fuzz_objects(FAKEHOST_OBJ_HWPT_NESTED));
     }
+    if (f->answers_fail) {
+        fakehost_fuzz_page->answers_refused = 0;
+    }
     if (fakehost_fuzz_page->requests_waiting ||
         fakehost_fuzz_page->answers_refused) {
         fakehost_fuzz_wrong("%" PRIu64 " page requests without an answer, %"

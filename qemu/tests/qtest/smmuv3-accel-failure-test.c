@@ -689,6 +689,26 @@ static void test_stuck_unplug(void)
     fakehost_free(t.host);
 }
 
+/* Nothing that it was stuck with stays in the host beside another device */
+static void test_stuck_unplug_freed(void)
+{
+    Smmuv3AccelSetup setup = { .devices = 2 };
+    Smmuv3AccelTest t;
+
+    if (!smmuv3_accel_start(&t, &setup)) {
+        return;
+    }
+    prepare_bound(&t);
+    g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==, 1);
+    fail_to_block(&t);
+    operate_off(&t);
+    smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
+    fakehost_unplug(t.host, 0);
+    g_assert_true(fakehost_is_blocked(t.host, fakehost_dev(0)));
+    g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==, 0);
+    fakehost_free(t.host);
+}
+
 /* QEMU ends in order: fakehost_free() would tell */
 static void test_stuck_quit(void)
 {
@@ -830,6 +850,7 @@ int main(int argc, char **argv)
                    test_stuck_predecessor);
     qtest_add_func("/smmuv3-accel/stuck/register_retried", test_stuck_register);
     qtest_add_func("/smmuv3-accel/stuck/unplug_goes", test_stuck_unplug);
+    qtest_add_func("/smmuv3-accel/stuck/unplug_freed", test_stuck_unplug_freed);
     qtest_add_func("/smmuv3-accel/stuck/quit_in-order", test_stuck_quit);
     qtest_add_func("/smmuv3-accel/failure/entry-refused_told-once",
                    test_told_once);

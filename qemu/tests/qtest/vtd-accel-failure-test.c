@@ -632,6 +632,26 @@ static void test_stuck_unplug(void)
     fakehost_free(t.host);
 }
 
+/* Nothing that it was stuck with stays in the host beside another device */
+static void test_stuck_unplug_freed(void)
+{
+    VtdAccelSetup setup = { .devices = 2 };
+    VtdAccelTest t;
+    uint64_t dir;
+
+    if (!vtd_accel_start(&t, &setup)) {
+        return;
+    }
+    prepare_bound(&t, &dir);
+    vtd_accel_expect_s1_hwpts(&t, 1);
+    fakehost_fail(t.host, "DETACH_IOMMUFD_PT", 1, 0, EIO, 0);
+    vtd_guest_clear_pasid(&t.guest, dir, 0);
+    fakehost_unplug(t.host, 0);
+    g_assert_true(fakehost_is_blocked(t.host, "dev0"));
+    vtd_accel_expect_s1_hwpts(&t, 0);
+    fakehost_free(t.host);
+}
+
 /* Translation is not on as long as a device escapes it */
 static void test_stuck_translation(void)
 {
@@ -744,6 +764,7 @@ int main(int argc, char **argv)
     }
     qtest_add_func("/vtd-accel/stuck/room_made-first", test_stuck_room);
     qtest_add_func("/vtd-accel/stuck/unplug_completes", test_stuck_unplug);
+    qtest_add_func("/vtd-accel/stuck/unplug_freed", test_stuck_unplug_freed);
     qtest_add_func("/vtd-accel/stuck/translation_waits",
                    test_stuck_translation);
     qtest_add_func("/vtd-accel/host-domains_limited", test_host_domains);

@@ -381,6 +381,68 @@ static void test_transfer(const void *opaque)
     }
 }
 
+/* --- for a while --- */
+
+static void test_read_fails(void)
+{
+    const struct FakehostRule *rule;
+    PrqTest q;
+
+    if (!prq_start(&q)) {
+        return;
+    }
+    rule = fakehost_fail(q.t.host, "READ_EVENTS", 1, 1, EIO, 0);
+    prq_send(&q, 0, PASID, 1);
+    QTEST_AWAIT(prq_lines(&q, "cannot read the host's page requests") == 1);
+    prq_wait_tail(&q, 1);
+    g_assert_cmpuint(rule->hits, ==, 1);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    prq_end(&q);
+}
+
+/* Answers to what was read before do not wait for it */
+static void test_answered_while_read_fails(void)
+{
+    PrqTest q;
+
+    if (!prq_start(&q)) {
+        return;
+    }
+    prq_send(&q, 0, PASID, 1);
+    prq_wait_tail(&q, 1);
+    fakehost_fail(q.t.host, "READ_EVENTS", 1, 0, EIO, 0);
+    prq_send(&q, 0, PASID, 2);
+    QTEST_AWAIT(prq_lines(&q, "cannot read the host's page requests") == 1);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->answers[SUCCESS], ==, 1);
+    g_assert_cmpuint(prq_tail(&q), ==, 1);
+    fakehost_clear_rules(q.t.host);
+    prq_wait_tail(&q, 2);
+    prq_respond(&q, 0, PASID, 2, SUCCESS);
+    prq_end(&q);
+}
+
+/* Answers are not lost, and nothing is read until they are given */
+static void test_write_fails(void)
+{
+    PrqTest q;
+
+    if (!prq_start(&q)) {
+        return;
+    }
+    fakehost_fail(q.t.host, "WRITE_ANSWERS", 1, 0, EIO, 0);
+    prq_send(&q, 0, PASID, 1);
+    prq_wait_tail(&q, 1);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    g_assert_cmpuint(prq_page(&q)->requests_waiting, ==, 1);
+    fakehost_clear_rules(q.t.host);
+    prq_send(&q, 0, PASID, 1);
+    FAKEHOST_AWAIT(q.t.host, prq_answers(&q, SUCCESS) == 1);
+    prq_wait_tail(&q, 2);
+    prq_respond(&q, 0, PASID, 1, SUCCESS);
+    prq_end(&q);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -396,5 +458,9 @@ int main(int argc, char **argv)
 
         qtest_add_data_func(path, &transfers[i], test_transfer);
     }
+    qtest_add_func("/vtd-accel-prq-failure/read_later", test_read_fails);
+    qtest_add_func("/vtd-accel-prq-failure/read_answers-go",
+                   test_answered_while_read_fails);
+    qtest_add_func("/vtd-accel-prq-failure/write_later", test_write_fails);
     return g_test_run();
 }

@@ -930,45 +930,6 @@ static void test_no_queue(const void *opaque)
     fakehost_free(q.t.host);
 }
 
-static void test_read_fails(void)
-{
-    const struct FakehostRule *rule;
-    PrqTest q;
-
-    if (!prq_start(&q)) {
-        return;
-    }
-    rule = fakehost_fail(q.t.host, "READ_EVENTS", 1, 1, EIO, 0);
-    prq_send(&q, 0, PASID, 1);
-    QTEST_AWAIT(prq_lines(&q, "cannot read the host's page requests") == 1);
-    prq_wait_tail(&q, 1);
-    g_assert_cmpuint(rule->hits, ==, 1);
-    prq_respond(&q, 0, PASID, 1, SUCCESS);
-    prq_end(&q);
-}
-
-/* Answers to what was read before do not wait for it */
-static void test_answered_while_read_fails(void)
-{
-    PrqTest q;
-
-    if (!prq_start(&q)) {
-        return;
-    }
-    prq_send(&q, 0, PASID, 1);
-    prq_wait_tail(&q, 1);
-    fakehost_fail(q.t.host, "READ_EVENTS", 1, 0, EIO, 0);
-    prq_send(&q, 0, PASID, 2);
-    QTEST_AWAIT(prq_lines(&q, "cannot read the host's page requests") == 1);
-    prq_respond(&q, 0, PASID, 1, SUCCESS);
-    g_assert_cmpuint(prq_page(&q)->answers[SUCCESS], ==, 1);
-    g_assert_cmpuint(prq_tail(&q), ==, 1);
-    fakehost_clear_rules(q.t.host);
-    prq_wait_tail(&q, 2);
-    prq_respond(&q, 0, PASID, 2, SUCCESS);
-    prq_end(&q);
-}
-
 /*
  * A read that brings nothing, though there is something, is not tried soon.
  * Some hosts say so by EINVAL, some by 0.
@@ -1076,27 +1037,6 @@ static void test_too_large(void)
     FAKEHOST_AWAIT(q.t.host, prq_page(&q)->requests_waiting == 1);
     prq_respond(&q, 0, PASID, 1, SUCCESS);
     g_assert_cmpuint(prq_page(&q)->answers[SUCCESS], ==, 1);
-    prq_end(&q);
-}
-
-/* Answers are not lost, and nothing is read until they are given */
-static void test_write_fails(void)
-{
-    PrqTest q;
-
-    if (!prq_start(&q)) {
-        return;
-    }
-    fakehost_fail(q.t.host, "WRITE_ANSWERS", 1, 0, EIO, 0);
-    prq_send(&q, 0, PASID, 1);
-    prq_wait_tail(&q, 1);
-    prq_respond(&q, 0, PASID, 1, SUCCESS);
-    g_assert_cmpuint(prq_page(&q)->requests_waiting, ==, 1);
-    fakehost_clear_rules(q.t.host);
-    prq_send(&q, 0, PASID, 1);
-    FAKEHOST_AWAIT(q.t.host, prq_answers(&q, SUCCESS) == 1);
-    prq_wait_tail(&q, 2);
-    prq_respond(&q, 0, PASID, 1, SUCCESS);
     prq_end(&q);
 }
 
@@ -1232,11 +1172,8 @@ int main(int argc, char **argv)
         { "index-twice_at-once", test_index_twice_at_once },
         { "other-iommufd", test_other_iommufd },
         { "two-iommufds", test_two_iommufds },
-        { "host/read-fails", test_read_fails },
-        { "host/read-fails_answers-go", test_answered_while_read_fails },
         { "group_large", test_large_group },
         { "group_too-large", test_too_large },
-        { "host/write-fails", test_write_fails },
         { "unplug", test_unplug },
         { "query", test_query },
         { "properties", test_properties },

@@ -66,7 +66,8 @@ check-each: ## build every commit of the series (slow)
 host-check: python ## tell of each PCI device whether this host can nest it (ARGS=)
 	@tools/deps > /dev/null
 	@built=$$(tools/build contrib/viommu-host-check/viommu-host-check) && \
-	exec "$$built/contrib/viommu-host-check/viommu-host-check" $(ARGS)
+	qemu=$$built/qemu-system-$$(uname -m) && if [ -x "$$qemu" ]; then set -- --qemu "$$qemu"; fi && \
+	exec "$$built/contrib/viommu-host-check/viommu-host-check" "$$@" $(ARGS)
 
 vm: ## run one scenario: RUN=name; with L1=shell a shell in L1 instead
 	@testbed/run $(if $(filter shell,$(L1)),--shell) $(or $(RUN),--list)

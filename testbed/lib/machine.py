@@ -113,6 +113,8 @@ def scenario_archive(scenario, tag, interactive=False):
     settings = {"INTERACTIVE": int(interactive), "MEASURE": int(scenario["l1"]["measure"]),
                 "NETWORKS": devices.l1_networks(scenario),
                 "NET_MIB": scenario["l2"]["net_mib"] if devices.nics(scenario) else 0,
+                "CHECK_HOST": int("host_check" in scenario["checks"] + scenario["holds"]
+                                  + list(scenario["fails"])),
                 "QUT_ENV": " ".join("%s=%s" % item for item in sorted(env.items())),
                 "CALLS": env.get("FAKEHOST_LOG", "")}
     arc = cpio.Archive()

@@ -8,6 +8,8 @@
 #define VIOMMU_HOST_CHECK_H
 
 #define REMEDY_SM_ON    "boot with intel_iommu=on,sm_on"
+#define REMEDY_QEMU     "install a QEMU that can nest: viommu-nesting's " \
+                        "\"make deb\" builds packages"
 
 /* 1-GiB first-stage pages (VT-d 11.4.2) */
 #define CAP_FS1GP   (1ULL << 56)
@@ -40,6 +42,8 @@ typedef struct HostState {
     GHashTable *config; /* of the kernel, NULL if it cannot be read */
     uint64_t memlock;   /* limit in bytes; UINT64_MAX: none, or a copied host */
     bool iommufd;       /* /dev/iommu exists */
+    char *qemu;         /* the program for VMs; NULL: by the kind of IOMMU */
+    char *qemu_version; /* what it says, NULL if it was not asked */
     GPtrArray *problems;
 } HostState;
 
@@ -92,6 +96,13 @@ GPtrArray *host_read_devices(const char *root, HostState *host);
 
 /* host_verdict: can a VM have this device behind a vIOMMU that nests? */
 HostVerdict host_verdict(const HostState *host, const HostDevice *dev);
+
+/**
+ * probe_qemu: ask the program for VMs whether it can nest
+ *
+ * @dev: one of the devices; the IOMMUs of a host are of one kind
+ */
+void probe_qemu(HostState *host, const HostDevice *dev);
 
 /**
  * probe_device: have the kernel allocate what nesting needs, and free it again

@@ -195,6 +195,8 @@ void host_free(HostState *host)
 {
     g_free(host->release);
     g_free(host->cmdline);
+    g_free(host->qemu);
+    g_free(host->qemu_version);
     g_clear_pointer(&host->config, g_hash_table_destroy);
     g_ptr_array_unref(host->problems);
     g_free(host);
@@ -294,12 +296,19 @@ static void check_iommu(HostState *host, HostDevice *dev)
     }
 }
 
-/* The program of the package, if that is installed, or of the distribution */
-static void find_qemu(const char *root, HostDevice *dev)
+/*
+ * The program that was named, or that of the package, if that is installed, or
+ * that of the distribution
+ */
+static void find_qemu(const char *root, const HostState *host, HostDevice *dev)
 {
     const char *arch = dev->kind == HOST_IOMMU_SMMUV3 ? "aarch64" : "x86_64";
     g_autofree char *path = NULL;
 
+    if (host->qemu) {
+        dev->qemu = g_strdup(host->qemu);
+        return;
+    }
     dev->qemu = g_strdup_printf("qemu-system-%s-viommu", arch);
     path = g_build_filename("/", root, "usr/bin", dev->qemu, NULL);
     dev->packaged = g_file_test(path, G_FILE_TEST_IS_EXECUTABLE);
@@ -418,7 +427,7 @@ static HostDevice *read_device(const char *root, HostState *host,
     dev->driver = read_link(root, dir, "driver");
     dev->group = read_link(root, dir, "iommu_group");
     read_iommu(root, dir, dev);
-    find_qemu(root, dev);
+    find_qemu(root, host, dev);
     check_iommu(host, dev);
     if (dev->kind != HOST_IOMMU_NONE) {
         if (dev->group) {

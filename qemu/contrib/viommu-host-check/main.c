@@ -77,9 +77,9 @@ static char *device_xml(const HostDevice *dev)
     unsigned int domain, bus, slot, function;
     GString *xml = g_string_new(vtd ? intel : smmuv3);
 
-    if (dev->packaged) {
-        g_string_append_printf(xml, "<emulator>/usr/bin/%s</emulator>\n",
-                               dev->qemu);
+    if (dev->packaged || g_path_is_absolute(dev->qemu)) {
+        g_string_append_printf(xml, "<emulator>%s%s</emulator>\n",
+                               dev->packaged ? "/usr/bin/" : "", dev->qemu);
     }
     if (sscanf(dev->address, "%x:%x:%x.%x", &domain, &bus, &slot,
                &function) == 4) {
@@ -120,8 +120,9 @@ static void print_problems(const char *indent, const GPtrArray *problems)
 
 static void print_text(const HostState *host, const GPtrArray *devices)
 {
-    printf("Linux %s, %s/dev/iommu, QEMU %s\n", host->release,
-           host->iommufd ? "" : "no ", QEMU_FULL_VERSION);
+    printf("viommu-host-check %s; Linux %s, %s/dev/iommu%s%s\n",
+           QEMU_FULL_VERSION, host->release, host->iommufd ? "" : "no ",
+           host->qemu_version ? "; " : "", host->qemu_version ?: "");
     if (host->memlock != UINT64_MAX) {
         printf("limit of locked memory: %" PRIu64 " KiB; QEMU needs the "
                "guest's memory and a little more, unless it runs as root\n",
@@ -221,7 +222,10 @@ static void print_json(const HostState *host, const GPtrArray *devices)
 
     qdict_put_str(d, "kernel", host->release);
     qdict_put_str(d, "cmdline", host->cmdline);
-    qdict_put_str(d, "qemu", QEMU_FULL_VERSION);
+    qdict_put_str(d, "version", QEMU_FULL_VERSION);
+    if (host->qemu_version) {
+        qdict_put_str(d, "qemu", host->qemu_version);
+    }
     qdict_put_bool(d, "iommufd", host->iommufd);
     if (host->memlock != UINT64_MAX) {
         qdict_put_int(d, "memlock", host->memlock);
@@ -233,6 +237,19 @@ static void print_json(const HostState *host, const GPtrArray *devices)
     qdict_put(d, "devices", list);
     text = qobject_to_json_pretty(QOBJECT(d), true);
     printf("%s\n", text->str);
+}
+
+/* A copy of a host has no programs that could be run, but the one named */
+static void check_qemu(HostState *host, const GPtrArray *devices)
+{
+    for (guint i = 0; i < devices->len; i++) {
+        HostDevice *dev = g_ptr_array_index(devices, i);
+
+        if (has_command(dev, VERDICT_READY)) {
+            probe_qemu(host, dev);
+            return;
+        }
+    }
 }
 
 /* Keep the devices that were named, or all.  False if one does not exist */
@@ -266,12 +283,14 @@ static bool select_devices(GPtrArray *devices, char **names)
 int main(int argc, char **argv)
 {
     g_auto(GStrv) names = NULL;
-    g_autofree char *root = NULL, *path = NULL;
+    g_autofree char *root = NULL, *path = NULL, *qemu = NULL;
     gboolean json = false;
     GOptionEntry entries[] = {
         { "json", 0, 0, G_OPTION_ARG_NONE, &json, "print JSON", NULL },
         { "root", 0, 0, G_OPTION_ARG_FILENAME, &root,
           "look at a copy of a host's /proc, /sys, /boot and /dev", "DIR" },
+        { "qemu", 0, 0, G_OPTION_ARG_FILENAME, &qemu,
+          "the QEMU for VMs, if not the package's or distribution's", "FILE" },
         { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_STRING_ARRAY, &names, NULL,
           "[DOMAIN:BUS:SLOT.FUNCTION...]" },
         { NULL }
@@ -304,10 +323,14 @@ int main(int argc, char **argv)
 
     path = root ? g_canonicalize_filename(root, NULL) : g_strdup("");
     host = host_read(path);
+    host->qemu = qemu ? g_canonicalize_filename(qemu, NULL) : NULL;
     devices = host_read_devices(path, host);
     if (!select_devices(devices, names)) {
         host_free(host);
         return 2;
+    }
+    if (!root || qemu) {
+        check_qemu(host, devices);
     }
     for (guint i = 0; i < devices->len; i++) {
         HostDevice *dev = g_ptr_array_index(devices, i);

@@ -184,6 +184,12 @@ static void probe_parent(Probe *p)
     probe_destroy(p, hwpt.out_hwpt_id);
 }
 
+static const char *open_remedy(int err)
+{
+    return err == EACCES ? "run this check as root, or as the user that QEMU "
+                           "runs as" : NULL;
+}
+
 static const char *bind_remedy(int err)
 {
     switch (err) {
@@ -200,6 +206,45 @@ static const char *bind_remedy(int err)
     }
 }
 
+/* What a program prints, or NULL if it cannot be run, or fails */
+static char *output_of(const char *program, const char *option, const char *arg)
+{
+    const char *argv[] = { program, option, arg, NULL };
+    g_autofree char *text = NULL;
+    int status;
+
+    if (!g_spawn_sync(NULL, (char **)argv, NULL, G_SPAWN_SEARCH_PATH |
+                      G_SPAWN_STDERR_TO_DEV_NULL, NULL, NULL, &text, NULL,
+                      &status, NULL) || status) {
+        return NULL;
+    }
+    return g_steal_pointer(&text);
+}
+
+void probe_qemu(HostState *host, const HostDevice *dev)
+{
+    bool smmuv3 = dev->kind == HOST_IOMMU_SMMUV3;
+    const char *viommu = smmuv3 ? "arm-smmuv3" : "intel-iommu";
+    const char *property = smmuv3 ? "accel" : "fsts";
+    g_autofree char *help = g_strdup_printf("%s,help", viommu);
+    g_autofree char *line = g_strdup_printf("\n  %s=", property);
+    g_autofree char *properties = NULL;
+
+    host->qemu_version = output_of(dev->qemu, "--version", NULL);
+    if (!host->qemu_version) {
+        host_add_problem(host->problems, false, REMEDY_QEMU, "%s cannot be run",
+                         dev->qemu);
+        return;
+    }
+    *strchrnul(host->qemu_version, '\n') = 0;
+    properties = output_of(dev->qemu, "-device", help);
+    if (!properties || !strstr(properties, line)) {
+        host_add_problem(host->problems, false, REMEDY_QEMU, "%s cannot nest: "
+                         "its %s has no property %s (%s)", dev->qemu, viommu,
+                         property, host->qemu_version);
+    }
+}
+
 void probe_device(HostDevice *dev)
 {
     g_autofree char *path = g_strdup_printf("/dev/vfio/devices/%s", dev->cdev);
@@ -208,15 +253,14 @@ void probe_device(HostDevice *dev)
 
     p.cdev = open(path, O_RDWR | O_CLOEXEC);
     if (p.cdev < 0) {
-        host_add_problem(dev->problems, true, errno == EACCES ?
-                         "run this check as root, or as the user that QEMU "
-                         "runs as" : NULL, "%s: %s", path, strerror(errno));
+        host_add_problem(dev->problems, true, open_remedy(errno), "%s: %s",
+                         path, strerror(errno));
         return;
     }
     p.iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
     if (p.iommufd < 0) {
-        host_add_problem(dev->problems, true, NULL, "/dev/iommu: %s",
-                         strerror(errno));
+        host_add_problem(dev->problems, true, open_remedy(errno),
+                         "/dev/iommu: %s", strerror(errno));
         close(p.cdev);
         return;
     }

@@ -405,6 +405,120 @@ static void test_doubts(void)
     remove_tree(root);
 }
 
+/* The QEMU for VMs: a script that answers as one does, or nothing at all */
+typedef struct Program {
+    const char *name;
+    const char *iommu;
+    const char *property;   /* NULL: there is no such device; "": no program */
+    const char *what;       /* part of the problem; NULL: there is none */
+} Program;
+
+static const Program programs[] = {
+    { "vtd_can", "dmar0", "fsts" },
+    { "vtd-old_told", "dmar0", "x-flts",
+      "cannot nest: its intel-iommu has no property fsts (QEMU emulator "
+      "version 9.9" },
+    { "vtd-other-property_told", "dmar0", "no-fsts", "has no property fsts" },
+    { "vtd-none_told", "dmar0", NULL, "has no property fsts" },
+    { "smmuv3_can", "smmu3.0", "accel" },
+    { "smmuv3-old_told", "smmu3.0", "fsts",
+      "its arm-smmuv3 has no property accel" },
+    { "missing_told", "dmar0", "", "cannot be run" },
+};
+
+static void test_program(gconstpointer opaque)
+{
+    const Program *p = opaque;
+    const Host h = {
+        .cmdline = "intel_iommu=on,sm_on", .cap = CAP, .ecap = ECAP,
+        .iommu = p->iommu, .driver = "vfio-pci", .config = CONFIG
+        "CONFIG_ARM_SMMU_V3_IOMMUFD=y\n",
+    };
+    g_autofree char *root = g_dir_make_tmp("host-check-XXXXXX", NULL);
+    g_autoptr(GPtrArray) devices = NULL;
+    HostState *host;
+    HostDevice *dev;
+
+    put_host(root, &h);
+    host = host_read(root);
+    host->qemu = g_build_filename(root, "qemu", NULL);
+    if (g_strcmp0(p->property, "")) {
+        put(root, "qemu", "#!/bin/sh\n[ \"$1\" = --version ] && echo 'QEMU "
+            "emulator version 9.9' && echo more && exit\n[ \"$2\" = %s,help ] "
+            "&& echo options: && echo '  %s=<bool>  - on/off'\n",
+            p->property ? strstr(p->iommu, "smmu") ? "arm-smmuv3"
+                                                   : "intel-iommu" : "none",
+            p->property ?: "");
+        g_assert_cmpint(g_chmod(host->qemu, 0700), ==, 0);
+    }
+    devices = host_read_devices(root, host);
+    dev = g_ptr_array_index(devices, 0);
+    g_assert_cmpstr(dev->qemu, ==, host->qemu);
+    probe_qemu(host, dev);
+    if (p->what) {
+        HostProblem *problem;
+
+        g_assert_cmpuint(host->problems->len, ==, 1);
+        problem = g_ptr_array_index(host->problems, 0);
+        g_assert_nonnull(strstr(problem->what, p->what));
+        g_assert_nonnull(strstr(problem->what, host->qemu));
+        g_assert_cmpstr(problem->remedy, ==, REMEDY_QEMU);
+        g_assert_cmpint(host_verdict(host, dev), ==, VERDICT_MENDABLE);
+    } else {
+        g_assert_cmpuint(host->problems->len, ==, 0);
+        g_assert_cmpstr(host->qemu_version, ==, "QEMU emulator version 9.9");
+    }
+    host_free(host);
+    remove_tree(root);
+}
+
+/* The program itself: what it prints, and its exit status */
+#define CHECK_PROGRAM   "contrib/viommu-host-check/viommu-host-check"
+
+static const struct Command {
+    const char *name;
+    const char *args;
+    int status;
+    const char *said;
+} commands[] = {
+    { "not-ready_1", "", 1, ADDRESS " [1b36:0010] vfio-pci: unknown" },
+    { "named_1", ADDRESS, 1, ADDRESS " [1b36:0010] vfio-pci: unknown" },
+    { "json_1", "--json", 1, "\"verdict\": \"unknown\"" },
+    { "other-address_2", "0000:77:00.0", 2,
+      "viommu-host-check: 0000:77:00.0 is not the full address of a PCI" },
+    { "bad-option_2", "--nonsense", 2, "viommu-host-check: " },
+    { "bad-qemu_1", "--qemu /nonexistent/qemu", 1,
+      "- /nonexistent/qemu cannot be run" },
+};
+
+static void test_command(gconstpointer opaque)
+{
+    static const Host h = {
+        .cmdline = "intel_iommu=on,sm_on", .iommu = "dmar0", .cap = CAP,
+        .ecap = ECAP, .driver = "vfio-pci", .config = CONFIG,
+    };
+    const struct Command *c = opaque;
+    g_autofree char *root = g_dir_make_tmp("host-check-XXXXXX", NULL);
+    g_autofree char *line = g_strdup_printf(CHECK_PROGRAM " --root %s %s", root,
+                                            c->args);
+    g_autofree char *out = NULL, *err = NULL, *said = NULL;
+    int status;
+
+    if (!g_file_test(CHECK_PROGRAM, G_FILE_TEST_IS_EXECUTABLE)) {
+        g_test_skip(CHECK_PROGRAM " is not built");
+        remove_tree(root);
+        return;
+    }
+    put_host(root, &h);
+    g_assert_true(g_spawn_command_line_sync(line, &out, &err, &status, NULL));
+    g_assert_true(WIFEXITED(status));
+    g_assert_cmpint(WEXITSTATUS(status), ==, c->status);
+    said = g_strconcat(out, err, NULL);
+    g_test_message("%s", said);
+    g_assert_nonnull(strstr(said, c->said));
+    remove_tree(root);
+}
+
 /* A host without PCI devices is no reason to fail */
 static void test_empty(void)
 {
@@ -427,6 +541,18 @@ int main(int argc, char **argv)
                                                 hosts[i].name);
 
         g_test_add_data_func(path, &hosts[i], test_host);
+    }
+    for (int i = 0; i < ARRAY_SIZE(programs); i++) {
+        g_autofree char *path = g_strdup_printf("/viommu-host-check/qemu/%s",
+                                                programs[i].name);
+
+        g_test_add_data_func(path, &programs[i], test_program);
+    }
+    for (int i = 0; i < ARRAY_SIZE(commands); i++) {
+        g_autofree char *path = g_strdup_printf("/viommu-host-check/command/%s",
+                                                commands[i].name);
+
+        g_test_add_data_func(path, &commands[i], test_command);
     }
     g_test_add_func("/viommu-host-check/none/no-devices", test_empty);
     g_test_add_func("/viommu-host-check/vtd/kernel-was-asked", test_doubts);

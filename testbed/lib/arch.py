@@ -13,6 +13,8 @@ _COMMON_PROBES = [
     "ioas_free iommufd_ioas_destroy",
     "ioas_map iommufd_ioas_map",
     "ioas_copy iommufd_ioas_copy",
+    "vhost_translation vhost_iotlb_add_range_ctx",
+    "vhost_buffers vhost_add_used_n",
 ]
 # What is also counted where a run measures
 MEASURE_PROBES = [
@@ -122,8 +124,6 @@ ARCHS = {
             "nested_attach_pasid intel_nested_set_dev_pasid",
             "page_request iommu_report_device_fault",
             "page_response intel_iommu_page_response",
-            "vhost_translation vhost_iotlb_add_range_ctx",
-            "vhost_buffers vhost_add_used_n",
             "nested_invalidate intel_nested_cache_invalidate_user entries=+24($arg2):u32",
         ] + _COMMON_PROBES,
         l0_trace=["vtd_nested_translate", "vtd_nested_fault", "vtd_iotlb_page_update",

@@ -685,7 +685,8 @@ def vhost_used(record, _scenario):
     its work, and the guest cannot tell."""
     counts = _final_counts(record)
     names = ("vhost_translation", "vhost_buffers")
-    fallen = [text for text in record["qut_messages"] if "falling back" in text]
+    fallen = [text for text in record["qut_messages"]
+              if re.search("falling back|device iotlb", text)]
     return (counts.get(names[0], 0) > 16 and counts.get(names[1], 0) > 0 and not fallen,
             ", ".join(["%s %s" % (n, counts.get(n, "never counted")) for n in names] + fallen))
 

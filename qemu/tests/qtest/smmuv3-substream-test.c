@@ -602,6 +602,8 @@ static const struct Notified {
       .value = SMMUV3_CR0_SMMUEN },
     { "gbpa_told", .cr0 = SMMUV3_CR0_CMDQEN, .reg = SMMUV3_GBPA,
       .value = SMMUV3_GBPA_UPDATE | SMMUV3_GBPA_ABORT, .told = true },
+    { "gbpa-while-enabled_not", .cr0 = SMMUV3_CR0_ALL, .reg = SMMUV3_GBPA,
+      .value = SMMUV3_GBPA_UPDATE | SMMUV3_GBPA_ABORT },
     { "gbpa-without-update_not", .cr0 = SMMUV3_CR0_CMDQEN, .reg = SMMUV3_GBPA,
       .value = SMMUV3_GBPA_ABORT },
 };

@@ -705,6 +705,7 @@ static void test_stuck_unplug_freed(void)
     smmuv3_accel_expect(&t, 0, SMMUV3_IS_S1);
     fakehost_unplug(t.host, 0);
     g_assert_true(fakehost_is_blocked(t.host, fakehost_dev(0)));
+    g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_DESTROY"), >, 0);
     g_assert_cmpuint(smmuv3_accel_s1_hwpts(&t), ==, 0);
     fakehost_free(t.host);
 }

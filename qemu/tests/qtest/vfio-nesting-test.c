@@ -77,8 +77,8 @@ static void test_group_unknown_refused(const void *data)
     }
     fakehost_plug(t.host, 0);
     error = fakehost_try_plug(t.host, 1, WITH_IOMMUFD);
-    fakehost_expect_text(error, first ? "/sys has no group of dev0" :
-                                        "/sys has no group of dev1");
+    fakehost_expect_text(error, first ? "the group of dev0 in /sys" :
+                                        "the group of dev1 in /sys");
     vtd_accel_expect_s2(&t, 0);
     fakehost_unplug(t.host, 0);
     fakehost_plug(t.host, 1);

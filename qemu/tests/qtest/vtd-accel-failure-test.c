@@ -648,6 +648,7 @@ static void test_stuck_unplug_freed(void)
     vtd_guest_clear_pasid(&t.guest, dir, 0);
     fakehost_unplug(t.host, 0);
     g_assert_true(fakehost_is_blocked(t.host, "dev0"));
+    g_assert_cmpuint(fakehost_failed_calls(t.host, "IOMMU_DESTROY"), >, 0);
     vtd_accel_expect_s1_hwpts(&t, 0);
     fakehost_free(t.host);
 }

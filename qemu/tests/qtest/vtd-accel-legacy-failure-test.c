@@ -323,6 +323,28 @@ static void test_device_in_reset(void)
     fakehost_free(l.t.host);
 }
 
+/* A copy, and what is below it, goes with the device that was stuck with it */
+static void test_stuck_unplug_freed(void)
+{
+    VtdAccelSetup setup = { .devices = 2 };
+    uint32_t ioas;
+    VtdLegacy l;
+
+    if (!vtd_legacy_start(&l, &setup, 4)) {
+        return;
+    }
+    ioas = fakehost_objects(l.t.host, FAKEHOST_OBJ_IOAS);
+    prepare_shadow(&l);
+    expect_shadows(&l, 1);
+    fakehost_fail(l.t.host, "DETACH_IOMMUFD_PT", 1, 0, EIO, 0);
+    fakehost_unplug(l.t.host, 0);
+    g_assert_true(fakehost_is_blocked(l.t.host, "dev0"));
+    g_assert_cmpuint(fakehost_failed_calls(l.t.host, "IOMMU_DESTROY"), >, 0);
+    expect_shadows(&l, 0);
+    g_assert_cmpuint(fakehost_objects(l.t.host, FAKEHOST_OBJ_IOAS), ==, ioas);
+    fakehost_free(l.t.host);
+}
+
 /* Failures are reported, but a guest cannot flood the log with them */
 static void test_log_is_limited(void)
 {
@@ -933,6 +955,8 @@ int main(int argc, char **argv)
                    test_unmap_refused);
     qtest_add_func("/vtd-accel/legacy/device-in-reset_retried",
                    test_device_in_reset);
+    qtest_add_func("/vtd-accel/legacy/stuck-unplug_freed",
+                   test_stuck_unplug_freed);
     qtest_add_func("/vtd-accel/legacy/log_limited", test_log_is_limited);
     qtest_add_func("/vtd-accel/legacy/devices/one-domain_shared", test_shared);
     qtest_add_func("/vtd-accel/legacy/devices/two-units_own-copies",

@@ -70,8 +70,8 @@ static bool vfio_nesting_check_group(VFIODevice *vbasedev, Error **errp)
         other_group = vfio_nesting_group(other);
         if (!group || !other_group) {
             error_setg(errp, "it may share its IOMMU group with %s, which is "
-                       "assigned already: /sys has no group of %s, mount it "
-                       "where QEMU runs", other->name,
+                       "assigned already: QEMU cannot read the group of %s "
+                       "in /sys", other->name,
                        group ? other->name : vbasedev->name);
             return false;
         }

@@ -39,7 +39,8 @@ ARCHS = {
     "x86_64": Arch("x86_64", "amd64", "x86_64-linux-gnu", "x86_64", "gcc-x86-64-linux-gnu",
                    None, ["--enable-vhost-kernel", "--enable-vhost-net"]),
     "arm64": Arch("arm64", "arm64", "aarch64-linux-gnu", "aarch64", "gcc-aarch64-linux-gnu",
-                  ROOT / "tools/viommu-arm64.mak", ["--without-default-devices"]),
+                  ROOT / "tools/viommu-arm64.mak",
+                  ["--without-default-devices", "--enable-vhost-kernel", "--enable-vhost-net"]),
 }
 TARGETS = [building.HOST_CHECK, "tests/qtest/fakehost/libfakehost.so",
            # What testbed/lib/scenario.py names TESTS

@@ -20,6 +20,7 @@ tracing=/sys/kernel/tracing
 bind_devices() {
     index=0
     for host in /sys/bus/pci/devices/0000:??:1?.0/0000:??:??.?; do
+        [ -e "$host" ] || break     # none at all
         host=${host##*/}
         dev=/sys/bus/pci/devices/$host
         echo vfio-pci > "$dev/driver_override"
